@@ -1,0 +1,73 @@
+# A machine needs Python 3.11 or newer and nothing else: the rest, PostgreSQL included, goes into .venv.
+#   make daily-refresh ARGS="--ids 1,52"     arguments for the program behind a target
+#   make setup PYTHON=python3.13             another Python than the first suitable one
+
+.DEFAULT_GOAL := help
+.SILENT:
+.PHONY: help setup bars emas daily-refresh dry-run test lint check law bench lock
+
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
+RUN := .venv/bin/python
+INSTALL := $(RUN) -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --upgrade --generate-hashes \
+	--allow-unsafe --strip-extras --annotation-style line \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host pyproject.toml --output-file
+
+help: ## show this list
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.runtime ## make .venv with what a refresh needs
+
+daily-refresh: .venv/.runtime ## bring bars, then EMAs up to date
+	$(RUN) run_daily_refresh.py --all $(ARGS)
+
+bars: .venv/.runtime ## bring bars up to date
+	$(RUN) run_daily_refresh.py --bars $(ARGS)
+
+emas: .venv/.runtime ## bring EMAs up to date
+	$(RUN) run_daily_refresh.py --emas $(ARGS)
+
+dry-run: .venv/.runtime ## show what daily-refresh would do, and why
+	$(RUN) run_daily_refresh.py --all --dry-run $(ARGS)
+
+test: check ## check, then run every test
+	$(RUN) -m pytest $(if $(CI),-n 2) $(ARGS)
+
+check: lint ## lint, then check every type
+	$(RUN) -m mypy
+
+lint: .venv/.dev ## look for mistakes and for what is not formatted
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+
+law: .venv/.dev ## search longer for a history that does not end as a rebuild: EXAMPLES=5000
+	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
+
+bench: .venv/.runtime ## measure what finding changes costs
+	PYTHONPATH=. $(RUN) bench/detection.py $(ARGS)
+
+lock: ## pin the newest releases of what pyproject.toml names, for Python 3.11 and newer
+	$(or $(PYTHON),python3.11) -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(COMPILE) requirements.txt
+	$(COMPILE) requirements-dev.txt --extra dev --constraint requirements.txt
+
+.venv/.runtime: requirements.txt | .venv/bin/python
+	echo "installing requirements.txt into .venv"
+	$(INSTALL) requirements.txt
+	touch $@
+
+.venv/.dev: requirements-dev.txt | .venv/bin/python
+	echo "installing requirements-dev.txt into .venv"
+	$(INSTALL) requirements-dev.txt
+	touch $@ .venv/.runtime  # the one holds the other
+
+.venv/bin/python:
+	for python in $(PYTHONS); do \
+		"$$python" -c "$(SUITS)" 2>/dev/null || continue; \
+		"$$python" -m venv --clear .venv && exit; \
+		rm -rf .venv; exit 1; \
+	done; \
+	echo "Python 3.11 or newer with venv is needed, and none of these is: $(PYTHONS); name one: make PYTHON=..." >&2; \
+	exit 1
