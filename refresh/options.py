@@ -1,0 +1,325 @@
+"""Every option, declared once: parser, help, forwarding to builders and the table in the README derive from here."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
+
+from refresh.catalog import BUILDERS, BuilderConfig, Group
+from refresh.core.series import Filters
+from refresh.core.timeframe import nearest
+from refresh.errors import UsageError
+
+
+class Command(Enum):
+    """The programs that share the options."""
+
+    DAILY = "run_daily_refresh.py"
+    BARS = "run_all_bar_builders.py"
+    EMAS = "run_all_ema_refreshes.py"
+    BUILDER = "python -m refresh.builder"
+
+
+ALL_PERCENT = 100
+DETECTIONS = ("digest", "lookback")
+DAILY = frozenset({Command.DAILY})
+WITH_BARS = frozenset({Command.DAILY, Command.BARS})
+WITH_EMAS = frozenset({Command.DAILY, Command.EMAS})
+DRIVERS = WITH_BARS | WITH_EMAS
+BUILDER = frozenset({Command.BUILDER})
+EVERYWHERE = frozenset(Command)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for. ``None`` means that the option was not given."""
+
+    all: bool = False
+    bars: bool = False
+    emas: bool = False
+    builders: tuple[str, ...] | None = None
+    refreshers: tuple[str, ...] | None = None
+    skip: tuple[str, ...] | None = None
+    ids: tuple[int, ...] | None = None
+    tfs: tuple[str, ...] | None = None
+    periods: tuple[int, ...] | None = None
+    tf_period_combos: tuple[tuple[str, int], ...] | None = None
+    full_rebuild: bool = False
+    detect: str | None = None
+    lookback_days: int | None = None
+    restate_limit: float | None = None
+    accept_restatement: bool = False
+    prune: bool = False
+    dry_run: bool = False
+    db_url: str | None = None
+    tz: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    builder: str | None = None
+    run_id: str | None = None
+    now: datetime | None = None
+    outcomes_fd: int | None = None
+
+    @property
+    def filters(self) -> Filters:
+        """The narrowing of timeframes and periods."""
+        return Filters(self.tfs, self.periods, self.tf_period_combos)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """How an option's value is called in the help, read from text and written as text."""
+
+    metavar: str
+    read: Callable[[str], Any]
+    show: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: its field of ``Request``, who takes it, its value (``None``: a switch), whether builders get it."""
+
+    name: str
+    help: str
+    where: frozenset[Command]
+    text: Text | None = None
+    forwarded: bool = False
+
+    @property
+    def flag(self) -> str:
+        """How it is typed, e.g. ``--tf-period-combos``."""
+        return "--" + self.name.replace("_", "-")
+
+
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError("the list is empty; leave the option out to select everything")
+    return names
+
+
+def _numbers(value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in _names(value))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a list of whole numbers such as 10,20,50") from None
+
+
+def _ids(value: str) -> tuple[int, ...] | None:
+    return None if value.strip().lower() == "all" else _numbers(value)
+
+
+def _combos(value: str) -> tuple[tuple[str, int], ...]:
+    pairs = [re.fullmatch(r"([^:]+):(\d+)", name) for name in _names(value)]
+    if None in pairs:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a list of timeframe:period such as 7d:10,7d:20")
+    return tuple((pair[1], int(pair[2])) for pair in pairs if pair)
+
+
+def _detection(value: str) -> str:
+    if value not in DETECTIONS:
+        raise argparse.ArgumentTypeError(f"{value!r} is neither of {', '.join(DETECTIONS)}")
+    return value
+
+
+def _days(value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number of days such as 40")
+    return int(value)
+
+
+def _percent(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= ALL_PERCENT:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a percentage from 0 to 100")
+    return number
+
+
+def read_zone(value: str) -> str:
+    """A time zone's name. Raises ``ArgumentTypeError``."""
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a time zone name such as UTC or Europe/Berlin") from None
+    return value
+
+
+def _time(value: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a time such as 2026-01-31T02:00:00+00:00") from None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))
+
+
+def _paired(values: Sequence[tuple[str, int]]) -> str:
+    return ",".join(f"{tf}:{period}" for tf, period in values)
+
+
+NAMES = Text("NAMES", _names, _listed)
+IDS = Text("IDS", _ids, _listed)
+NUMBERS = Text("NUMBERS", _numbers, _listed)
+PAIRS = Text("PAIRS", _combos, _paired)
+HOW = Text("HOW", _detection)
+DAYS = Text("DAYS", _days)
+PERCENT = Text("PERCENT", _percent, repr)
+ZONE = Text("ZONE", read_zone)
+URL = Text("URL", str)
+RUN = Text("ID", str)
+TIME = Text("TIME", _time, datetime.isoformat)
+DESCRIPTOR = Text("FD", int)
+
+OPTIONS: tuple[Option, ...] = (
+    Option("all", "bars, then EMAs", DAILY),
+    Option("bars", "the six bar builders", DAILY),
+    Option("emas", "the four EMA refreshers", DAILY),
+    Option("builders", "only these bar builders, e.g. 1d,cal_us", WITH_BARS, NAMES),
+    Option("refreshers", "only these EMA refreshers, e.g. cal,v2", WITH_EMAS, NAMES),
+    Option("skip", "leave these builders out; bars.multi_tf or emas.multi_tf for one of two", DRIVERS, NAMES),
+    Option("ids", "only these assets, e.g. 1,52, or all", EVERYWHERE, IDS),
+    Option("tfs", "only these timeframes, e.g. 7d,1w,3M_CAL", EVERYWHERE, NAMES, forwarded=True),
+    Option("periods", "only EMAs of these periods, e.g. 10,20", EVERYWHERE, NUMBERS, forwarded=True),
+    Option("tf_period_combos", "only these EMA series, e.g. 7d:10,7d:20", EVERYWHERE, PAIRS, forwarded=True),
+    Option("full_rebuild", "build what is selected anew from the first day", EVERYWHERE, forwarded=True),
+    Option("detect", "how changes are found: digest (default) or lookback", EVERYWHERE, HOW, forwarded=True),
+    Option(
+        "lookback_days", "with --detect lookback: days before now that are looked at", EVERYWHERE, DAYS, forwarded=True
+    ),
+    Option(
+        "restate_limit",
+        "refuse when more than so many percent are restated (default: 20)",
+        EVERYWHERE,
+        PERCENT,
+        forwarded=True,
+    ),
+    Option("accept_restatement", "take in restatements that were refused", EVERYWHERE, forwarded=True),
+    Option("prune", "remove assets that are gone from the source from every table", EVERYWHERE, forwarded=True),
+    Option("dry_run", "print the plan and write nothing", DRIVERS),
+    Option("db_url", "the database (default: TARGET_DB_URL, else the embedded PostgreSQL)", EVERYWHERE, URL),
+    Option("tz", "the time zone that makes days of timestamps (default: UTC)", EVERYWHERE, ZONE, forwarded=True),
+    Option("quiet", "print only the summary, and errors", DRIVERS),
+    Option("verbose", "print tracebacks of errors", EVERYWHERE),
+    Option("run_id", "the run that the builder works for", BUILDER, RUN),
+    Option("now", "the run's clock", BUILDER, TIME),
+    Option("outcomes_fd", "where to write an outcome per asset, as JSON lines", BUILDER, DESCRIPTOR),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is for ``--help``."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message.removeprefix('argument ')} (see --help)")
+
+
+def parser(command: Command) -> argparse.ArgumentParser:
+    """The parser of one program. Raises ``UsageError`` for an unknown option or a value that cannot be read."""
+    made = _Parser(prog=command.value, description=_ABOUT[command], allow_abbrev=False)
+    if command is Command.BUILDER:
+        made.add_argument("builder", metavar="NAME", help="the builder, e.g. bars.1d or emas.cal")
+    for option in OPTIONS:
+        if command not in option.where:
+            continue
+        if option.text is None:
+            made.add_argument(option.flag, action="store_true", help=option.help)
+        else:
+            made.add_argument(option.flag, metavar=option.text.metavar, type=option.text.read, help=option.help)
+    return made
+
+
+_ABOUT = {
+    Command.DAILY: "Bring price bars and EMAs up to date. Exactly one of --all, --bars, --emas is needed.",
+    Command.BARS: "Bring the six tables of price bars up to date.",
+    Command.EMAS: "Bring the EMA tables up to date.",
+    Command.BUILDER: "Run one builder by itself, as the other programs start it.",
+}
+
+
+def parse(command: Command, arguments: Sequence[str]) -> Request:
+    """The request of a command line. Raises ``UsageError`` where options do not fit together."""
+    known = {field.name for field in fields(Request)}
+    given = vars(parser(command).parse_args(arguments))
+    request = Request(**{name: value for name, value in given.items() if name in known})
+    targets = [name for name in ("all", "bars", "emas") if getattr(request, name)]
+    if command is Command.DAILY and len(targets) != 1:
+        found = " and ".join(f"--{name}" for name in targets) or "none of them"
+        raise UsageError(f"name exactly one of --all, --bars and --emas, not {found}")
+    if (request.detect == "lookback") != (request.lookback_days is not None):
+        raise UsageError("--detect lookback and --lookback-days go together: say both or neither")
+    if request.bars and request.refreshers:
+        raise UsageError("--refreshers names EMA refreshers, but --bars runs none; use --all or --emas")
+    if request.emas and request.builders:
+        raise UsageError("--builders names bar builders, but --emas runs none; use --all or --bars")
+    return request
+
+
+def selected(command: Command, request: Request) -> tuple[BuilderConfig, ...]:
+    """The builders to run, in their fixed order. Raises ``UsageError`` for unknown names or an empty selection."""
+    groups = {
+        Group.BARS: request.all or request.bars or command is Command.BARS,
+        Group.EMAS: request.all or request.emas or command is Command.EMAS,
+    }
+    offered = [builder for builder in BUILDERS if groups[builder.group]]
+    wanted = {
+        *_named("--builders", request.builders, [one for one in offered if one.group is Group.BARS]),
+        *_named("--refreshers", request.refreshers, [one for one in offered if one.group is Group.EMAS]),
+    }
+    skipped = _named("--skip", request.skip, offered) if request.skip else []
+    chosen = tuple(builder for builder in offered if builder in wanted and builder not in skipped)
+    if not chosen:
+        raise UsageError("--builders, --refreshers and --skip together leave nothing to run; loosen one of them")
+    return chosen
+
+
+def _named(option: str, names: Sequence[str] | None, offered: Sequence[BuilderConfig]) -> list[BuilderConfig]:
+    """The builders that answer to the names, all of them where none is given."""
+    if names is None:
+        return list(offered)
+    for name in names:
+        if not any(name in {builder.name, builder.key} for builder in offered):
+            spellings = [builder.name for builder in offered]
+            raise UsageError(f"{option} {name}: no such builder; {nearest(name, spellings)}")
+    return [builder for builder in offered if builder.name in names or builder.key in names]
+
+
+def builder_arguments(builder: BuilderConfig, request: Request, ids: Sequence[int] | None) -> list[str]:
+    """The arguments that make a builder process do its part of a request. They never hold a secret."""
+    arguments = [builder.key, "--ids", "all" if ids is None else _listed(ids)]
+    for option in OPTIONS:
+        value = getattr(request, option.name)
+        if not option.forwarded or value is None or value is False:
+            continue
+        if not _accepts(builder, option.name):
+            continue
+        arguments += [option.flag, option.text.show(value)] if option.text else [option.flag]
+    return arguments
+
+
+def _accepts(builder: BuilderConfig, name: str) -> bool:
+    return name not in _CONCERNS or _CONCERNS[name] in builder.accepts
+
+
+_CONCERNS = {
+    "tfs": "tfs",
+    "periods": "periods",
+    "tf_period_combos": "periods",
+    "detect": "source",
+    "lookback_days": "source",
+    "prune": "source",
+    "restate_limit": "source",
+    "accept_restatement": "source",
+}
+"""Options that only some builders take, and what those must accept."""

@@ -1,0 +1,43 @@
+"""How an asset ended in a builder: the record that travels from a builder process to its parent, as a JSON line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+
+
+class Status(Enum):
+    """How it ended, in the words of the report."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One asset in one builder: rows written, seconds, why it ran or did not, and the error it ended with."""
+
+    builder: str
+    id: int
+    status: Status
+    rows: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    error: str | None = None
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """The outcome as one line of JSON."""
+        return json.dumps({**asdict(self), "status": self.status.value})
+
+    @classmethod
+    def parse(cls, line: str) -> Outcome:
+        """The outcome that ``line`` wrote. Raises ``ValueError`` for anything else."""
+        try:
+            values = json.loads(line)
+            return cls(**{**values, "status": Status(values["status"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not an outcome: {line!r}") from error
