@@ -1,0 +1,1 @@
+"""Pure calculations: arrays and values in, arrays and values out. No SQL, clock, environment or logging."""

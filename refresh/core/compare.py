@@ -1,0 +1,64 @@
+"""Stored rows against computed ones: what has to be deleted and written so that the table holds the computed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from refresh.core.rows import Array, Rows, count
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Which stored rows have to go and which computed rows have to be written; a changed row is both. Masks."""
+
+    stale: Array
+    fresh: Array
+
+
+def difference(stored: Rows, computed: Rows, keys: Sequence[str], values: Sequence[str]) -> Difference:
+    """Compare rows by key, value for value; NULL equals NULL. Keys are unique on either side, in any order."""
+    if not count(stored):
+        return Difference(np.zeros(0, bool), np.ones(count(computed), bool))
+    old, new = _codes(stored, computed, keys)
+    order = np.argsort(new)
+    place = np.minimum(np.searchsorted(new, old, sorter=order), max(len(new) - 1, 0))
+    partner = order[place] if len(new) else np.zeros(len(old), np.int64)
+    kept = new[partner] == old if len(new) else np.zeros(len(old), bool)
+    for name in values:
+        kept[kept] = _equal(stored[name][kept], computed[name][partner[kept]])
+    fresh = np.ones(len(new), bool)
+    fresh[partner[kept]] = False
+    return Difference(~kept, fresh)
+
+
+def _codes(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:
+    """One whole number per row and side that stands for its key."""
+    size = count(stored)
+    codes = np.zeros(size + count(computed), np.int64)
+    for key in keys:
+        distinct, code = np.unique(np.concatenate([stored[key], computed[key]]), return_inverse=True)
+        codes = codes * len(distinct) + code
+    return codes[:size], codes[size:]
+
+
+def _equal(one: Array, other: Array) -> Array:
+    same = np.ma.getdata(one) == np.ma.getdata(other)
+    if one.dtype.kind == "f":
+        return np.asarray(same | (np.isnan(one) & np.isnan(np.ma.getdata(other))))
+    if one.dtype.kind == "M":
+        return np.asarray(same | (np.isnat(one) & np.isnat(other)))
+    return np.asarray(same)
+
+
+def earliest(times: Array, *groups: Array) -> tuple[Array, ...]:
+    """The earliest time of each group: the distinct groups' columns, then the times."""
+    order = np.lexsort((times, *reversed(groups)))
+    ordered = [group[order] for group in groups]
+    first = np.zeros(len(times), bool)
+    first[:1] = True
+    for group in ordered:
+        first[1:] |= group[1:] != group[:-1]
+    return (*(group[first] for group in ordered), times[order][first])

@@ -1,0 +1,46 @@
+"""Rows as columns: a dict of equally long 1-d arrays, the one shape in which data travels.
+
+Times are ``datetime64[us]`` in UTC, days ``datetime64[D]``, text is UTF-8 in fixed-width bytes (``S``).
+NULL is NaN, NaT or ``NULL_TEXT``; integers and booleans are never NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Rows = dict[str, Array]
+
+NULL_TEXT = b"\xff"
+"""A byte that UTF-8 never holds."""
+
+TIME = "M8[us]"
+DAY = "M8[D]"
+
+
+def count(rows: Mapping[str, Array]) -> int:
+    """How many rows there are; 0 for no columns."""
+    return len(next(iter(rows.values()))) if rows else 0
+
+
+def take(rows: Mapping[str, Array], where: Array | slice) -> Rows:
+    """The rows that a mask, an index array or a slice picks, in its order."""
+    return {name: column[where] for name, column in rows.items()}
+
+
+def stack(parts: Sequence[Mapping[str, Array]]) -> Rows:
+    """The rows of all parts, one after another. The parts have the same columns; at least one is given."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def starts(*keys: Array) -> Array:
+    """Where a new run of equal keys begins, shape (rows,), bool; the first row always begins one."""
+    first = np.zeros(len(keys[0]), bool)
+    first[:1] = True
+    for key in keys:
+        first[1:] |= key[1:] != key[:-1]
+    return first
