@@ -1,0 +1,204 @@
+"""Arrays in and out of PostgreSQL by binary COPY; no Python object per row.
+
+Read: every selected column is made NOT NULL and of fixed width in SQL, so that the reply is one numpy buffer.
+Write: rows are encoded with all fields present, then the bytes of NULL fields are masked out.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, Boolean, Connection, Date, DateTime, Double, Integer, Table, Text
+from sqlalchemy.types import TypeEngine
+
+from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count
+from refresh.store.database import raw_cursor
+
+SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+BLOCK_ROWS = 16_384
+POSTGRES_EPOCH = 946_684_800_000_000
+"""2000-01-01 in microseconds since 1970."""
+POSTGRES_EPOCH_DAY = 10_957
+ABSENT_TIME = np.iinfo(np.int64).min
+ABSENT_DAY = np.iinfo(np.int32).min
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column on its way: the width and big-endian type of its bytes, and SQL that makes it NOT NULL."""
+
+    wire: str
+    select: str
+    native: str
+
+    @property
+    def width(self) -> int:
+        """Bytes of a value that is not NULL."""
+        return np.dtype(self.wire).itemsize
+
+
+INT = Field(">i4", "{0}::int4", "i4")
+BIGINT = Field(">i8", "{0}::int8", "i8")
+FLOAT = Field(">f8", "coalesce({0}::float8, 'NaN')", "f8")
+BOOL = Field("i1", "{0}", "?")
+TIMESTAMP = Field(">i8", "case when isfinite({0}::timestamptz) then {0}::timestamptz else '-infinity' end", TIME)
+DATE = Field(">i4", "case when isfinite({0}::date) then {0}::date else '-infinity' end", DAY)
+
+
+def text_field(width: int) -> Field:
+    """Text of at most ``width`` bytes; padded with zero bytes on the way in."""
+    value = r"coalesce(convert_to({0}::text, 'UTF8'), '\xff'::bytea)"
+    return Field(f"S{width}", f"substr({value} || decode(repeat('00', {width}), 'hex'), 1, {width})", f"S{width}")
+
+
+LABEL = text_field(32)
+"""A timeframe's label or another short name."""
+
+_OF_TYPE: dict[type[TypeEngine[Any]], Field] = {
+    Integer: INT,
+    BigInteger: BIGINT,
+    Double: FLOAT,
+    Boolean: BOOL,
+    DateTime: TIMESTAMP,
+    Date: DATE,
+    Text: LABEL,
+}
+
+
+def fields(table: Table, names: Iterable[str]) -> dict[str, Field]:
+    """The fields of a table's columns, by name."""
+    return {name: _OF_TYPE[type(table.columns[name].type)] for name in names}
+
+
+def read(connection: Connection, query: str, parameters: Mapping[str, Any], wanted: Mapping[str, Field]) -> Rows:
+    """The ``wanted`` columns of a query as arrays, in the query's order. ``query`` binds ``%(name)s``."""
+    columns = ", ".join(field.select.format(f'q."{name}"') for name, field in wanted.items())
+    buffer = io.BytesIO()
+    with raw_cursor(connection) as cursor:
+        statement = cursor.mogrify(f"SELECT {columns} FROM ({query}) AS q", parameters).decode()
+        cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", buffer, 1 << 20)
+    return _decode(buffer.getbuffer(), wanted)
+
+
+def text_widths(
+    connection: Connection, query: str, parameters: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, Field]:
+    """Fields wide enough for the longest value of each text column of a query."""
+    lengths = ", ".join(f"coalesce(max(octet_length(convert_to(\"{name}\", 'UTF8'))), 0)" for name in names)
+    with raw_cursor(connection) as cursor:
+        cursor.execute(f"SELECT {lengths} FROM ({query}) AS q", parameters)
+        (row,) = cursor.fetchall()
+    return {name: text_field(max(width, 1)) for name, width in zip(names, row, strict=True)}
+
+
+def _decode(buffer: memoryview, wanted: Mapping[str, Field]) -> Rows:
+    row = np.dtype(
+        [
+            ("(fields)", ">i2"),
+            *(part for name, field in wanted.items() for part in ((f"{name} size", ">i4"), (name, field.wire))),
+        ]
+    )
+    body = len(buffer) - len(SIGNATURE) - len(TRAILER)
+    packed = np.frombuffer(buffer, row, body // row.itemsize, len(SIGNATURE))
+    for name, field in wanted.items():
+        if body % row.itemsize or (packed[f"{name} size"] != field.width).any():
+            raise ValueError(f"column {name!r} did not arrive as {field.width} bytes in every row")
+    return {name: _native(packed[name], field) for name, field in wanted.items()}
+
+
+def _native(column: Array, field: Field) -> Array:
+    if field.native == TIME:
+        micros = column.astype(np.int64)
+        return np.where(micros == ABSENT_TIME, ABSENT_TIME, micros + POSTGRES_EPOCH).view(TIME)
+    if field.native == DAY:
+        days = column.astype(np.int64)
+        return np.where(days == ABSENT_DAY, ABSENT_TIME, days + POSTGRES_EPOCH_DAY).view(DAY)
+    return column.astype(field.native)
+
+
+def write(connection: Connection, table: Table, rows: Rows) -> int:
+    """Append rows to a table by COPY; columns that ``rows`` lacks take their defaults. Returns how many."""
+    if not count(rows):
+        return 0
+    names = ", ".join(f'"{name}"' for name in rows)
+    with raw_cursor(connection) as cursor:
+        cursor.copy_expert(
+            f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT binary)', _Stream(_encoded(table, rows)), 1 << 20
+        )
+    return count(rows)
+
+
+class _Stream(io.RawIOBase):
+    """Blocks of bytes as the file that COPY reads from."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes of the current block; empty at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._blocks, b""))
+        part, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(part)
+
+
+def _encoded(table: Table, rows: Rows) -> Iterator[bytes]:
+    yield SIGNATURE
+    for begin in range(0, count(rows), BLOCK_ROWS):
+        block = {name: column[begin : begin + BLOCK_ROWS] for name, column in rows.items()}
+        yield _block(table, block)
+    yield TRAILER
+
+
+def _block(table: Table, rows: Rows) -> bytes:
+    """Rows as COPY's tuples: a count of fields, then per field its size and, where it is not NULL, its bytes."""
+    encoded = [_field_bytes(table, name, column) for name, column in rows.items()]
+    size = count(rows)
+    buffer = np.empty((size, 2 + sum(4 + values.shape[1] for values, _ in encoded)), np.uint8)
+    keep = np.ones(buffer.shape, bool)
+    buffer[:, :2] = np.array([len(encoded)], ">i2").view(np.uint8)
+    place = 2
+    for values, used in encoded:
+        width = values.shape[1]
+        sizes = used if used is not None else np.full(size, width)
+        buffer[:, place : place + 4] = sizes.astype(">i4")[:, None].view(np.uint8)
+        buffer[:, place + 4 : place + 4 + width] = values
+        if used is not None:
+            keep[:, place + 4 : place + 4 + width] = np.arange(width) < used[:, None]
+        place += 4 + width
+    return buffer[keep].tobytes()
+
+
+def _field_bytes(table: Table, name: str, column: Array) -> tuple[Array, Array | None]:
+    """The bytes of a column, (rows, width), and how many of them each row uses: -1 for NULL, None where all do."""
+    field = _OF_TYPE[type(table.columns[name].type)]
+    if column.dtype.kind == "S":
+        width = max(column.dtype.itemsize, 1)
+        used = np.where(column == NULL_TEXT, -1, np.char.str_len(column))
+        return np.ascontiguousarray(column).view(np.uint8).reshape(-1, width), used
+    absent = _absent(column)
+    wire = _wire(column, field)[:, None].view(np.uint8)
+    return wire, np.where(absent, -1, field.width) if absent.any() else None
+
+
+def _absent(column: Array) -> Array:
+    if isinstance(column, np.ma.MaskedArray):
+        return np.ma.getmaskarray(column)
+    if column.dtype.kind in "Mf":
+        return np.isnan(column) if column.dtype.kind == "f" else np.isnat(column)
+    return np.zeros(len(column), bool)
+
+
+def _wire(column: Array, field: Field) -> Array:
+    values = np.ma.getdata(column)
+    if field is TIMESTAMP:
+        values = values.astype(TIME).view(np.int64) - POSTGRES_EPOCH
+    elif field is DATE:
+        values = np.where(np.isnat(values), 0, values.astype(DAY).view(np.int64) - POSTGRES_EPOCH_DAY)
+    return np.ascontiguousarray(values.astype(field.wire))

@@ -1,0 +1,134 @@
+"""URL, engine, transaction: how a process meets its database. No message from here holds a password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+
+from refresh.errors import DatabaseUnreachableError, SettingsError
+from refresh.store.embedded import EmbeddedServer, lease
+
+DRIVER = "postgresql+psycopg2"
+CONNECT_SECONDS = 10
+ASSET_ERRORS = (SQLAlchemyError, psycopg2.Error)
+"""What a statement of one asset may raise."""
+
+SESSION = {
+    "timezone": "UTC",
+    "client_encoding": "UTF8",
+    "extra_float_digits": "1",
+    "search_path": "public",
+    "jit": "off",
+}
+
+
+def normalise(url: str) -> URL:
+    """The URL for psycopg2. Raises ``SettingsError`` without repeating it: it may hold a password."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise SettingsError(
+            "the database URL cannot be read; write it as postgresql://user:password@host:5432/database"
+        ) from None
+    if parsed.drivername.split("+")[0] not in {"postgresql", "postgres"}:
+        raise SettingsError(
+            f"the database URL begins with {parsed.drivername}://; only postgresql:// databases can be refreshed"
+        )
+    return parsed.set(drivername=DRIVER)
+
+
+def connect(url: str) -> Engine:
+    """An engine on a database that answers. Raises ``DatabaseUnreachableError`` with the server's own words."""
+    parsed = normalise(url)
+    options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+    engine = create_engine(
+        parsed,
+        pool_size=1,
+        connect_args={"options": options, "connect_timeout": CONNECT_SECONDS, "application_name": "daily-refresh"},
+    )
+    try:
+        engine.connect().close()
+    except OperationalError as error:
+        shown = _shown(parsed)
+        raise DatabaseUnreachableError(
+            f"cannot connect to {shown}: {first_line(error)}; check --db-url or TARGET_DB_URL"
+        ) from None
+    return engine
+
+
+def _shown(url: URL) -> str:
+    """The URL without its password, and of its parameters only the host: others may hold secrets too."""
+    host = {name: value for name, value in url.query.items() if name == "host"}
+    return url.set(drivername="postgresql", query=host).render_as_string(hide_password=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database that answers. ``embedded`` is set where it is the one that comes with the package."""
+
+    url: str
+    engine: Engine
+    embedded: EmbeddedServer | None = None
+
+
+@contextmanager
+def opened(url: str | None, environ: Mapping[str, str]) -> Iterator[Opened]:
+    """The database that ``url``, else ``TARGET_DB_URL``, names; else the embedded PostgreSQL, for as long as needed."""
+    named = url or environ.get("TARGET_DB_URL")
+    with ExitStack() as stack:
+        server = None if named else stack.enter_context(lease(environ))
+        address = server.url if server else named or ""
+        engine = connect(address)
+        stack.callback(engine.dispose)
+        yield Opened(address, engine, server)
+
+
+@contextmanager
+def read_committed(engine: Engine) -> Iterator[Connection]:
+    """A transaction whose statements each see the latest commits: to meet tables that others may be creating."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one state of the database from its first statement to its commit."""
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        yield connection
+
+
+def raw_cursor(connection: Connection) -> closing[Any]:
+    """A psycopg2 cursor in the connection's transaction: COPY is out of SQLAlchemy's reach."""
+    return closing(connection.connection.cursor())
+
+
+def prefer_indexes(connection: Connection) -> None:
+    """Read through indexes for the rest of the transaction.
+
+    Every read of a batch is a range of a few assets. Tables written a moment ago have no statistics, so the planner
+    has to be told.
+    """
+    for node in ("seqscan", "hashjoin", "mergejoin"):
+        connection.execute(text(f"SET LOCAL enable_{node} = off"))
+
+
+def connection_lost(error: Exception) -> bool:
+    """Whether the error says that the server is gone rather than that a statement was wrong."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and not getattr(error, "pgcode", None)
+
+
+def first_line(error: Exception) -> str:
+    """What the server said, in one line: the first error where the clean-up failed as well."""
+    while isinstance(error.__context__, ASSET_ERRORS):
+        error = error.__context__
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__

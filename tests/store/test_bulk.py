@@ -1,0 +1,320 @@
+"""Arrays through binary COPY and back, judged by what psycopg2 reads row by row."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psycopg2.errors
+import pytest
+from conftest import execute
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+from refresh.core.rows import DAY, NULL_TEXT, TIME, Rows, count
+from refresh.store import bulk
+from refresh.store.database import connect, raw_cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TABLE = Table(
+    "every_type",
+    MetaData(),
+    Column("small", Integer, nullable=False),
+    Column("large", BigInteger, nullable=False),
+    Column("price", Double),
+    Column("flag", Boolean, nullable=False),
+    Column("moment", DateTime(timezone=True)),
+    Column("day", Date),
+    Column("words", Text),
+    Column("written", Integer, nullable=False, server_default=text("7")),
+    prefixes=["TEMPORARY"],
+)
+NAMES = ("small", "large", "price", "flag", "moment", "day", "words")
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+BIGINT_MIN, BIGINT_MAX = -(2**63), 2**63 - 1
+
+Row = tuple[int, int, float | None, bool, datetime | None, date | None, str | None]
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(INT_MIN, INT_MAX),
+        st.integers(BIGINT_MIN, BIGINT_MAX),
+        st.none() | st.floats(allow_nan=False),
+        st.booleans(),
+        st.none() | st.datetimes(timezones=st.just(UTC)),
+        st.none() | st.dates(),
+        st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40),
+    ),
+    max_size=30,
+)
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    """A transaction with an empty table that has a column of every type."""
+    engine = connect(database_url)
+    with engine.connect() as connection:
+        TABLE.create(connection)
+        yield connection
+    engine.dispose()
+
+
+def as_arrays(rows: Sequence[Row]) -> Rows:
+    """Rows as columns, in the spelling of NULL that columns have."""
+    small, large, price, flag, moment, day, words = zip(*rows, strict=True) if rows else [()] * len(NAMES)
+    return {
+        "small": np.array(small, np.int32),
+        "large": np.array(large, np.int64),
+        "price": np.array([np.nan if one is None else one for one in price], np.float64),
+        "flag": np.array(flag, bool),
+        "moment": np.array([None if one is None else one.replace(tzinfo=None) for one in moment], TIME),
+        "day": np.array(day, DAY),
+        "words": np.array([NULL_TEXT if one is None else one.encode() for one in words], "S")
+        if words
+        else np.array([], "S1"),
+    }
+
+
+def one_row(**changed: Any) -> Rows:
+    """One row without a NULL, but for what is changed."""
+    row: Row = (1, 2, 3.0, True, datetime(2024, 1, 2, 3, tzinfo=UTC), date(2024, 1, 2), "word")
+    return as_arrays([row]) | changed
+
+
+def repeated(times: int) -> Rows:
+    """The same row several times."""
+    return {name: np.repeat(column, times) for name, column in one_row().items()}
+
+
+def row_wise(connection: Connection, columns: str = ", ".join(NAMES)) -> list[tuple[Any, ...]]:
+    """What the table holds as psycopg2 reads it: a Python value per field."""
+    with raw_cursor(connection) as cursor:
+        cursor.execute(f"SELECT {columns} FROM every_type ORDER BY ctid")
+        return list(cursor.fetchall())
+
+
+def read_back(connection: Connection, names: Sequence[str] = NAMES) -> Rows:
+    """What the table holds as arrays."""
+    query = "SELECT * FROM every_type ORDER BY ctid"
+    widths = bulk.text_widths(connection, query, {}, ["words"])
+    return bulk.read(connection, query, {}, bulk.fields(TABLE, names) | {k: v for k, v in widths.items() if k in names})
+
+
+def assert_same(found: Rows, expected: Rows) -> None:
+    """Columns of the same types and values; NaN equals NaN and NaT equals NaT, 0.0 differs from -0.0."""
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        np.testing.assert_array_equal(found[name], column)
+        assert found[name].dtype.kind == column.dtype.kind
+        if column.dtype.kind == "f":
+            np.testing.assert_array_equal(np.signbit(found[name]), np.signbit(column))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_round_trip(connection: Connection, rows: list[Row]) -> None:
+    """Values and NULLs of every type arrive as psycopg2 sees them, and come back as they were written."""
+    connection.execute(text("TRUNCATE every_type"))
+    arrays = as_arrays(rows)
+    assert bulk.write(connection, TABLE, arrays) == len(rows)
+    assert row_wise(connection) == rows
+    assert_same(read_back(connection), arrays)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_reads_what_others_wrote(connection: Connection, rows: list[Row]) -> None:
+    """Rows that psycopg2 inserted one by one, where -0.0 is 0, come back as the same arrays."""
+    rows = [(n, m, None if x is None else x + 0.0, flag, at, day, word) for n, m, x, flag, at, day, word in rows]
+    connection.execute(text("TRUNCATE every_type"))
+    with raw_cursor(connection) as cursor:
+        cursor.executemany(f"INSERT INTO every_type ({', '.join(NAMES)}) VALUES (%s, %s, %s, %s, %s, %s, %s)", rows)
+    assert_same(read_back(connection), as_arrays(rows))
+
+
+def test_nan_is_null(connection: Connection) -> None:
+    """In a plain array NaN means NULL, and that is what the table holds."""
+    bulk.write(connection, TABLE, one_row(price=np.array([np.nan])))
+    assert row_wise(connection, "price IS NULL") == [(True,)]
+
+
+def test_masked_is_null_and_nan_is_nan(connection: Connection) -> None:
+    """In a masked array only the masked values are NULL; a NaN stays NaN."""
+    price = np.ma.MaskedArray([1.5, np.nan, np.nan, 2.5], mask=[False, False, True, True])
+    bulk.write(connection, TABLE, repeated(4) | {"price": price})
+    kinds = "CASE WHEN price IS NULL THEN 'null' WHEN price = 'NaN' THEN 'nan' ELSE price::text END"
+    assert row_wise(connection, kinds) == [("1.5",), ("nan",), ("null",), ("null",)]
+
+
+def test_masked_array_without_a_mask(connection: Connection) -> None:
+    """A masked array that masks nothing holds no NULL."""
+    bulk.write(connection, TABLE, one_row(price=np.ma.MaskedArray([np.nan])))
+    assert row_wise(connection, "price IS NULL") == [(False,)]
+
+
+def test_empty_text_is_not_null(connection: Connection) -> None:
+    """Empty text, NULL and a space are three different things, there and back."""
+    words = np.array([b"", NULL_TEXT, b" "])
+    bulk.write(connection, TABLE, repeated(3) | {"words": words})
+    assert row_wise(connection, "words") == [("",), (None,), (" ",)]
+    assert read_back(connection, ["words"])["words"].tolist() == words.tolist()
+
+
+def test_only_nulls_and_empty_text(connection: Connection) -> None:
+    """A column that holds no letter at all, only empty text, is written and read."""
+    bulk.write(connection, TABLE, one_row(words=np.array([b""])))
+    assert read_back(connection, ["words"])["words"].tolist() == [b""]
+
+
+def test_text_as_wide_as_its_longest_value(connection: Connection) -> None:
+    """Widths count bytes and not letters, so that no character is cut in two."""
+    words = np.array([NULL_TEXT, ("₿" * 30 + "ü").encode()])
+    bulk.write(connection, TABLE, repeated(2) | {"words": words})
+    assert bulk.text_widths(connection, "SELECT words FROM every_type", {}, ["words"])["words"].width == 92
+    assert read_back(connection, ["words"])["words"].tolist() == words.tolist()
+
+
+@pytest.mark.parametrize("words", ["Zürich", "Ã¼"])
+def test_database_of_another_encoding(server: URL, words: str) -> None:
+    """Text beyond ASCII is the same text where the database does not store UTF-8."""
+    name = f"latin_{uuid.uuid4().hex}"
+    execute(server, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    engine = connect(server.set(database=name).render_as_string(hide_password=False))
+    with engine.connect() as connection:
+        TABLE.create(connection)
+        bulk.write(connection, TABLE, one_row(words=np.array([words.encode()])))
+        assert row_wise(connection, "words") == [(words,)]
+        assert read_back(connection, ["words"])["words"].tolist() == [words.encode()]
+    engine.dispose()
+    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_more_rows_than_one_block(connection: Connection) -> None:
+    """Blocks follow each other without a seam, NULLs and long text in any of them."""
+    size = 2 * bulk.BLOCK_ROWS + 1
+    index = np.arange(size)
+    rows = {
+        "small": index.astype(np.int32),
+        "large": index * 10**12,
+        "price": np.where(index % 7 == 0, np.nan, index / 3),
+        "flag": index % 2 == 0,
+        "moment": np.where(index % 5 == 0, np.datetime64("NaT"), index.astype(TIME)),
+        "day": index.astype(DAY),
+        "words": np.where(index % 3 == 0, NULL_TEXT, index.astype("S")),
+    }
+    assert bulk.write(connection, TABLE, rows) == size
+    places = [0, 1, bulk.BLOCK_ROWS - 1, bulk.BLOCK_ROWS, size - 1]
+    seen = [(n, n * 10**12, None if n % 7 == 0 else n / 3, None if n % 3 == 0 else str(n)) for n in places]
+    found = row_wise(connection, "small, large, price, words")
+    assert [found[place] for place in places] == seen
+    assert_same(read_back(connection), rows)
+
+
+def test_no_rows(connection: Connection) -> None:
+    """Nothing is written of no rows, and an empty table is read as empty arrays of the right types."""
+    assert bulk.write(connection, TABLE, as_arrays([])) == 0
+    assert row_wise(connection) == []
+    assert_same(read_back(connection), as_arrays([]))
+
+
+def test_no_columns(connection: Connection) -> None:
+    """Rows without any column are no rows."""
+    assert bulk.write(connection, TABLE, {}) == 0
+
+
+def test_columns_left_out_take_their_defaults(connection: Connection) -> None:
+    """A column that is not given is filled by the table."""
+    bulk.write(connection, TABLE, {name: column for name, column in one_row().items() if name != "words"})
+    assert row_wise(connection, "words, written") == [(None, 7)]
+
+
+@pytest.mark.parametrize("value", ["infinity", "-infinity"])
+def test_infinite_times_are_absent(connection: Connection, value: str) -> None:
+    """PostgreSQL's endless times, which no calendar holds, arrive as NaT."""
+    query = "SELECT CAST(%(value)s AS timestamptz) AS moment, CAST(%(value)s AS date) AS day"
+    found = bulk.read(connection, query, {"value": value}, bulk.fields(TABLE, ["moment", "day"]))
+    assert np.isnat(found["moment"]).all()
+    assert np.isnat(found["day"]).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("4713-01-01 00:00:00.000001Z BC", "-4712-01-01T00:00:00.000001"),
+        ("0001-01-01 00:00:00Z", "0001-01-01T00:00:00"),
+        ("1969-12-31 23:59:59.999999Z", "1969-12-31T23:59:59.999999"),
+        ("1999-12-31 23:59:59.999999Z", "1999-12-31T23:59:59.999999"),
+        ("9999-12-31 23:59:59.999999Z", "9999-12-31T23:59:59.999999"),
+        ("294246-12-31 23:59:59.999999Z", "294246-12-31T23:59:59.999999"),
+    ],
+)
+def test_extreme_times(connection: Connection, value: str, moment: str) -> None:
+    """Times on either side of both epochs and at the ends of the calendar are exact, there and back."""
+    query = "SELECT CAST(%(value)s AS timestamptz) AS moment, CAST(%(value)s AS timestamptz)::date AS day"
+    found = bulk.read(connection, query, {"value": value}, bulk.fields(TABLE, ["moment", "day"]))
+    assert found["moment"][0] == np.datetime64(moment, "us")
+    assert found["day"][0] == np.datetime64(moment, "D")
+    bulk.write(connection, TABLE, one_row() | found)
+    with raw_cursor(connection) as cursor:
+        cursor.execute("SELECT moment = %s, day = %s::timestamptz::date FROM every_type", [value, value])
+        assert cursor.fetchone() == (True, True)
+
+
+def test_extreme_numbers(connection: Connection) -> None:
+    """The bounds of whole numbers and the ends, signs and smallest steps of floats survive."""
+    price = np.array([np.inf, -np.inf, -0.0, 5e-324, 1.7976931348623157e308])
+    small = np.array([INT_MIN, INT_MAX, 0, -1, 1], np.int32)
+    large = np.array([BIGINT_MIN, BIGINT_MAX, 0, -1, 1])
+    bulk.write(connection, TABLE, repeated(5) | {"small": small, "large": large, "price": price})
+    assert row_wise(connection, "small, large") == list(zip(small.tolist(), large.tolist(), strict=True))
+    assert row_wise(connection, "price::text") == [
+        ("Infinity",),
+        ("-Infinity",),
+        ("-0",),
+        ("5e-324",),
+        (f"{price[4]}",),
+    ]
+    assert_same(read_back(connection, ["price"]), {"price": price})
+
+
+@pytest.mark.parametrize("name", ["small", "large", "flag"])
+def test_null_where_none_can_be_read(connection: Connection, name: str) -> None:
+    """A NULL in a whole number or a truth value is an error and never some other value."""
+    kind = {"small": "int", "large": "bigint", "flag": "bool"}[name]
+    query = f"SELECT * FROM (VALUES (NULL::{kind}), (NULL)) AS v({name})"
+    with pytest.raises(ValueError, match=f"column '{name}' did not arrive as"):
+        bulk.read(connection, query, {}, bulk.fields(TABLE, [name]))
+
+
+def test_null_where_none_may_be_written(connection: Connection) -> None:
+    """The table refuses a NULL in a column that forbids it."""
+    connection.execute(text("ALTER TABLE every_type ALTER COLUMN price SET NOT NULL"))
+    with pytest.raises(psycopg2.errors.NotNullViolation, match='"price"'):
+        bulk.write(connection, TABLE, one_row(price=np.array([np.nan])))
+
+
+def test_parameters_are_bound(connection: Connection) -> None:
+    """Values travel as values, whatever quotes and percent signs they hold."""
+    odd = """it's 100% "so" \\ ₿"""
+    found = bulk.read(connection, "SELECT %(odd)s::text AS words", {"odd": odd}, {"words": bulk.LABEL})
+    assert found["words"].tolist() == [odd.encode()]
+    assert count(found) == 1
