@@ -1,0 +1,1 @@
+"""What happens inside one builder process: decide, read, compute, commit, report."""
