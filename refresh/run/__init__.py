@@ -1,0 +1,1 @@
+"""What happens inside the orchestrating process: options, plan, launch, report. Imports no numeric library."""

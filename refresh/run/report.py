@@ -1,0 +1,64 @@
+"""What a run came to, as frozen values, and the exit code that follows from the outcomes alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from refresh.catalog import BuilderConfig
+from refresh.outcome import Outcome, Status
+
+FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """The outcomes of one builder and how long its process took.
+
+    ``launched`` is false where nothing was due, and ``idle_because`` says why.
+    """
+
+    builder: BuilderConfig
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    launched: bool
+    idle_because: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows written."""
+        return sum(outcome.rows for outcome in self.outcomes)
+
+    @property
+    def notes(self) -> Counter[str]:
+        """Repairs by kind and rejects by reason."""
+        return sum((Counter(outcome.notes) for outcome in self.outcomes), Counter())
+
+    def of(self, *statuses: Status) -> tuple[Outcome, ...]:
+        """The outcomes that ended in one of these ways."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status in statuses)
+
+    @property
+    def unfinished(self) -> tuple[Outcome, ...]:
+        """Every outcome that is not done."""
+        return self.of(Status.FAILED, Status.SKIPPED, Status.NOT_REACHED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """All steps of a run, how many assets it was about, and how long it took."""
+
+    steps: tuple[StepReport, ...]
+    assets: int
+    seconds: float
+    notices: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows written by all builders."""
+        return sum(step.rows for step in self.steps)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where everything that was due is done."""
+        return FAILED if any(step.unfinished for step in self.steps) else 0

@@ -1,0 +1,17 @@
+"""Running the project's programs as a user does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def run(program: str, *arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the project with nothing of this process's settings but the database."""
+    command = [sys.executable, *program.split(), *arguments]
+    environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TARGET_DB_URL": url}
+    return subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False, timeout=300)
