@@ -1,0 +1,112 @@
+"""Processes and servers that are killed in the middle: the next run completes what they left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import PROJECT
+from refreshing import TARGETS, digest, refresh
+from sqlalchemy import MetaData, text
+
+from refresh.catalog import SOURCE
+from refresh.options import Request
+from refresh.store.database import connect
+from refresh.store.embedded import lease
+from refresh.store.schema import prepare
+from refresh.store.tables import source_table
+
+FEW = ["2D", "7D", "1W_CAL_US", "1W_CAL_ISO", "1M_CAL", "1W_CAL_ANCHOR_US", "1W_CAL_ANCHOR_ISO", "1M_CAL_ANCHOR"]
+
+
+@pytest.fixture
+def environ() -> Iterator[dict[str, str]]:
+    """The environment of a user whose embedded database holds prices of four assets and no bars yet."""
+    folder = Path(tempfile.mkdtemp(prefix="refresh-"))
+    folder.chmod(0o711)
+    made = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "REFRESH_DATA_DIR": str(folder / "data")}
+    with lease(made) as server:
+        engine = connect(server.url)
+        with engine.begin() as connection:
+            source_table(MetaData()).create(connection)
+            prepare(connection)
+            connection.execute(text("UPDATE dim_timeframe SET is_enabled = tf = ANY(:few)"), {"few": FEW})
+            connection.execute(
+                text(f"""
+                    INSERT INTO {SOURCE} (id, timeopen, timeclose, open, high, low, close, volume, "timestamp")
+                    SELECT a, d, d, 100 + sin(n), 102, 98, 100 + cos(n), n, d FROM generate_series(1, 4) a,
+                    generate_series('2020-01-01'::timestamptz, '2023-12-31', '1 day') WITH ORDINALITY AS g(d, n)
+                """)
+            )
+        engine.dispose()
+    yield made
+    shutil.rmtree(folder)
+
+
+def start(environ: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a refresh in a process group of its own."""
+    command = [sys.executable, "run_daily_refresh.py", "--all"]
+    return subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def until(process: subprocess.Popen[str], line: str) -> None:
+    """Read what the refresh prints until a line begins so, and a little longer."""
+    assert process.stdout is not None
+    for found in process.stdout:
+        if found.startswith(line):
+            time.sleep(0.9)
+            return
+    pytest.fail(f"the refresh ended before it printed {line!r}")
+
+
+def check_completed(environ: dict[str, str]) -> None:
+    """One more run ends well, and the tables are those of a rebuild."""
+    last = start(environ)
+    _, errors = last.communicate(timeout=120)
+    assert (last.returncode, errors) == (0, "")
+    with lease(environ) as server:
+        engine = connect(server.url)
+        found = {table: digest(engine, table) for table in TARGETS}
+        assert all(rows for rows, _ in found.values())
+        refresh(engine, Request(full_rebuild=True))
+        assert {table: digest(engine, table) for table in TARGETS} == found
+        engine.dispose()
+
+
+@pytest.mark.parametrize("step", ["[2/10]", "[8/10]"])
+def test_the_database_server_is_killed(environ: dict[str, str], step: str) -> None:
+    """The server dies under a builder: the run says so, without a traceback, and the next one completes the tables."""
+    process = start(environ)
+    until(process, step)
+    pid_file = Path(environ["REFRESH_DATA_DIR"], "pg18", "postmaster.pid")
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert "not reached" in errors
+    check_completed(environ)
+
+
+def test_the_refresh_and_its_builder_are_killed(environ: dict[str, str]) -> None:
+    """SIGKILL to the whole process group in the middle of a builder loses only what was not committed."""
+    process = start(environ)
+    until(process, "[7/10]")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    check_completed(environ)

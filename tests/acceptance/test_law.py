@@ -1,0 +1,302 @@
+"""The law: whatever happens to the source and to the refresh, the tables end up as if built today.
+
+Hypothesis tells histories: prices that arrive late, are revised, deleted, doubled or bad; refreshes that are filtered,
+run twice or killed. After every refresh without filters all twelve tables must equal, bit for bit, those of a database
+that is built anew from the same source. ``REFRESH_LAW_EXAMPLES`` sets how many histories are told.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+from conftest import create_tables, database
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from refreshing import TARGETS, digest, refresh, rows
+from sqlalchemy import URL, Engine, text
+
+from refresh.catalog import BUILDERS, SOURCE
+from refresh.errors import UsageError
+from refresh.options import Request
+from refresh.store.database import connect
+from refresh.store.tables import METADATA
+
+EXAMPLES = int(os.environ.get("REFRESH_LAW_EXAMPLES", "200"))
+HALVES = 2
+IDS = (1, 52)
+FIRST = date(2019, 11, 20)
+TIMEFRAMES = (
+    "2D", "3D", "7D", "1W_CAL_US", "2W_CAL_ISO", "1M_CAL", "1W_CAL_ANCHOR_US", "2W_CAL_ANCHOR_ISO", "1M_CAL_ANCHOR",
+    "3M_CAL_ANCHOR", "1Y_CAL",
+)  # fmt: skip
+LATER_TIMEFRAMES = ("4D", "1W_CAL_ISO", "2M_CAL", "1Y_CAL_ANCHOR")
+PERIODS = (2, 3, 5)
+LATER_PERIODS = (4, 10)
+COLUMNS = ("open", "high", "low", "close", "volume", "marketcap", "timeopen", "timehigh", "timelow", "name", "load_ts")
+
+prices = st.floats(0.5, 1000, allow_nan=False)
+bad = st.sampled_from([None, float("nan"), float("inf"), 0.0, -1.0])
+mostly_good = st.one_of(*[prices] * 12, bad)
+days = st.integers(0, 150)
+ids = st.sampled_from(IDS)
+
+
+@st.composite
+def raw_rows(draw: st.DrawFn) -> dict[str, Any]:
+    """What a source row says beside its asset and day."""
+    return {
+        "hour": draw(st.sampled_from([23, 23, 23, 23, 11])),
+        "open": draw(mostly_good),
+        "high": draw(mostly_good),
+        "low": draw(mostly_good),
+        "close": draw(mostly_good),
+        "volume": draw(st.one_of(st.floats(0, 1e9), st.sampled_from([None, 0.0, -0.0, -1.0]))),
+        "marketcap": draw(st.one_of(st.none(), st.floats(0, 1e12))),
+        "timeopen": draw(st.sampled_from([0, 0, 0, 0, None, 30])),
+        "timehigh": draw(st.sampled_from([5, 12, None, 40])),
+        "timelow": draw(st.sampled_from([5, 12, None, 40])),
+        "name": draw(st.sampled_from([None, "", "Bitcoin", "Ξ"])),
+        "load_ts": draw(st.sampled_from([None, 1, 2])),
+    }
+
+
+def source_row(asset: int, day: int, raw: dict[str, Any]) -> dict[str, Any]:
+    """The source row of a day; hours of the day become times."""
+    midnight = datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(days=day)
+    times = {name: raw[name] for name in ("timeopen", "timehigh", "timelow")}
+    clocked = {name: None if hour is None else midnight + timedelta(hours=hour) for name, hour in times.items()}
+    close = midnight + timedelta(hours=raw["hour"], minutes=59)
+    loaded = raw["load_ts"] and midnight + timedelta(days=raw["load_ts"])
+    return {**raw, **clocked, "id": asset, "timestamp": close, "timeclose": close, "load_ts": loaded}
+
+
+class Pair:
+    """Two databases: one that is refreshed as prices arrive, and one that is emptied and built anew to compare."""
+
+    def __init__(self, refreshed: Engine, rebuilt: Engine) -> None:
+        self.refreshed = refreshed
+        self.rebuilt = rebuilt
+
+    def clear(self) -> None:
+        """Empty both databases but for the timeframes and periods that every history begins with."""
+        for engine in (self.refreshed, self.rebuilt):
+            with engine.begin() as connection:
+                _empty(connection)
+                connection.execute(
+                    text("UPDATE dim_timeframe SET is_enabled = tf = ANY(:tfs)"), {"tfs": list(TIMEFRAMES)}
+                )
+                connection.execute(text("DELETE FROM dim_period WHERE period = ANY(:p)"), {"p": list(LATER_PERIODS)})
+                connection.execute(text("UPDATE dim_period SET is_enabled = period = ANY(:p)"), {"p": list(PERIODS)})
+
+    def rebuild(self) -> None:
+        """Build the second database from the first one's source and dimensions."""
+        copied = (SOURCE, "dim_timeframe", "dim_period")
+        with self.refreshed.connect() as origin, self.rebuilt.begin() as copy:
+            _empty(copy)
+            for table in copied:
+                copy.execute(text(f"DELETE FROM {table}"))
+                lines = origin.execute(text(f"SELECT * FROM {table}")).mappings().all()
+                if lines:
+                    names = ", ".join(f'"{name}"' for name in lines[0])
+                    values = ", ".join(f":{name}" for name in lines[0])
+                    copy.execute(
+                        text(f"INSERT INTO {table} ({names}) VALUES ({values})"), [dict(line) for line in lines]
+                    )
+        outcomes = refresh(self.rebuilt)
+        assert not [outcome for outcome in outcomes if outcome.error]
+
+
+def _empty(connection: Any) -> None:
+    kept = {"dim_timeframe", "dim_period", "refresh_settings"}
+    for table in (*(name for name in METADATA.tables if name not in kept), SOURCE):
+        connection.execute(text(f"DELETE FROM {table}"))
+
+
+class History(RuleBasedStateMachine):
+    """A history of one source and the refreshes that follow it."""
+
+    pair: ClassVar[Pair]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: dict[int, set[int]] = {asset: set() for asset in IDS}
+        self.pair.clear()
+
+    def write(self, asset: int, day: int, raw: dict[str, Any]) -> None:
+        """Put a row into the source, over the one that has its id and timestamp."""
+        row = source_row(asset, day, raw)
+        names = ["id", "timestamp", "timeclose", *COLUMNS]
+        updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
+        self.change(
+            f"INSERT INTO {SOURCE} ({', '.join(f'{chr(34)}{name}{chr(34)}' for name in names)}) "
+            f'VALUES ({", ".join(f":{name}" for name in names)}) ON CONFLICT (id, "timestamp") DO UPDATE SET {updates}',
+            row,
+        )
+        self.told[asset].add(day)
+
+    def change(self, statement: str, parameters: dict[str, Any]) -> None:
+        """Change the source or a dimension."""
+        with self.pair.refreshed.begin() as connection:
+            connection.execute(text(statement), parameters)
+
+    @initialize(listed=st.lists(st.tuples(ids, days, raw_rows()), min_size=1, max_size=30))
+    def begin(self, listed: list[tuple[int, int, dict[str, Any]]]) -> None:
+        """A first history with gaps, late listings, bad and doubled rows."""
+        for asset, day, raw in listed:
+            self.write(asset, day, raw)
+
+    @rule(
+        asset=ids, first=st.integers(1, 12), number=st.integers(1, 8), raw=st.lists(raw_rows(), min_size=8, max_size=8)
+    )
+    def append(self, asset: int, first: int, number: int, raw: list[dict[str, Any]]) -> None:
+        """Days arrive behind the last one, perhaps after a gap."""
+        last = max(self.told[asset], default=0)
+        for place in range(number):
+            self.write(asset, last + first + place, raw[place])
+
+    @rule(asset=ids, day=days, raw=raw_rows())
+    def arrive_anywhere(self, asset: int, day: int, raw: dict[str, Any]) -> None:
+        """A day arrives late, before the first one, beside another of the same day, or over an old one."""
+        self.write(asset, day, raw)
+
+    @rule(asset=ids, raw=raw_rows(), choice=st.integers(0, 10_000))
+    def revise(self, asset: int, raw: dict[str, Any], choice: int) -> None:
+        """A day that is known changes."""
+        known = sorted(self.told[asset])
+        if known:
+            self.write(asset, known[choice % len(known)], raw)
+
+    @rule(asset=ids, first=days, number=st.integers(1, 40))
+    def delete(self, asset: int, first: int, number: int) -> None:
+        """Days vanish, perhaps all of them."""
+        begin = FIRST + timedelta(days=first)
+        bounds = {"id": asset, "begin": begin, "end": begin + timedelta(days=number)}
+        self.change(f'DELETE FROM {SOURCE} WHERE id = :id AND "timestamp" >= :begin AND "timestamp" < :end', bounds)
+
+    @rule(asset=ids, column=st.sampled_from(["name", "volume", "source_file"]), value=st.sampled_from(["1", "2"]))
+    def touch(self, asset: int, column: str, value: str) -> None:
+        """A column changes in all rows of an asset without changing a price."""
+        kind = "float8" if column == "volume" else "text"
+        self.change(
+            f"UPDATE {SOURCE} SET {column} = CAST(:value AS {kind}) WHERE id = :id", {"value": value, "id": asset}
+        )
+
+    @rule(tf=st.sampled_from((*TIMEFRAMES[:6], *LATER_TIMEFRAMES)))
+    def toggle_timeframe(self, tf: str) -> None:
+        """The user enables or disables a timeframe. Rows of a disabled one stay, so they are compared only when on."""
+        self.change("UPDATE dim_timeframe SET is_enabled = NOT is_enabled WHERE tf = :tf", {"tf": tf})
+
+    @rule(period=st.sampled_from(LATER_PERIODS))
+    def add_period(self, period: int) -> None:
+        """The user adds a period."""
+        statement = "INSERT INTO dim_period VALUES (:p, true, 99) ON CONFLICT (period) DO UPDATE SET is_enabled = true"
+        self.change(statement, {"p": period})
+
+    @rule(
+        request=st.sampled_from(
+            [
+                Request(tfs=("1w",)),
+                Request(tfs=("2D", "7d")),
+                Request(periods=(3,)),
+                Request(tf_period_combos=(("7d", 2), ("1m", 3))),
+                Request(ids=(1,)),
+            ]
+        ),
+        some=st.sets(st.sampled_from(BUILDERS), min_size=1),
+    )
+    def refresh_filtered(self, request: Request, some: set[Any]) -> None:
+        """A refresh of some builders with filters."""
+        chosen = [one for one in BUILDERS if one in some]
+        with suppress(UsageError):  # a filter that leaves nothing, or an asset that is not there, is refused
+            assert not [one for one in refresh(self.pair.refreshed, request, chosen) if one.error]
+
+    @rule(milliseconds=st.integers(0, 250))
+    def kill_a_refresh(self, milliseconds: int) -> None:
+        """A refreshing process dies in the middle of whatever it was doing."""
+        child = os.fork()
+        if not child:
+            try:
+                refresh(connect(self.pair.refreshed.url.render_as_string(hide_password=False)))
+            finally:
+                os._exit(0)
+        time.sleep(milliseconds / 1000)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        self.wait_for_rollback()
+
+    def wait_for_rollback(self) -> None:
+        """Until the server has noticed that its client is gone."""
+        others = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        while True:
+            with self.pair.refreshed.connect() as connection:
+                if not connection.execute(others).scalar_one():
+                    return
+            time.sleep(0.005)
+
+    @rule(twice=st.booleans())
+    def refresh_and_compare(self, twice: bool) -> None:
+        """A refresh without filters leaves what a rebuild would; a second one finds nothing to do."""
+        outcomes = refresh(self.pair.refreshed, Request(accept_restatement=True, prune=True))
+        assert not [outcome for outcome in outcomes if outcome.error]
+        if twice:
+            assert refresh(self.pair.refreshed, Request(prune=True)) == []
+        self.pair.rebuild()
+        self.compare()
+
+    def compare(self) -> None:
+        """Every row of every enabled series is the same on both sides."""
+        with self.pair.refreshed.begin() as connection:
+            disabled = list(connection.execute(text("SELECT tf FROM dim_timeframe WHERE NOT is_enabled")).scalars())
+        for table in TARGETS:
+            one, other = (
+                digest(engine, table, without=disabled) for engine in (self.pair.refreshed, self.pair.rebuilt)
+            )
+            if one != other:
+                left, right = (
+                    set(rows(engine, table, without=disabled)) for engine in (self.pair.refreshed, self.pair.rebuilt)
+                )
+                pytest.fail(
+                    f"{table}: only refreshed {sorted(left - right)[:3]}, only rebuilt {sorted(right - left)[:3]}"
+                )
+
+    def teardown(self) -> None:
+        """However a history ends, a last refresh must bring the tables to what a rebuild leaves."""
+        self.refresh_and_compare(twice=True)
+
+
+@pytest.fixture
+def pair(server: URL) -> Iterator[Pair]:
+    """Two databases with all tables, reused by every history."""
+    with ExitStack() as stack:
+        urls = [stack.enter_context(database(server, "template1")) for _ in range(2)]
+        engines = [connect(url) for url in urls]
+        for engine in engines:
+            stack.callback(engine.dispose)
+            with engine.begin() as connection:
+                create_tables(connection)
+        yield Pair(*engines)
+
+
+@pytest.mark.parametrize("half", range(HALVES))
+def test_any_history_ends_as_if_built_today(pair: Pair, half: int) -> None:
+    """No history of the source and of refreshes leaves tables that differ from a rebuild."""
+    machine = type(f"History{half}", (History,), {"pair": pair})
+    told = settings(
+        max_examples=max(EXAMPLES // HALVES, 1),
+        stateful_step_count=10,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    )
+    run_state_machine_as_test(machine, settings=told)

@@ -1,0 +1,193 @@
+"""The real programs on real prices: what a first run leaves, and that a second one has nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import run
+from refreshing import TARGETS, digest, moved, refresh
+from sqlalchemy import Engine, text
+
+from refresh.catalog import BUILDERS, Alignment, Group, Kind
+from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
+from refresh.store.database import connect
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """The engine of the test's own empty database."""
+    made = connect(database_url)
+    yield made
+    made.dispose()
+
+
+def missing_or_double(engine: Engine, target: str, expected: str, time: str, key: str) -> int:
+    """How many expected keys have not exactly one row, plus how many rows have no expected key."""
+    query = text(f"""
+        SELECT count(*) FROM ({expected}) AS e
+        FULL JOIN (SELECT id, {time} AS at, {key}, count(*) AS n FROM {target} GROUP BY id, {time}, {key}) AS t
+          USING (id, at, {key}) WHERE n IS DISTINCT FROM 1 OR wanted IS NULL
+    """)
+    with engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def check_bars(engine: Engine) -> None:
+    """Exactly one snapshot per daily bar and timeframe; aligned calendars from the first whole unit on."""
+    for builder in BUILDERS:
+        if builder.kind is not Kind.WINDOWED:
+            continue
+        leg = builder.legs[0]
+        assert leg.family is not None
+        tfs = [one.tf for one in DEFAULT_TIMEFRAMES if one.belongs_to(leg.family)]
+        week = "'1970-01-04'" if leg.target.endswith("us") else "'1970-01-05'"
+        begin = {
+            "W": f"{week}::date + 7 * ceil((first - {week}::date) / 7.0)::int",
+            "M": "(date_trunc('month', first - 1) + interval '1 month')::date",
+            "Y": "(date_trunc('year', first - 1) + interval '1 year')::date",
+        }
+        unit = " ".join(f"WHEN '{name}' THEN {day}" for name, day in begin.items())
+        start = (
+            f"CASE substring(w.tf from '[DWMY]') {unit} END" if leg.family.alignment is Alignment.ALIGNED else "first"
+        )
+        expected = f"""
+            SELECT d.id, d."timestamp" AS at, w.tf, true AS wanted FROM cmc_price_bars_1d d
+            JOIN (SELECT id, min("timestamp" AT TIME ZONE 'UTC')::date AS first FROM cmc_price_bars_1d GROUP BY id) f
+              USING (id) CROSS JOIN unnest(ARRAY{tfs}) AS w(tf)
+            WHERE (d."timestamp" AT TIME ZONE 'UTC')::date >= {start}
+        """
+        assert missing_or_double(engine, leg.target, expected, '"timestamp"', "tf") == 0, leg.target
+
+
+def check_emas(engine: Engine) -> None:
+    """Exactly one row per daily bar, timeframe and period from the first defined day on."""
+    for builder in BUILDERS:
+        for leg in builder.legs if builder.group is Group.EMAS else ():
+            assert leg.family is not None
+            days = {one.tf: one.days_nominal for one in DEFAULT_TIMEFRAMES if one.belongs_to(leg.family)}
+            first = {
+                Kind.EMA_OVER_DAYS: """SELECT d.id, w.tf, w.period, d."timestamp" AS first FROM wanted w
+                    JOIN cmc_price_bars_1d d ON d.bar_seq = w.n * w.period""",
+                Kind.EMA_OVER_BARS: f"""SELECT b.id, w.tf, w.period, b."timestamp" AS first FROM wanted w
+                    JOIN {leg.inputs[-1]} b USING (tf) WHERE NOT b.is_partial_end AND b.bar_seq = w.period""",
+            }[builder.kind]
+            expected = f"""
+                WITH wanted AS (SELECT * FROM unnest(ARRAY{list(days)}, ARRAY{list(days.values())}) AS w(tf, n)
+                                CROSS JOIN unnest(ARRAY{list(DEFAULT_PERIODS)}) AS p(period)),
+                defined AS ({first})
+                SELECT d.id, d."timestamp" AS at, f.tf, f.period, true AS wanted FROM cmc_price_bars_1d d
+                JOIN defined f ON f.id = d.id AND d."timestamp" >= f.first
+            """
+            assert missing_or_double(engine, leg.target, expected, "ts", "tf, period") == 0, leg.target
+
+
+def test_real_prices_fill_every_table_once(engine: Engine, database_url: str, shared_data: Path) -> None:
+    """All the exports, loaded and refreshed by the real programs, leave exactly the rows that the daily bars imply."""
+    files = sorted(str(file) for file in (shared_data / "cmc").glob("*.csv") if file.name != "manifest.csv")
+    loaded = run("-m refresh.load", *files, url=database_url)
+    assert loaded.returncode == 0, loaded.stderr
+    built = run("run_daily_refresh.py", "--all", url=database_url)
+    assert (built.returncode, built.stderr) == (0, "")
+    with engine.connect() as connection:
+        assets = connection.execute(text("SELECT count(*), count(DISTINCT id) FROM cmc_price_bars_1d")).one()
+    assert tuple(assets) == (3518, 8)
+    check_bars(engine)
+    check_emas(engine)
+
+    before = moved(engine)
+    again = run("run_daily_refresh.py", "--all", url=database_url)
+    assert again.returncode == 0
+    assert again.stdout == "Nothing to do: 8 assets up to date in 12 tables.\n"
+    assert moved(engine) == before
+
+
+def test_shares_without_weekends_go_through_every_family(engine: Engine, database_url: str) -> None:
+    """The sample of a share, which has no weekends, fills every table; bars and EMAs are separate commands."""
+    assert run("-m refresh.load", "--sample", url=database_url).returncode == 0
+    bars = run("run_all_bar_builders.py", url=database_url)
+    assert (bars.returncode, bars.stderr) == (0, "")
+    emas = run("run_all_ema_refreshes.py", url=database_url)
+    assert (emas.returncode, emas.stderr) == (0, "")
+    check_bars(engine)
+    check_emas(engine)
+    with engine.connect() as connection:
+        weeks = connection.execute(
+            text(
+                "SELECT count(DISTINCT bar_seq), count(*) FILTER (WHERE NOT is_partial_end) "
+                "FROM cmc_price_bars_multi_tf_cal_iso WHERE tf = '1W_CAL_ISO'"
+            )
+        ).one()
+    assert weeks[0] - weeks[1] == 1, "every week closes on its last session, but for the one still forming"
+
+
+def test_a_long_history_of_the_other_form(engine: Engine, database_url: str, shared_data: Path) -> None:
+    """A Kaggle file of eight years fills every table."""
+    assert run("-m refresh.load", str(shared_data / "kaggle" / "coin_Litecoin.csv"), url=database_url).returncode == 0
+    assert run("run_daily_refresh.py", "--all", "--quiet", url=database_url).returncode == 0
+    check_bars(engine)
+    check_emas(engine)
+
+
+def test_days_one_by_one_equal_all_at_once(engine: Engine, database_url: str, shared_data: Path) -> None:
+    """Refreshing after each of the last days, after gaps too, leaves bit for bit what one build leaves."""
+    files = [str(shared_data / "cmc" / f"bitcoin_{years}.csv") for years in ("2022-2023", "2024-2025")]
+    assert run("-m refresh.load", *files, url=database_url).returncode == 0
+    refresh(engine)
+    expected = {table: digest(engine, table) for table in TARGETS}
+    with engine.begin() as connection:
+        last_week = 'SELECT "timestamp" FROM cmc_price_histories7 ORDER BY 1 DESC LIMIT 12'
+        around_the_hole = (
+            "SELECT \"timestamp\" FROM cmc_price_histories7 WHERE \"timestamp\" BETWEEN '2023-08-30' AND '2024-11-06'"
+        )
+        late = [*connection.execute(text(last_week)).scalars(), *connection.execute(text(around_the_hole)).scalars()]
+        connection.execute(text("CREATE TABLE held AS SELECT * FROM cmc_price_histories7"))
+        connection.execute(text("DELETE FROM cmc_price_histories7 WHERE \"timestamp\" >= '2023-08-30'"))
+        for table in ("cmc_price_bars_1d_state", "cmc_price_bars_1d_source_months", "cmc_price_bars_1d"):
+            connection.execute(text(f"TRUNCATE {table}"))
+    refresh(engine)
+    for moment in sorted(late):
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    'INSERT INTO cmc_price_histories7 SELECT * FROM held WHERE "timestamp" <= :at '
+                    "ON CONFLICT DO NOTHING"
+                ),
+                {"at": moment},
+            )
+        refresh(engine)
+    assert {table: digest(engine, table) for table in TARGETS} == expected
+
+
+def test_a_dry_run_writes_nothing(engine: Engine, database_url: str) -> None:
+    """A dry run names every step, its command, assets and reason, and leaves not even a table behind."""
+    assert run("-m refresh.load", "--sample", url=database_url).returncode == 0
+    before = moved(engine)
+    shown = run("run_daily_refresh.py", "--all", "--dry-run", url=database_url)
+    assert shown.returncode == 0, shown.stderr
+    for place, builder in enumerate(BUILDERS, 1):
+        assert (
+            f"{place}. {builder.title}: 1 asset\n   python -m refresh.builder {builder.key} --ids all\n" in shown.stdout
+        )
+    assert "build 1,509 days: not built yet: id 900000001" in shown.stdout.replace("1509", "1,509")
+    assert "Dry run: nothing was written." in shown.stdout
+    assert moved(engine) == before
+
+
+def test_rebuild_replaces_what_is_selected(engine: Engine, database_url: str) -> None:
+    """``--full-rebuild`` with filters mends the selected series and leaves all other rows untouched."""
+    assert run("-m refresh.load", "--sample", url=database_url).returncode == 0
+    refresh(engine)
+    expected = digest(engine, "cmc_ema_multi_tf")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE cmc_ema_multi_tf SET ema = 0 WHERE tf = '7D' AND period = 10"))
+        others = connection.execute(
+            text("SELECT max(ingested_at) FROM cmc_ema_multi_tf WHERE period <> 10")
+        ).scalar_one()
+    arguments = ("--emas", "--refreshers", "multi_tf", "--tf-period-combos", "7d:10", "--full-rebuild")
+    assert run("run_daily_refresh.py", *arguments, url=database_url).returncode == 0
+    assert digest(engine, "cmc_ema_multi_tf") == expected
+    with engine.connect() as connection:
+        later = text("SELECT DISTINCT tf, period FROM cmc_ema_multi_tf WHERE ingested_at > :at")
+        assert [tuple(row) for row in connection.execute(later, {"at": others})] == [("7D", 10)]
