@@ -42,5 +42,11 @@ class DimensionError(CannotStartError):
     """A row of ``dim_timeframe`` or ``dim_period`` breaks the rules of its family."""
 
 
+class AlreadyRunningError(RefreshError):
+    """Another refresh works on the same database."""
+
+    exit_code = 75
+
+
 class ViolationError(RefreshError):
     """A computed value breaks a law that must always hold; its asset is not committed."""

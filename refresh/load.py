@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from dotenv import dotenv_values
 from sqlalchemy import Engine
 
 from refresh.core.cell_times import DateOrder
@@ -32,6 +31,7 @@ from refresh.price_files import (
     open_file,
     require_ids,
 )
+from refresh.settings import settings
 from refresh.store import database
 from refresh.store.prices import Counts, Repeats, upsert_prices
 
@@ -241,11 +241,5 @@ def _warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the process border
 
 
-def _settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment over what ``.env`` in the current folder holds; empty values count as unset."""
-    merged = {**dotenv_values(".env"), **environ}
-    return {name: value for name, value in merged.items() if value}
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], _settings(os.environ)))
+    sys.exit(main(sys.argv[1:], settings(os.environ)))

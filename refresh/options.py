@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
 
 from refresh.catalog import BUILDERS, BuilderConfig, Group
 from refresh.core.series import Filters
 from refresh.core.timeframe import nearest
 from refresh.errors import UsageError
+from refresh.option_values import (
+    COUNT,
+    DAYS,
+    DESCRIPTOR,
+    FILE,
+    HOW,
+    ID,
+    IDS,
+    JOBS,
+    NAMES,
+    NUMBERS,
+    PAIRS,
+    PERCENT,
+    RUN,
+    SPAN,
+    TIME,
+    URL,
+    ZONE,
+    Text,
+    listed,
+)
 
 
 class Command(Enum):
@@ -26,8 +45,6 @@ class Command(Enum):
     BUILDER = "python -m refresh.builder"
 
 
-ALL_PERCENT = 100
-DETECTIONS = ("digest", "lookback")
 DAILY = frozenset({Command.DAILY})
 WITH_BARS = frozenset({Command.DAILY, Command.BARS})
 WITH_EMAS = frozenset({Command.DAILY, Command.EMAS})
@@ -56,7 +73,15 @@ class Request:
     restate_limit: float | None = None
     accept_restatement: bool = False
     prune: bool = False
+    retries: int | None = None
+    resume: bool = False
     dry_run: bool = False
+    explain: int | None = None
+    max_lag: timedelta | None = None
+    jobs: int | None = None
+    timeout: timedelta | None = None
+    wait_lock: timedelta | None = None
+    json: str | None = None
     db_url: str | None = None
     tz: str | None = None
     quiet: bool = False
@@ -70,15 +95,6 @@ class Request:
     def filters(self) -> Filters:
         """The narrowing of timeframes and periods."""
         return Filters(self.tfs, self.periods, self.tf_period_combos)
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """How an option's value is called in the help, read from text and written as text."""
-
-    metavar: str
-    read: Callable[[str], Any]
-    show: Callable[[Any], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,91 +112,6 @@ class Option:
         """How it is typed, e.g. ``--tf-period-combos``."""
         return "--" + self.name.replace("_", "-")
 
-
-def _names(value: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    if not names:
-        raise argparse.ArgumentTypeError("the list is empty; leave the option out to select everything")
-    return names
-
-
-def _numbers(value: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(name) for name in _names(value))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a list of whole numbers such as 10,20,50") from None
-
-
-def _ids(value: str) -> tuple[int, ...] | None:
-    return None if value.strip().lower() == "all" else _numbers(value)
-
-
-def _combos(value: str) -> tuple[tuple[str, int], ...]:
-    pairs = [re.fullmatch(r"([^:]+):(\d+)", name) for name in _names(value)]
-    if None in pairs:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a list of timeframe:period such as 7d:10,7d:20")
-    return tuple((pair[1], int(pair[2])) for pair in pairs if pair)
-
-
-def _detection(value: str) -> str:
-    if value not in DETECTIONS:
-        raise argparse.ArgumentTypeError(f"{value!r} is neither of {', '.join(DETECTIONS)}")
-    return value
-
-
-def _days(value: str) -> int:
-    if not value.isdecimal() or not int(value):
-        raise argparse.ArgumentTypeError(f"{value!r} is not a number of days such as 40")
-    return int(value)
-
-
-def _percent(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= ALL_PERCENT:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a percentage from 0 to 100")
-    return number
-
-
-def read_zone(value: str) -> str:
-    """A time zone's name. Raises ``ArgumentTypeError``."""
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise argparse.ArgumentTypeError(f"{value!r} is not a time zone name such as UTC or Europe/Berlin") from None
-    return value
-
-
-def _time(value: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a time such as 2026-01-31T02:00:00+00:00") from None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _listed(values: Sequence[object]) -> str:
-    return ",".join(map(str, values))
-
-
-def _paired(values: Sequence[tuple[str, int]]) -> str:
-    return ",".join(f"{tf}:{period}" for tf, period in values)
-
-
-NAMES = Text("NAMES", _names, _listed)
-IDS = Text("IDS", _ids, _listed)
-NUMBERS = Text("NUMBERS", _numbers, _listed)
-PAIRS = Text("PAIRS", _combos, _paired)
-HOW = Text("HOW", _detection)
-DAYS = Text("DAYS", _days)
-PERCENT = Text("PERCENT", _percent, repr)
-ZONE = Text("ZONE", read_zone)
-URL = Text("URL", str)
-RUN = Text("ID", str)
-TIME = Text("TIME", _time, datetime.isoformat)
-DESCRIPTOR = Text("FD", int)
 
 OPTIONS: tuple[Option, ...] = (
     Option("all", "bars, then EMAs", DAILY),
@@ -207,7 +138,21 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("accept_restatement", "take in restatements that were refused", EVERYWHERE, forwarded=True),
     Option("prune", "remove assets that are gone from the source from every table", EVERYWHERE, forwarded=True),
+    Option(
+        "retries",
+        "how often work is begun anew that the database interrupted (default: 4)",
+        EVERYWHERE,
+        COUNT,
+        forwarded=True,
+    ),
+    Option("resume", "only what the latest run with failures or an interruption left", DRIVERS),
     Option("dry_run", "print the plan and write nothing", DRIVERS),
+    Option("explain", "print what is known of one asset, and what a run would do to it and why", DRIVERS, ID),
+    Option("max_lag", "build EMAs only on bars that are at most so far behind the source (default: 1d)", DRIVERS, SPAN),
+    Option("jobs", "how many builders run side by side (default: the number of cores)", DRIVERS, JOBS),
+    Option("timeout", "how long a builder may take (default: ten times what it should, at least 30m)", DRIVERS, SPAN),
+    Option("wait_lock", "wait so long for another refresh of the database to end, e.g. 10m", DRIVERS, SPAN),
+    Option("json", "write the plan of a dry run as JSON; - is the terminal", DRIVERS, FILE),
     Option("db_url", "the database (default: TARGET_DB_URL, else the embedded PostgreSQL)", EVERYWHERE, URL),
     Option("tz", "the time zone that makes days of timestamps (default: UTC)", EVERYWHERE, ZONE, forwarded=True),
     Option("quiet", "print only the summary, and errors", DRIVERS),
@@ -254,11 +199,15 @@ def parse(command: Command, arguments: Sequence[str]) -> Request:
     given = vars(parser(command).parse_args(arguments))
     request = Request(**{name: value for name, value in given.items() if name in known})
     targets = [name for name in ("all", "bars", "emas") if getattr(request, name)]
-    if command is Command.DAILY and len(targets) != 1:
+    if command is Command.DAILY and not targets and request.explain is not None:
+        request = replace(request, all=True)
+    elif command is Command.DAILY and len(targets) != 1:
         found = " and ".join(f"--{name}" for name in targets) or "none of them"
         raise UsageError(f"name exactly one of --all, --bars and --emas, not {found}")
     if (request.detect == "lookback") != (request.lookback_days is not None):
         raise UsageError("--detect lookback and --lookback-days go together: say both or neither")
+    if request.json and not request.dry_run:
+        raise UsageError("--json goes with --dry-run")
     if request.bars and request.refreshers:
         raise UsageError("--refreshers names EMA refreshers, but --bars runs none; use --all or --emas")
     if request.emas and request.builders:
@@ -297,15 +246,50 @@ def _named(option: str, names: Sequence[str] | None, offered: Sequence[BuilderCo
 
 def builder_arguments(builder: BuilderConfig, request: Request, ids: Sequence[int] | None) -> list[str]:
     """The arguments that make a builder process do its part of a request. They never hold a secret."""
-    arguments = [builder.key, "--ids", "all" if ids is None else _listed(ids)]
+    return [builder.key, "--ids", "all" if ids is None else listed(ids), *_forwarded(request, builder)]
+
+
+def _forwarded(request: Request, builder: BuilderConfig | None) -> list[str]:
+    """The options that builders get, as far as they were given and concern the builder (``None``: any)."""
+    arguments: list[str] = []
     for option in OPTIONS:
         value = getattr(request, option.name)
         if not option.forwarded or value is None or value is False:
             continue
-        if not _accepts(builder, option.name):
+        if builder and not _accepts(builder, option.name):
             continue
         arguments += [option.flag, option.text.show(value)] if option.text else [option.flag]
     return arguments
+
+
+def remembered(request: Request) -> list[str]:
+    """The arguments by which a run can be taken up again: all that change what builders do. They hold no secret."""
+    return _forwarded(request, None)
+
+
+def resumed(request: Request, arguments: Sequence[str]) -> Request:
+    """The request narrowed to what an earlier run with these arguments was about.
+
+    Raises ``UsageError`` where the two have nothing in common.
+    """
+    earlier = parse(Command.BUILDER, ["resumed", *arguments])
+    merged: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.forwarded:
+            now, then = getattr(request, option.name), getattr(earlier, option.name)
+            merged[option.name] = _narrowed(option, now, then)
+    return replace(request, **merged)
+
+
+def _narrowed(option: Option, now: Any, then: Any) -> Any:
+    if not now or not then:
+        return now or then
+    if not isinstance(now, tuple):
+        return now
+    common = tuple(one for one in now if one in then)
+    if not common and option.text:
+        raise UsageError(f"{option.flag} {option.text.show(now)}: the run to resume had {option.text.show(then)}")
+    return common
 
 
 def _accepts(builder: BuilderConfig, name: str) -> bool:

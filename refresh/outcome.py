@@ -18,7 +18,11 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One asset in one builder: rows written, seconds, why it ran or did not, and the error it ended with."""
+    """One asset in one builder: rows written, seconds, why it ran or did not, and the error it ended with.
+
+    ``notes`` counts repairs by kind and rejects by reason; ``retries``, how often its work was begun anew because the
+    database was out of reach or another session was in the way.
+    """
 
     builder: str
     id: int
@@ -28,6 +32,7 @@ class Outcome:
     reason: str = ""
     error: str | None = None
     notes: dict[str, int] = field(default_factory=dict)
+    retries: int = 0
 
     def line(self) -> str:
         """The outcome as one line of JSON."""

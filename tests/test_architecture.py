@@ -18,20 +18,38 @@ MAY_IMPORT = {
     "errors": set[str](),
     "catalog": {"errors"},
     "outcome": {"errors", "catalog"},
+    "settings": set[str](),
+    "stop": set[str](),
     "core": {"errors", "catalog"},
-    "options": {"errors", "catalog", "core"},
+    "option_values": set[str](),
+    "options": {"errors", "catalog", "core", "option_values"},
     "price_files": {"errors", "core"},
     "store": {"errors", "catalog", "outcome", "core", "options"},
-    "load": {"errors", "catalog", "core", "price_files", "store"},
-    "builder": {"errors", "catalog", "outcome", "core", "options", "store"},
-    "run": {"errors", "catalog", "outcome", "core", "options"},
-    "faces": {"errors", "catalog", "outcome", "options", "run"},
-    "faces.cli": {"errors", "catalog", "outcome", "core", "options", "run", "faces", "store", "load"},
+    "load": {"errors", "catalog", "core", "price_files", "store", "settings"},
+    "builder": {"errors", "catalog", "outcome", "core", "options", "store", "settings", "stop"},
+    "run": {"errors", "catalog", "outcome", "core", "options", "stop"},
+    "faces": {"errors", "catalog", "outcome", "core", "options", "run"},
+    "faces.record": {"errors", "catalog", "outcome", "run", "store"},
+    "faces.cli": {
+        "errors",
+        "option_values",
+        "catalog",
+        "outcome",
+        "core",
+        "options",
+        "run",
+        "faces",
+        "faces.record",
+        "store",
+        "load",
+        "settings",
+        "stop",
+    },
 }
 """One way: whom each layer may import beside itself and the package."""
 
 SQL = {"sqlalchemy", "psycopg2"}
-HOLDS_A_CONNECTION = {"builder", "load", "faces.cli"}
+HOLDS_A_CONNECTION = {"builder", "load", "faces.cli", "faces.record"}
 HANDLES = {"sqlalchemy.Connection", "sqlalchemy.Engine"}
 IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requests"}
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")
@@ -90,13 +108,13 @@ Rule = Callable[[Modules], Iterator[str]]
 def layer(name: str) -> str:
     """The layer of a dotted name of ours."""
     parts = name.split(".")
-    if parts[1:3] == ["faces", "cli"]:
-        return "faces.cli"
+    if parts[1:3] in (["faces", "cli"], ["faces", "record"]):
+        return ".".join(parts[1:3])
     return "refresh" if parts[1:] in ([], ["__init__"]) else parts[1]
 
 
 def imports_go_one_way(modules: Modules) -> Iterator[str]:
-    """One way: errors <- core <- store <- builder; errors, catalog <- run <- faces; ``faces/cli.py`` joins them."""
+    """One way: errors <- core <- store <- builder; errors, catalog <- run <- faces; ``faces/cli.py``, ``record`` join."""
     for module in modules.values():
         own = layer(module.name)
         if own not in MAY_IMPORT:

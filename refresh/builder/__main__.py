@@ -6,9 +6,14 @@ Outcomes go to a pipe of their own, a JSON line per asset as it ends; stdout and
 from __future__ import annotations
 
 import os
+import shlex
+import socket
+import stat
 import sys
+import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -21,29 +26,49 @@ from refresh.core import ema
 from refresh.core.series import Series
 from refresh.core.timeframe import nearest
 from refresh.errors import RefreshError, UsageError
-from refresh.options import Command, Request, parse
+from refresh.options import Command, Request, builder_arguments, parse, remembered
 from refresh.outcome import Outcome, Status
-from refresh.store import database, dimensions, source, survey
+from refresh.settings import settings
+from refresh.stop import Stop
+from refresh.store import database, dimensions, history, locks, retry, source, survey
 
 
-def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
     """Run one builder. Returns its exit code: 0 where every asset is done."""
     request = None
     try:
         request = parse(Command.BUILDER, arguments)
         builder = _builder(request.builder or "")
-        with database.opened(request.db_url, environ) as opened, _outcomes(request) as stream:
-            return _run(opened.engine, builder, request, stream)
+        with ExitStack() as stack:
+            now = request.now or datetime.now(UTC)
+            opened = _opened(stack, request, environ, now)
+            stream = stack.enter_context(_outcomes(request))
+            return _run(opened.engine, builder, request, now, stream, stop)
     except RefreshError as error:
         if request and request.verbose:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the process border
+        _say(f"error: {error}")
         return error.exit_code
     except database.ASSET_ERRORS as error:
         if request and request.verbose:
             traceback.print_exc()
-        print(f"error: {database.first_line(error)}", file=sys.stderr)  # noqa: T201
+        _say(f"error: {database.first_line(error)}")
         return RefreshError.exit_code
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the process border
+
+
+def _opened(stack: ExitStack, request: Request, environ: Mapping[str, str], now: datetime) -> database.Opened:
+    """The database. A builder of a run knows that it was there a moment ago, and waits for it to come back."""
+    patience = 0 if request.run_id is None else retry.DEFAULT_RETRIES if request.retries is None else request.retries
+    name = locks.session_name(now)
+    return retry.retried(
+        lambda _: stack.enter_context(database.opened(request.db_url, environ, name)),
+        patience,
+        lambda error: _say(f"trying again: {database.first_line(error)}"),
+    )
 
 
 def _builder(name: str) -> BuilderConfig:
@@ -56,27 +81,66 @@ def _builder(name: str) -> BuilderConfig:
 
 
 def _outcomes(request: Request) -> TextIO:
-    descriptor = os.dup(sys.stdout.fileno()) if request.outcomes_fd is None else request.outcomes_fd
-    return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
+    if request.outcomes_fd is None:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
+    if stat.S_ISSOCK(os.fstat(request.outcomes_fd).st_mode):
+        threading.Thread(target=_die_with_parent, args=[os.dup(request.outcomes_fd)], daemon=True).start()
+    return os.fdopen(request.outcomes_fd, "w", buffering=1, encoding="utf-8")
 
 
-def _run(engine: Engine, builder: BuilderConfig, request: Request, stream: TextIO) -> int:
+def _die_with_parent(descriptor: int) -> None:
+    """Nothing is ever sent to a builder, so its end of the line falls silent only when its parent is gone."""
+    with socket.socket(fileno=descriptor) as line:
+        line.recv(1)
+    os._exit(RefreshError.exit_code)
+
+
+def _run(engine: Engine, builder: BuilderConfig, request: Request, now: datetime, stream: TextIO, stop: Stop) -> int:
     with database.read_committed(engine) as connection:
-        (scope,) = survey.open_scopes(connection, [builder], request, request.now or datetime.now(UTC))
+        (scope,) = survey.open_scopes(connection, [builder], request, now)
         if builder.group is Group.EMAS:
             dimensions.save_alphas(connection, scope.series, _alphas(scope.series))
         ids = scope.ids if scope.ids is not None else source.known_ids(connection)
-    reported: dict[int, Status] = {}
+    reported: dict[int, Outcome] = {}
 
     def report(outcome: Outcome) -> None:
-        reported[outcome.id] = outcome.status
+        reported[outcome.id] = outcome
         stream.write(outcome.line() + "\n")
 
-    work.refresh(engine, scope, report)
-    for id in ids:
-        if id not in reported:
-            report(Outcome(builder.key, id, Status.DONE, reason="up to date"))
-    return 1 if Status.FAILED in reported.values() else 0
+    with _recorded(engine, scope, request, len(ids), reported):
+        work.refresh(engine, scope, report, note=_say, stopping=stop)
+        if stop():
+            return stop.exit_code
+        idle = [Outcome(builder.key, id, Status.DONE, reason="up to date") for id in ids if id not in reported]
+        with database.transaction(engine) as connection:
+            history.save_outcomes(connection, scope.run_id, idle)
+        for outcome in idle:
+            report(outcome)
+        return _exit_code(reported)
+
+
+def _exit_code(reported: Mapping[int, Outcome]) -> int:
+    return RefreshError.exit_code if any(one.status is Status.FAILED for one in reported.values()) else 0
+
+
+@contextmanager
+def _recorded(
+    engine: Engine, scope: survey.Scope, request: Request, assets: int, reported: Mapping[int, Outcome]
+) -> Iterator[None]:
+    """A builder that nobody launched is a run of its own."""
+    if request.run_id is not None:
+        yield
+        return
+    command = shlex.join([*Command.BUILDER.value.split(), *builder_arguments(scope.builder, request, request.ids)])
+    run = history.Started(
+        scope.run_id, command, tuple(remembered(request)), locks.host(), os.getpid(), scope.now, assets
+    )
+    with database.transaction(engine) as connection:
+        history.begin_run(connection, run)
+    yield
+    with database.transaction(engine) as connection:
+        rows = sum(outcome.rows for outcome in reported.values())
+        history.end_run(connection, scope.run_id, _exit_code(reported), rows)
 
 
 def _alphas(series: Sequence[Series]) -> list[tuple[float, float, float]]:
@@ -86,4 +150,6 @@ def _alphas(series: Sequence[Series]) -> list[tuple[float, float, float]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    stopping = Stop()
+    with stopping.listening():
+        sys.exit(main(sys.argv[1:], settings(os.environ), stopping))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import MINYEAR, UTC, date, datetime
 from enum import Enum
 from zoneinfo import ZoneInfo
@@ -33,7 +33,8 @@ class Due:
     """Work on some series of one asset: recompute from ``since`` (``None``: from the first day) to ``through``.
 
     ``series`` are places in the leg's selection; a daily leg has none. ``days`` is how many input rows lie in between.
-    A daily leg also knows the ``revision`` and, where it must not be taken in, the ``refusal``.
+    A daily leg also knows the ``revision`` and, where it must not be taken in, the ``refusal``. ``retried``: the same
+    builder failed at this asset last time.
     """
 
     id: int
@@ -45,10 +46,15 @@ class Due:
     cause: Cause | None = None
     revision: Revision | None = None
     refusal: str | None = None
+    retried: bool = False
 
     @property
     def reason(self) -> str:
         """The reason in words, e.g. ``append 2 days`` or ``close of 2019-05-01 changed from 5350.7 to 5402.7``."""
+        return f"retry (failed last time): {self._reason}" if self.retried else self._reason
+
+    @property
+    def _reason(self) -> str:
         if self.refusal:
             return self.refusal
         if self.revision:
@@ -73,13 +79,16 @@ class Due:
 class Survey:
     """What is known before a run: its assets, and by builder key what is due and whose inputs wait to be rewritten.
 
-    ``unselected`` are the keys of builders that the filters leave no series; ``notices`` are what a user should know
-    although nothing will be done about it.
+    ``stale`` are the assets, by builder key, whose inputs lag too far behind the source, and how far; ``series`` how
+    many series a builder has. ``unselected`` are the keys of builders that the filters leave no series; ``notices`` are
+    what a user should know although nothing will be done about it.
     """
 
     ids: tuple[int, ...]
     dues: Mapping[str, tuple[Due, ...]]
     pending: Mapping[str, tuple[int, ...]]
+    stale: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    series: Mapping[str, int] = field(default_factory=dict)
     unselected: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -169,7 +178,7 @@ def examined(due: Due, revision: Revision, refusal: str | None) -> Due:
     return replace(due, action=action, revision=revision, refusal=refusal)
 
 
-def batches(dues: Iterable[Due], rows_at_once: int) -> Iterator[Batch]:
+def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iterator[Batch]:
     """Batches of at most ``rows_at_once`` computed rows, or of a single asset that has more.
 
     Arrays are as long as the longest stretch among their assets, so stretches of like length go together. An asset
@@ -177,7 +186,8 @@ def batches(dues: Iterable[Due], rows_at_once: int) -> Iterator[Batch]:
     """
     held: list[Due] = []
     for due in sorted(dues, key=lambda due: (*_alike(due), due.days, due.id)):
-        if held and (_alike(held[0]) != _alike(due) or _rows(due) * (len(held) + 1) > rows_at_once):
+        full = len(held) == assets_at_once or _rows(due) * (len(held) + 1) > rows_at_once
+        if held and (full or _alike(held[0]) != _alike(due)):
             yield Batch(tuple(held))
             held = []
         held.append(due)

@@ -9,6 +9,7 @@ from refresh.catalog import BuilderConfig
 from refresh.outcome import Outcome, Status
 
 FAILED = 1
+SIGNALLED = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,13 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """All steps of a run, how many assets it was about, and how long it took."""
+    """All steps of a run, how many assets it was about, how long it took, and the signal that stopped it."""
 
     steps: tuple[StepReport, ...]
     assets: int
     seconds: float
     notices: tuple[str, ...] = ()
+    stopped_by: int | None = None
 
     @property
     def rows(self) -> int:
@@ -60,5 +62,7 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        """0 where everything that was due is done."""
+        """0 where everything that was due is done; what a signal stopped ends with 128 and its number."""
+        if self.stopped_by is not None:
+            return SIGNALLED + self.stopped_by
         return FAILED if any(step.unfinished for step in self.steps) else 0

@@ -1,41 +1,116 @@
-"""Runs the steps of a plan in their order, leaving out only the assets whose inputs failed."""
+"""Runs the steps of a plan: in order, side by side where inputs allow, without the assets whose inputs failed."""
 
 from __future__ import annotations
 
+import signal
 import time
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from refresh.catalog import BuilderConfig
+from refresh.catalog import BuilderConfig, Group
 from refresh.options import Request
-from refresh.outcome import Outcome
-from refresh.run.launch import RunContext, launch
-from refresh.run.plan import Plan, Step, without
+from refresh.run.launch import Crew, RunContext, skipped, unlaunched
+from refresh.run.plan import Plan, Step, depends, lost_inputs, without
 from refresh.run.report import RunReport, StepReport
+from refresh.run.watch import Watcher
+from refresh.stop import Stop
+
+LEAST_TIMEOUT = 1800.0
+"""Seconds that every builder has, however little it is expected to do."""
+PATIENCE = 10.0
+"""How many times its expected time a builder may take."""
+
+Stale = Callable[[BuilderConfig], Mapping[int, str]]
 
 
-class Watcher(Protocol):
-    """Who is told while a run goes on."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many builders run side by side, and how many seconds each may take (``None``: from what is expected)."""
 
-    def begin(self, step: Step, place: int, steps: int) -> None:
-        """A step is about to start."""
+    jobs: int = 1
+    timeout: float | None = None
 
-    def outcome(self, outcome: Outcome) -> None:
-        """An asset ended in the current step."""
-
-    def end(self, report: StepReport) -> None:
-        """The step is through."""
+    def seconds(self, step: Step) -> float:
+        """The seconds that a step may take."""
+        return self.timeout or max(LEAST_TIMEOUT, PATIENCE * step.estimated_seconds)
 
 
-def run(plan: Plan, request: Request, context: RunContext, watcher: Watcher) -> RunReport:
-    """Run every step that has something to do, one after another."""
+def run(
+    plan: Plan,
+    request: Request,
+    context: RunContext,
+    watcher: Watcher,
+    *,
+    limits: Limits | None = None,
+    stop: Stop | None = None,
+    stale: Stale = lambda _: {},
+) -> RunReport:
+    """Run every step that has something to do.
+
+    ``stale`` is asked before each EMA step which assets' bars are, and why. Once ``stop`` says so nothing is begun.
+    """
     began = time.monotonic()
-    failed: dict[BuilderConfig, set[int]] = {}
-    reports = []
-    for place, planned in enumerate(plan.steps, 1):
-        step = without(planned, failed, request)
-        watcher.begin(step, place, len(plan.steps))
-        report = launch(step, context, watcher.outcome)
-        watcher.end(report)
-        failed[step.builder] = {outcome.id for outcome in report.unfinished}
-        reports.append(report)
-    return RunReport(tuple(reports), plan.assets, time.monotonic() - began, plan.notices)
+    with Crew(context, watcher) as crew:
+        reports = _Run(plan, request, watcher, limits or Limits(), stop or Stop(), stale).work(crew)
+    ordered = tuple(reports[step.builder] for step in plan.steps)
+    seconds = time.monotonic() - began
+    return RunReport(ordered, plan.assets, seconds, plan.notices, stop.signal if stop else None)
+
+
+class _Run:
+    """A run going on: which steps wait, which are through."""
+
+    def __init__(
+        self, plan: Plan, request: Request, watcher: Watcher, limits: Limits, stop: Stop, stale: Stale
+    ) -> None:
+        self._request, self._watcher, self._limits = request, watcher, limits
+        self._stop, self._stale = stop, stale
+        self._steps = plan.steps
+        self._waiting = list(plan.steps)
+        self._reports: dict[BuilderConfig, StepReport] = {}
+
+    def work(self, crew: Crew) -> dict[BuilderConfig, StepReport]:
+        """Start what can be started and hear what runs, until every step has its report."""
+        while self._waiting or crew.size:
+            self._heed_signals(crew)
+            while crew.size < self._limits.jobs and (step := self._next()):
+                self._begin(crew, step)
+            for report in crew.wait():
+                self._end(report)
+        return self._reports
+
+    def _heed_signals(self, crew: Crew) -> None:
+        if self._stop.signal is None:
+            return
+        because = f"the run was stopped by {signal.Signals(self._stop.signal).name}"
+        crew.stop(because)
+        if self._stop.urgent:
+            crew.kill()
+        while self._waiting:
+            self._end(unlaunched(self._waiting.pop(0), because))
+
+    def _next(self) -> Step | None:
+        """The first step in order whose inputs are through."""
+        for step in self._waiting:
+            needed = [one.builder for one in self._steps if depends(step.builder, one.builder)]
+            if all(builder in self._reports for builder in needed):
+                self._waiting.remove(step)
+                return step
+        return None
+
+    def _begin(self, crew: Crew, planned: Step) -> None:
+        unfinished = {one.builder: {outcome.id for outcome in one.unfinished} for one in self._reports.values()}
+        step = without(planned, lost_inputs(planned.builder, unfinished), self._request)
+        if step.tasks and step.builder.group is Group.EMAS:
+            step = without(step, self._stale(step.builder), self._request)
+        self._watcher.begin(step, self._steps.index(planned) + 1, len(self._steps))
+        for outcome in skipped(step):
+            self._watcher.outcome(outcome)
+        if step.tasks:
+            crew.start(step, seconds=self._limits.seconds(step))
+        else:
+            self._end(unlaunched(step, ""))
+
+    def _end(self, report: StepReport) -> None:
+        self._reports[report.builder] = report
+        self._watcher.end(report)

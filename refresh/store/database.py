@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from refresh.errors import DatabaseUnreachableError, SettingsError
@@ -16,6 +16,7 @@ from refresh.store.embedded import EmbeddedServer, lease
 
 DRIVER = "postgresql+psycopg2"
 CONNECT_SECONDS = 10
+CLIENT_CHECK_SECONDS = 1
 ASSET_ERRORS = (SQLAlchemyError, psycopg2.Error)
 """What a statement of one asset may raise."""
 
@@ -43,15 +44,19 @@ def normalise(url: str) -> URL:
     return parsed.set(drivername=DRIVER)
 
 
-def connect(url: str) -> Engine:
-    """An engine on a database that answers. Raises ``DatabaseUnreachableError`` with the server's own words."""
+def connect(url: str, name: str = "refresh") -> Engine:
+    """An engine on a database that answers. Raises ``DatabaseUnreachableError`` with the server's own words.
+
+    ``name`` is what others see of its sessions.
+    """
     parsed = normalise(url)
-    options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+    options = " ".join(f"-c {option}={value}" for option, value in SESSION.items())
     engine = create_engine(
         parsed,
-        pool_size=1,
-        connect_args={"options": options, "connect_timeout": CONNECT_SECONDS, "application_name": "daily-refresh"},
+        pool_size=2,  # one for work, one for the lock of a refresh
+        connect_args={"options": options, "connect_timeout": CONNECT_SECONDS, "application_name": name},
     )
+    event.listen(engine, "connect", _watch_client)
     try:
         engine.connect().close()
     except OperationalError as error:
@@ -60,6 +65,14 @@ def connect(url: str) -> Engine:
             f"cannot connect to {shown}: {first_line(error)}; check --db-url or TARGET_DB_URL"
         ) from None
     return engine
+
+
+def _watch_client(connection: psycopg2.extensions.connection, _: object) -> None:
+    """Have the server drop a running statement when its client is gone, where it can tell (PostgreSQL 14 and newer)."""
+    connection.autocommit = True
+    with connection.cursor() as cursor, suppress(psycopg2.Error):
+        cursor.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_SECONDS}s'")
+    connection.autocommit = False
 
 
 def _shown(url: URL) -> str:
@@ -78,13 +91,13 @@ class Opened:
 
 
 @contextmanager
-def opened(url: str | None, environ: Mapping[str, str]) -> Iterator[Opened]:
+def opened(url: str | None, environ: Mapping[str, str], name: str = "refresh") -> Iterator[Opened]:
     """The database that ``url``, else ``TARGET_DB_URL``, names; else the embedded PostgreSQL, for as long as needed."""
     named = url or environ.get("TARGET_DB_URL")
     with ExitStack() as stack:
         server = None if named else stack.enter_context(lease(environ))
         address = server.url if server else named or ""
-        engine = connect(address)
+        engine = connect(address, name)
         stack.callback(engine.dispose)
         yield Opened(address, engine, server)
 
@@ -99,8 +112,15 @@ def read_committed(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction that sees one state of the database from its first statement to its commit."""
-    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+    with engine.connect() as connection, snapshot(connection):
         yield connection
+
+
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """A transaction of a session that sees one state of the database from its first statement to its commit."""
+    with connection.execution_options(isolation_level="REPEATABLE READ").begin():
+        yield
 
 
 def raw_cursor(connection: Connection) -> closing[Any]:
@@ -123,6 +143,12 @@ def connection_lost(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
     return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and not getattr(error, "pgcode", None)
+
+
+def sql_state(error: Exception) -> str | None:
+    """The five letters by which PostgreSQL sorts its errors."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "pgcode", None)
 
 
 def first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateColumn
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, dimension
 from refresh.errors import SchemaError, SettingsError
 from refresh.store.tables import METADATA
+from refresh.store.views import VIEWS
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _CREATION_LOCK = 0x7265_6672  # "refr"
@@ -53,8 +54,16 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
     missing = [table for name, table in METADATA.tables.items() if name not in found]
     if missing:
         METADATA.create_all(connection, missing, checkfirst=False)
+    _create_views(connection)
     _insert_defaults(connection)
     _pin_time_zone(connection, tz)
+
+
+def _create_views(connection: Connection) -> None:
+    present = found_columns(connection, VIEWS)
+    for name, query in VIEWS.items():
+        if name not in present:
+            connection.execute(text(f"CREATE VIEW {name} AS {query}"))
 
 
 def _problems(table: Table, found: dict[str, tuple[str, bool]]) -> Iterator[str]:

@@ -57,8 +57,44 @@ def is_absent_or_empty(connection: Connection) -> bool:
 
 def known_ids(connection: Connection) -> list[int]:
     """Every asset of the source or of the daily bars, in order."""
-    query = f"SELECT DISTINCT id FROM {SOURCE} WHERE id IS NOT NULL UNION SELECT id FROM {DAILY}_state ORDER BY id"
+    query = f"SELECT id::int FROM ({_assets(connection)}) AS a UNION SELECT id FROM {DAILY}_state ORDER BY id"
     return [row.id for row in connection.execute(text(query))]
+
+
+def last_times(connection: Connection, horizon: datetime) -> dict[int, datetime]:
+    """The last time of each asset of the source, leaving out what lies behind ``horizon``."""
+    if _is_indexed(connection):
+        last = f"""(SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND p."timestamp" <= :horizon
+                    ORDER BY "timestamp" DESC LIMIT 1)"""
+        query = f"SELECT a.id::int AS id, {last}::timestamptz AS last FROM ({_assets(connection)}) AS a"
+    else:
+        query = f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
+                    WHERE "timestamp" <= :horizon AND "timestamp" > '-infinity' GROUP BY id"""
+    rows = connection.execute(text(query), {"horizon": horizon})
+    return {row.id: row.last for row in rows if row.id is not None and row.last is not None}
+
+
+def _assets(connection: Connection) -> str:
+    """SQL for the assets of the source: from one to the next where an index has them in order."""
+    if not _is_indexed(connection):
+        return f"SELECT DISTINCT id FROM {SOURCE} WHERE id IS NOT NULL"
+    return f"""
+        WITH RECURSIVE found AS (
+            (SELECT id FROM {SOURCE} ORDER BY id LIMIT 1) UNION ALL
+            SELECT (SELECT p.id FROM {SOURCE} p WHERE p.id > f.id ORDER BY p.id LIMIT 1) FROM found f
+            WHERE f.id IS NOT NULL
+        ) SELECT id FROM found WHERE id IS NOT NULL"""
+
+
+def _is_indexed(connection: Connection) -> bool:
+    """Whether the source has a whole index on id and timestamp."""
+    query = text("""
+        SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(:name) AND i.indisvalid
+            AND i.indpred IS NULL AND ARRAY['id', 'timestamp'] = ARRAY(
+                SELECT a.attname::text FROM generate_series(0, 1) AS n
+                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n] ORDER BY n))
+    """)
+    return bool(connection.execute(query, {"name": SOURCE}).scalar_one())
 
 
 ROWS_SINCE = f"""CROSS JOIN LATERAL (

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from refresh.catalog import BUILDERS, DAILY, SOURCE, Leg
 from refresh.core.series import NO_PERIOD, Series
 from refresh.core.span import Action, Cause, Due
-from refresh.store.tables import LEDGER, METADATA
+from refresh.store.tables import LEDGER, METADATA, OUTCOMES
 
 
 def followed(leg: Leg) -> str:
@@ -275,8 +275,9 @@ def save_restatements(connection: Connection, dues: Sequence[Due], run_id: str) 
 
 
 def prune(connection: Connection, ids: Sequence[int]) -> int:
-    """Remove assets from every table but the ledger. Returns how many rows went."""
-    tables = [table for name, table in METADATA.tables.items() if "id" in table.columns and name != LEDGER]
+    """Remove assets from every table but the ledger and the history of runs. Returns how many rows went."""
+    kept = {LEDGER, OUTCOMES}
+    tables = [table for name, table in METADATA.tables.items() if "id" in table.columns and name not in kept]
     return sum(connection.execute(table.delete().where(table.columns["id"].in_(ids))).rowcount for table in tables)
 
 

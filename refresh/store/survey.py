@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from refresh.catalog import SOURCE, BuilderConfig, Kind, Leg
+from refresh.catalog import SOURCE, BuilderConfig, Group, Kind, Leg
 from refresh.core.series import Series, choose
 from refresh.core.span import Batch, Due, Survey
 from refresh.errors import UsageError
 from refresh.options import Request
-from refresh.store import dimensions, schema, source, state
+from refresh.store import dimensions, freshness, history, schema, source, state
+from refresh.store.freshness import DEFAULT_MAX_LAG, Freshness
+from refresh.store.retry import DEFAULT_RETRIES
 from refresh.store.revisions import DEFAULT_LIMIT, Detection, daily_due
 
 
@@ -29,6 +31,8 @@ class Scope:
     now: datetime
     run_id: str
     detection: Detection
+    retries: int
+    max_lag: timedelta
 
     @property
     def tz(self) -> str:
@@ -46,6 +50,11 @@ class Scope:
         return [series[place] for place in batch.series]
 
 
+def run_name(now: datetime) -> str:
+    """What a run is called: the moment of its start."""
+    return now.isoformat(timespec="milliseconds")
+
+
 def open_scopes(
     connection: Connection, builders: Sequence[BuilderConfig], request: Request, now: datetime
 ) -> tuple[Scope, ...]:
@@ -60,11 +69,23 @@ def open_scopes(
     if request.ids is not None:
         _check_ids(request.ids, source.known_ids(connection))
     series = choose(builders, dimensions.read_dimensions(connection), request.filters)
-    run_id = request.run_id or now.isoformat()
+    run_id = request.run_id or run_name(now)
     limit = DEFAULT_LIMIT if request.restate_limit is None else request.restate_limit
     detection = Detection(request.lookback_days, limit, request.accept_restatement, request.prune)
+    retries = DEFAULT_RETRIES if request.retries is None else request.retries
     return tuple(
-        Scope(builder, prices, request.ids, series[builder.key], request.full_rebuild, now, run_id, detection)
+        Scope(
+            builder,
+            prices,
+            request.ids,
+            series[builder.key],
+            request.full_rebuild,
+            now,
+            run_id,
+            detection,
+            retries,
+            request.max_lag or DEFAULT_MAX_LAG,
+        )
         for builder in builders
     )
 
@@ -78,7 +99,13 @@ def _check_ids(ids: Sequence[int], known: Sequence[int]) -> None:
 
 
 def due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
-    """What a leg has to take in from its inputs."""
+    """What a leg has to take in from its inputs; a failure that is due again is called one."""
+    dues = _due(connection, scope, leg)
+    again = history.failed_before(connection, scope.builder.key, scope.run_id, [one.id for one in dues])
+    return [replace(one, retried=True) if one.id in again else one for one in dues]
+
+
+def _due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
     if scope.builder.kind is Kind.DAILY:
         return daily_due(connection, scope.source, scope.ids, scope.now, scope.detection, rebuild=scope.rebuild)
     return state.series_due(connection, leg, scope.of(leg), scope.ids, rebuild=scope.rebuild)
@@ -86,18 +113,48 @@ def due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
 
 def survey(connection: Connection, scopes: Sequence[Scope]) -> Survey:
     """What is due in all scopes, from the state tables and one pass over the source."""
+    fresh = freshness.read(connection, scopes[0].now)
     ids = scopes[0].ids if scopes[0].ids is not None else tuple(source.known_ids(connection))
-    dues, pending = {}, {}
+    dues, pending, stale = {}, {}, {}
     for scope in scopes:
-        legs = scope.builder.legs
-        dues[scope.builder.key] = tuple(one for leg in legs for one in due(connection, scope, leg))
-        pending[scope.builder.key] = tuple(
+        legs, key = scope.builder.legs, scope.builder.key
+        dues[key] = tuple(one for leg in legs for one in due(connection, scope, leg))
+        pending[key] = tuple(
             sorted({id for leg in legs for id in state.pending_inputs(connection, leg, _tfs(scope.of(leg)), ids)})
         )
-    unselected = frozenset(
-        scope.builder.key for scope in scopes if not scope.series and scope.builder.kind is not Kind.DAILY
+        if scope.builder.group is Group.EMAS:
+            stale[key] = lagging(connection, scope, ids, fresh)
+    return Survey(
+        ids,
+        dues,
+        pending,
+        stale=stale,
+        series={scope.builder.key: sum(max(len(scope.of(leg)), 1) for leg in scope.builder.legs) for scope in scopes},
+        unselected=frozenset(
+            scope.builder.key for scope in scopes if not scope.series and scope.builder.kind is not Kind.DAILY
+        ),
+        notices=(*_notices(connection, scopes), *_silence(connection, scopes[0], ids, fresh)),
     )
-    return Survey(ids, dues, pending, unselected, _notices(connection, scopes))
+
+
+def lagging(
+    connection: Connection, scope: Scope, ids: Sequence[int] | None = None, fresh: Freshness | None = None
+) -> dict[int, str]:
+    """The assets whose bars lag too far behind the source for EMAs to be built on them, and how far."""
+    fresh = fresh or freshness.read(connection, scope.now)
+    tfs = {leg: _tfs(scope.of(leg)) for leg in scope.builder.legs}
+    asked = list(fresh.last) if ids is None else ids
+    return freshness.stale(connection, scope.builder, fresh, tfs=tfs, ids=asked, max_lag=scope.max_lag)
+
+
+def _silence(connection: Connection, scope: Scope, ids: Sequence[int], fresh: Freshness) -> list[str]:
+    """What the source has stopped telling of."""
+    known = set(ids)
+    found = {id: last for id, last in freshness.silent(connection, fresh, scope.max_lag).items() if id in known}
+    if len(found) == len(known):
+        return [f"nothing new from the source for any asset since {max(found.values()):%Y-%m-%d}"] if found else []
+    shown = [f"id {id} since {last:%Y-%m-%d}" for id, last in found.items()]
+    return [f"nothing new from the source: {', '.join(shown)}"] if shown else []
 
 
 def _notices(connection: Connection, scopes: Sequence[Scope]) -> tuple[str, ...]:

@@ -20,12 +20,13 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from refresh.catalog import BUILDERS, DAILY, SOURCE, Formula, Group, Kind, Leg
 
 METADATA = MetaData()
 LEDGER = "refresh_restatements"
+RUNS, STEPS, OUTCOMES = "refresh_runs", "refresh_steps", "refresh_outcomes"
 
 
 def _int(name: str) -> Column[int]:
@@ -262,6 +263,57 @@ def _restatements_table() -> Table:
     )
 
 
+def _history_tables() -> None:
+    """What every run was, did and came to. A run or step without an end is going on or was killed."""
+    Table(
+        RUNS,
+        METADATA,
+        Column("run_id", Text(collation="C"), primary_key=True),
+        _text("command"),
+        Column("arguments", ARRAY(Text), nullable=False),
+        _text("resumes", nullable=True),
+        _text("host"),
+        _int("pid"),
+        _time("started_at"),
+        _time("ended_at", nullable=True),
+        Column("exit_code", Integer),
+        _int("assets"),
+        Column("rows", BigInteger),
+        Index(f"{RUNS}_started_at", "started_at"),
+    )
+    Table(
+        STEPS,
+        METADATA,
+        _text("run_id"),
+        _text("builder"),
+        _int("place"),
+        _int("assets"),
+        _bigint("estimated_rows"),
+        _time("started_at"),
+        _time("ended_at", nullable=True),
+        _float("seconds"),
+        Column("rows", BigInteger),
+        PrimaryKeyConstraint("run_id", "builder"),
+    )
+    Table(
+        OUTCOMES,
+        METADATA,
+        _text("run_id"),
+        _text("builder"),
+        _int("id"),
+        _text("status"),
+        _bigint("rows"),
+        _float("seconds", nullable=False),
+        _text("reason"),
+        _text("error", nullable=True),
+        _int("retries"),
+        Column("notes", JSONB, nullable=False),
+        _written("noted_at"),
+        PrimaryKeyConstraint("run_id", "builder", "id"),
+        Index(f"{OUTCOMES}_latest", "builder", "id", text("noted_at DESC")),
+    )
+
+
 def _dimension_tables() -> None:
     Table(
         "dim_timeframe",
@@ -307,6 +359,7 @@ def _define() -> None:
     _daily_state_table()
     _source_months_table()
     _restatements_table()
+    _history_tables()
     for builder in BUILDERS:
         for leg in builder.legs:
             if builder.kind is Kind.WINDOWED:

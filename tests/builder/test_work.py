@@ -16,6 +16,7 @@ from refresh.builder.__main__ import main
 from refresh.catalog import BUILDERS, by_key
 from refresh.options import Request
 from refresh.outcome import Outcome, Status
+from refresh.stop import Stop
 from refresh.store.database import connect
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def build(engine: Engine, *arguments: str) -> tuple[int, list[Outcome]]:
     """Run a builder as its process does; its exit code and what it reported."""
     url = engine.url.render_as_string(hide_password=False)
     with tempfile.NamedTemporaryFile() as reported:
-        code = main([*arguments, "--outcomes-fd", str(os.dup(reported.fileno()))], {"TARGET_DB_URL": url})
+        code = main([*arguments, "--outcomes-fd", str(os.dup(reported.fileno()))], {"TARGET_DB_URL": url}, Stop())
         return code, [Outcome.parse(line) for line in Path(reported.name).read_text(encoding="utf-8").splitlines()]
 
 
@@ -257,7 +258,7 @@ def test_exit_code_of_a_failure(engine: Engine) -> None:
 def test_outcomes_without_a_pipe(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     """A builder that is started by hand writes its outcomes to stdout."""
     url = engine.url.render_as_string(hide_password=False)
-    assert main(["bars.1d", "--ids", "1"], {"TARGET_DB_URL": url}) == 0
+    assert main(["bars.1d", "--ids", "1"], {"TARGET_DB_URL": url}, Stop()) == 0
     (line,) = capfd.readouterr().out.splitlines()
     assert Outcome.parse(line).rows == 40
 

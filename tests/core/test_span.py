@@ -18,6 +18,7 @@ from refresh.core.span import Action, Batch, Cause, ChangedMonth, DailyState, Du
 if TYPE_CHECKING:
     from random import Random
 
+MANY = 1_000_000
 ASSET = 5
 FIRST, LAST = datetime(2019, 1, 7, tzinfo=UTC), datetime(2024, 5, 20, 23, 59, 59, tzinfo=UTC)
 CURRENT = DailyState(1961, 1961, FIRST, LAST, agrees=True)
@@ -221,14 +222,14 @@ def size_of(batch: Batch) -> int:
 @given(DUES, st.integers(1, 300))
 def test_every_due_is_in_one_batch(dues: list[Due], limit: int) -> None:
     """All work is done, each piece once."""
-    assert Counter(due for batch in batches(dues, limit) for due in batch.dues) == Counter(dues)
+    assert Counter(due for batch in batches(dues, limit, MANY) for due in batch.dues) == Counter(dues)
 
 
 @settings(deadline=None)
 @given(DUES, st.integers(1, 300))
 def test_a_batch_is_of_one_kind(dues: list[Due], limit: int) -> None:
     """A batch has the same series throughout, rebuilds, prunes or compares all, and holds an asset once."""
-    for batch in batches(dues, limit):
+    for batch in batches(dues, limit, MANY):
         assert {kind_of(due) for due in batch.dues} == {kind_of(batch.dues[0])}
         assert (batch.action, batch.series) == (batch.dues[0].action, batch.dues[0].series)
         assert {due.rewrites for due in batch.dues} == {batch.rewrites}
@@ -240,14 +241,14 @@ def test_a_batch_is_of_one_kind(dues: list[Due], limit: int) -> None:
 @given(DUES, st.integers(1, 300))
 def test_a_batch_keeps_the_limit(dues: list[Due], limit: int) -> None:
     """No batch computes more rows than the limit, but for a single asset that has more."""
-    assert all(size_of(batch) <= limit or len(batch.dues) == 1 for batch in batches(dues, limit))
+    assert all(size_of(batch) <= limit or len(batch.dues) == 1 for batch in batches(dues, limit, MANY))
 
 
 @settings(deadline=None)
 @given(DUES, st.integers(1, 300))
 def test_batches_are_full(dues: list[Due], limit: int) -> None:
     """A batch ends only where the next piece of work is of another kind or would pass the limit."""
-    for one, following in pairwise(batches(dues, limit)):
+    for one, following in pairwise(batches(dues, limit, MANY)):
         alike = kind_of(one.dues[0]) == kind_of(following.dues[0])
         assert not alike or size_of(Batch((*one.dues, following.dues[0]))) > limit
 
@@ -256,12 +257,18 @@ def test_batches_are_full(dues: list[Due], limit: int) -> None:
 @given(DUES, st.integers(1, 300), st.randoms(use_true_random=False))
 def test_batches_do_not_depend_on_order(dues: list[Due], limit: int, random: Random) -> None:
     """The same work falls into the same batches in whatever order it is found."""
-    assert list(batches(random.sample(dues, len(dues)), limit)) == list(batches(dues, limit))
+    assert list(batches(random.sample(dues, len(dues)), limit, MANY)) == list(batches(dues, limit, MANY))
+
+
+def test_a_batch_has_so_many_assets() -> None:
+    """A thousand assets with a day each are split where no more may be held at once."""
+    dues = [Due(asset, Action.APPEND, None, None, 1) for asset in range(25)]
+    assert [len(batch.dues) for batch in batches(dues, MANY, 10)] == [10, 10, 5]
 
 
 def test_no_work() -> None:
     """Without work there is no batch."""
-    assert list(batches([], 100)) == []
+    assert list(batches([], 100, MANY)) == []
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 7])

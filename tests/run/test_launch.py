@@ -17,14 +17,15 @@ from refresh.catalog import by_key
 from refresh.faces.console import Progress, make_console
 from refresh.options import Request
 from refresh.outcome import Outcome, Status
-from refresh.run.launch import RunContext, launch
+from refresh.run.launch import Crew, RunContext
 from refresh.run.plan import Plan, Step, Task, make_plan
+from refresh.run.report import StepReport
 from refresh.run.steps import run
 from refresh.store import survey
 from refresh.store.database import connect, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DAILY, BARS, EMAS = (by_key(key) for key in ("bars.1d", "bars.multi_tf", "emas.multi_tf"))
 PASSWORD = "s3cret-of-the-user"  # noqa: S105 - the server trusts everybody; it must not be shown
@@ -62,6 +63,35 @@ def context(engine: Engine, **environ: str) -> RunContext:
     """A run on the engine's database."""
     url = engine.url.render_as_string(hide_password=False)
     return RunContext("the run", NOW, {"TARGET_DB_URL": url, "PATH": os.environ["PATH"], **environ})
+
+
+class Ear:
+    """Hears outcomes, and passes them on."""
+
+    def __init__(self, hear: Callable[[Outcome], object]) -> None:
+        self._hear = hear
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Pass it on."""
+        self._hear(outcome)
+
+    def begin(self, step: Step, place: int, steps: int) -> None:
+        """No matter."""
+
+    def words(self, step: Step, line: str) -> None:
+        """No matter."""
+
+    def end(self, report: StepReport) -> None:
+        """No matter."""
+
+
+def launch(step: Step, run: RunContext, hear: Callable[[Outcome], object], *, seconds: float = 60) -> StepReport:
+    """Run one step to its end."""
+    with Crew(run, Ear(hear)) as crew:
+        crew.start(step, seconds=seconds)
+        while True:
+            for report in crew.wait():
+                return report
 
 
 def plan(engine: Engine, *builders: Any, request: Request | None = None) -> Plan:
@@ -254,10 +284,12 @@ def test_nothing_to_launch(engine: Engine) -> None:
     """A step without assets starts no process, and passes on what was left out."""
     step = Step(DAILY, (), (Task(825, "bars failed"),), ())
     watched: list[Outcome] = []
-    report = launch(step, context(engine, TARGET_DB_URL="nowhere"), watched.append)
-    assert not report.launched
-    assert endings(report.outcomes) == {825: Status.SKIPPED}
-    assert watched == list(report.outcomes)
+    planned = Plan((step,), 1)
+    report = run(planned, Request(all=True), context(engine, TARGET_DB_URL="nowhere"), Ear(watched.append))
+    (only,) = report.steps
+    assert not only.launched
+    assert endings(only.outcomes) == {825: Status.SKIPPED}
+    assert watched == list(only.outcomes)
 
 
 def test_words_of_a_builder_stay_apart(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,10 @@ KEYS = {
     "dim_period": {("p", "period")},
     "ema_alpha_lookup": {("p", "tf, period")},
     "refresh_settings": {("p", "name")},
+    "refresh_restatements": set(),
+    "refresh_runs": {("p", "run_id")},
+    "refresh_steps": {("p", "run_id, builder")},
+    "refresh_outcomes": {("p", "run_id, builder, id")},
 }
 INDEXES = {
     **{table: {("id, tf, timestamp", "(NOT is_partial_end)")} for table in SNAPSHOTS},
@@ -325,7 +329,7 @@ def test_other_time_zone_is_refused(engine: Engine) -> None:
 def test_dropped_tables_take_another_time_zone(engine: Engine) -> None:
     """Once the tables are dropped, another time zone is taken."""
     prepare_in(engine, "Asia/Tokyo")
-    execute(engine, f"DROP TABLE {', '.join(METADATA.tables)}")
+    execute(engine, f"DROP TABLE {', '.join(METADATA.tables)} CASCADE")
     prepare_in(engine, "UTC")
     assert ask(engine, "SELECT value FROM refresh_settings WHERE name = 'tz'") == [("UTC",)]
 

@@ -1,0 +1,190 @@
+"""The history of runs: what was asked, what was planned, how each step and each asset ended.
+
+An outcome is written in the transaction of the rows it tells of. Until then the asset stands there as not reached, so
+that a run which is killed leaves the truth behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from refresh.core.estimate import Past
+from refresh.outcome import Outcome, Status
+from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
+
+DAYS_KEPT = 100
+"""How long an outcome is kept that a later one of its asset and builder has replaced."""
+STEPS_TO_LEARN_FROM = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run as it begins: its name, what was typed (without secrets), and where it runs.
+
+    ``arguments`` are those that narrow or change what builders do: what ``--resume`` takes up again. ``resumes``: the
+    run that is taken up.
+    """
+
+    run_id: str
+    command: str
+    arguments: tuple[str, ...]
+    host: str
+    pid: int
+    at: datetime
+    assets: int
+    resumes: str | None = None
+
+
+def begin_run(connection: Connection, run: Started) -> None:
+    """Note that a run begins."""
+    connection.execute(
+        METADATA.tables[RUNS].insert(),
+        {
+            "run_id": run.run_id,
+            "command": run.command,
+            "arguments": list(run.arguments),
+            "resumes": run.resumes,
+            "host": run.host,
+            "pid": run.pid,
+            "started_at": run.at,
+            "assets": run.assets,
+        },
+    )
+
+
+def end_run(connection: Connection, run_id: str, exit_code: int, rows: int) -> None:
+    """Note how a run ended."""
+    connection.execute(
+        text(f"UPDATE {RUNS} SET ended_at = now(), exit_code = :exit_code, rows = :rows WHERE run_id = :run_id"),
+        {"run_id": run_id, "exit_code": exit_code, "rows": rows},
+    )
+
+
+def forget_old(connection: Connection) -> None:
+    """Forget outcomes that are old and replaced by a later one."""
+    connection.execute(
+        text(f"""
+            DELETE FROM {OUTCOMES} o WHERE noted_at < now() - make_interval(days => {DAYS_KEPT}) AND EXISTS (
+                SELECT FROM {OUTCOMES} later WHERE (later.builder, later.id) = (o.builder, o.id)
+                   AND later.status = 'done' AND later.noted_at > o.noted_at)
+        """)
+    )
+
+
+def begin_step(
+    connection: Connection, run_id: str, builder: str, *, place: int, assets: int, estimated_rows: int
+) -> None:
+    """Note that a builder is started for so many assets."""
+    connection.execute(
+        text(f"""INSERT INTO {STEPS} (run_id, builder, place, assets, estimated_rows, started_at)
+                 VALUES (:run_id, :builder, :place, :assets, :estimated_rows, now())"""),
+        {
+            "run_id": run_id,
+            "builder": builder,
+            "place": place,
+            "assets": assets,
+            "estimated_rows": estimated_rows,
+        },
+    )
+
+
+def end_step(connection: Connection, run_id: str, builder: str, *, seconds: float, rows: int) -> None:
+    """Note that a builder has ended."""
+    connection.execute(
+        text(f"""UPDATE {STEPS} SET ended_at = now(), seconds = :seconds, rows = :rows
+                 WHERE run_id = :run_id AND builder = :builder"""),
+        {"run_id": run_id, "builder": builder, "seconds": seconds, "rows": rows},
+    )
+
+
+def save_outcomes(connection: Connection, run_id: str, outcomes: Sequence[Outcome]) -> None:
+    """How assets ended so far, over what this run said of them before."""
+    if not outcomes:
+        return
+    columns = ("builder", "id", "status", "rows", "seconds", "reason", "error", "retries", "notes")
+    kinds = ("text", "int", "text", "bigint", "float8", "text", "text", "int", "jsonb")
+    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in zip(columns, kinds, strict=True))
+    updates = ", ".join(f"{name} = excluded.{name}" for name in (*columns[2:], "noted_at"))
+    values: dict[str, list[Any]] = {name: [getattr(outcome, name) for outcome in outcomes] for name in columns}
+    values["status"] = [outcome.status.value for outcome in outcomes]
+    values["notes"] = [json.dumps(outcome.notes) for outcome in outcomes]
+    connection.execute(
+        text(f"""
+            INSERT INTO {OUTCOMES} (run_id, {", ".join(columns)}, noted_at)
+            SELECT :run_id, u.*, clock_timestamp() FROM unnest({arrays}) AS u({", ".join(columns)})
+            ON CONFLICT (run_id, builder, id) DO UPDATE SET {updates}
+        """),
+        {"run_id": run_id, **values},
+    )
+
+
+def failed_before(connection: Connection, builder: str, run_id: str, ids: Iterable[int]) -> frozenset[int]:
+    """The assets whose last word before this run, in this builder, was that they failed."""
+    rows = connection.execute(
+        text(f"""
+            SELECT u.id FROM unnest(CAST(:ids AS int[])) AS u(id) CROSS JOIN LATERAL (
+                SELECT status FROM {OUTCOMES} o WHERE o.builder = :builder AND o.id = u.id AND o.run_id <> :run_id
+                ORDER BY noted_at DESC LIMIT 1) AS last
+            WHERE last.status = :failed
+        """),
+        {"builder": builder, "run_id": run_id, "ids": list(ids), "failed": Status.FAILED.value},
+    )
+    return frozenset(row.id for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What the latest run with failures or an interruption left: its arguments, and the assets by builder key."""
+
+    run_id: str
+    arguments: tuple[str, ...]
+    assets: Mapping[str, frozenset[int]]
+
+
+def unfinished(connection: Connection) -> Unfinished | None:
+    """What there is to resume: of the latest run that left something, whatever no later run has done since."""
+    rows = connection.execute(
+        text(f"""
+            WITH open AS (
+                SELECT o.run_id, o.builder, o.id, r.started_at, r.arguments
+                FROM {OUTCOMES} o JOIN {RUNS} r USING (run_id)
+                WHERE o.status <> :done AND NOT EXISTS (
+                    SELECT FROM {OUTCOMES} later WHERE (later.builder, later.id) = (o.builder, o.id)
+                       AND later.status = :done AND later.noted_at > o.noted_at)
+            )
+            SELECT run_id, builder, id, arguments FROM open
+            WHERE run_id = (SELECT run_id FROM open ORDER BY started_at DESC, run_id DESC LIMIT 1) ORDER BY builder, id
+        """),
+        {"done": Status.DONE.value},
+    ).all()
+    if not rows:
+        return None
+    assets: dict[str, set[int]] = {}
+    for row in rows:
+        assets.setdefault(row.builder, set()).add(row.id)
+    return Unfinished(
+        rows[0].run_id, tuple(rows[0].arguments), {builder: frozenset(ids) for builder, ids in assets.items()}
+    )
+
+
+def past_steps(connection: Connection) -> dict[str, tuple[Past, ...]]:
+    """The last steps of every builder, newest first: what estimates of time are made from."""
+    rows = connection.execute(
+        text(f"""
+            SELECT builder, estimated_rows, rows, seconds FROM (
+                SELECT *, row_number() OVER (PARTITION BY builder ORDER BY started_at DESC) AS n FROM {STEPS}
+                WHERE ended_at IS NOT NULL) s
+            WHERE n <= :number ORDER BY builder, n
+        """),
+        {"number": STEPS_TO_LEARN_FROM},
+    )
+    past: dict[str, list[Past]] = {}
+    for row in rows:
+        past.setdefault(row.builder, []).append(Past(row.estimated_rows, row.rows, row.seconds))
+    return {builder: tuple(steps) for builder, steps in past.items()}

@@ -1,0 +1,56 @@
+"""Errors of the database that pass by themselves, and trying again until they have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from refresh.errors import DatabaseUnreachableError
+from refresh.store.database import connection_lost, sql_state
+
+DEFAULT_RETRIES = 4
+"""With the pauses below at least fifteen seconds: a restarting server is back by then."""
+_PAUSE = wait_exponential_jitter(initial=1, max=30, jitter=1)
+_PASSING = {
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "53300",  # too many connections
+    "55P03",  # lock not available
+    "57P01",  # the administrator ended the session, as when the server stops
+    "57P02",  # the server crashed
+    "57P03",  # the server is starting
+}
+
+Result = TypeVar("Result")
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the error is of the moment (connection lost, deadlock, restart) rather than of the statement."""
+    if isinstance(error, DatabaseUnreachableError):
+        return True
+    return isinstance(error, Exception) and (connection_lost(error) or sql_state(error) in _PASSING)
+
+
+def retried(work: Callable[[int], Result], retries: int, note: Callable[[Exception], None]) -> Result:
+    """What ``work`` returns, tried again at most ``retries`` times while its error is one that passes.
+
+    ``work`` is told how often it was tried before; ``note`` each error that is tried again, before the pause.
+    """
+
+    def before_pause(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Exception):
+            note(error)
+
+    for attempt in Retrying(
+        stop=stop_after_attempt(retries + 1),
+        wait=_PAUSE,
+        retry=retry_if_exception(passes),
+        before_sleep=before_pause,
+        reraise=True,
+    ):
+        with attempt:
+            return work(attempt.retry_state.attempt_number - 1)
+    raise AssertionError("a Retrying ends by returning or raising")
