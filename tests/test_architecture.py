@@ -114,7 +114,7 @@ def layer(name: str) -> str:
 
 
 def imports_go_one_way(modules: Modules) -> Iterator[str]:
-    """One way: errors <- core <- store <- builder; errors, catalog <- run <- faces; ``faces/cli.py``, ``record`` join."""
+    """One way: errors <- core <- store <- builder; errors, catalog <- run <- faces; ``cli`` and ``record`` join them."""
     for module in modules.values():
         own = layer(module.name)
         if own not in MAY_IMPORT:

@@ -18,8 +18,8 @@ TABLE: Table = source_table(MetaData())
 OPTIONAL = frozenset({"name", "timehigh", "timelow", "marketcap", "circulatingsupply", "source_file", "load_ts"})
 FUTURE_DAYS = 2
 """How far after the run's clock a timestamp is believed."""
-DIGEST_MEMORY = "64MB"
-"""Enough to gather the digests of a thousand assets without sorting their rows."""
+DIGEST_SETTINGS = {"work_mem": "64MB", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}
+"""Enough memory to gather the digests of a thousand assets without sorting their rows, on all the cores there are."""
 MONTHS = f"{DAILY}_source_months"
 LAST_MONTH = "9999-12-01"
 """The last month of Python's calendar. Rows behind it are refused, and read with it."""
@@ -146,7 +146,8 @@ def changed_months(
         WHERE :everything OR (f.row_count, f.digest) IS DISTINCT FROM (k.row_count, k.digest)
         ORDER BY 1, coalesce(f.month, k.month)
     """)
-    connection.execute(text(f"SET LOCAL work_mem = '{DIGEST_MEMORY}'"))
+    for setting, value in DIGEST_SETTINGS.items():
+        connection.execute(text(f"SET LOCAL {setting} = '{value}'"))
     given = {"ids": None if ids is None else list(ids), "cutoff": cutoff}
     parameters: dict[str, Any] = {"tz": source.tz, "everything": everything}
     parameters |= {name: value for name, value in given.items() if value is not None}

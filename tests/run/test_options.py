@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,29 +13,72 @@ from hypothesis import strategies as st
 
 from refresh.catalog import BUILDERS, by_key
 from refresh.errors import UsageError
-from refresh.options import OPTIONS, Command, Option, Request, builder_arguments, parse, parser, selected
+from refresh.option_values import (
+    COUNT,
+    DAYS,
+    DESCRIPTOR,
+    FILE,
+    HOW,
+    ID,
+    IDS,
+    JOBS,
+    NAMES,
+    NUMBERS,
+    PAIRS,
+    PERCENT,
+    RUN,
+    SPAN,
+    TIME,
+    URL,
+    ZONE,
+    Text,
+    read_span,
+    show_span,
+)
+from refresh.options import (
+    OPTIONS,
+    Command,
+    Option,
+    Request,
+    builder_arguments,
+    parse,
+    parser,
+    remembered,
+    resumed,
+    selected,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TYPED: dict[str, tuple[str, Any]] = {
-    "NAMES": ("7d, 1W_CAL_US", ("7d", "1W_CAL_US")),
-    "IDS": ("52,1", (52, 1)),
-    "NUMBERS": ("10,20", (10, 20)),
-    "PAIRS": ("7d:10,1w:20", (("7d", 10), ("1w", 20))),
-    "HOW": ("lookback", "lookback"),
-    "DAYS": ("30", 30),
-    "PERCENT": ("12.5", 12.5),
-    "ZONE": ("Asia/Tokyo", "Asia/Tokyo"),
-    "URL": ("postgresql://user:secret@host/prices", "postgresql://user:secret@host/prices"),
-    "ID": ("2026-01-31T02:00:00+00:00", "2026-01-31T02:00:00+00:00"),
-    "TIME": ("2026-01-31T02:00:00+00:00", datetime(2026, 1, 31, 2, tzinfo=UTC)),
-    "FD": ("7", 7),
+TYPED: dict[Text, tuple[str, Any]] = {
+    NAMES: ("7d, 1W_CAL_US", ("7d", "1W_CAL_US")),
+    IDS: ("52,1", (52, 1)),
+    NUMBERS: ("10,20", (10, 20)),
+    PAIRS: ("7d:10,1w:20", (("7d", 10), ("1w", 20))),
+    HOW: ("lookback", "lookback"),
+    DAYS: ("30", 30),
+    COUNT: ("0", 0),
+    JOBS: ("3", 3),
+    ID: ("825", 825),
+    SPAN: ("36h", timedelta(hours=36)),
+    FILE: ("plan.json", "plan.json"),
+    PERCENT: ("12.5", 12.5),
+    ZONE: ("Asia/Tokyo", "Asia/Tokyo"),
+    URL: ("postgresql://user:secret@host/prices", "postgresql://user:secret@host/prices"),
+    RUN: ("2026-01-31T02:00:00+00:00", "2026-01-31T02:00:00+00:00"),
+    TIME: ("2026-01-31T02:00:00+00:00", datetime(2026, 1, 31, 2, tzinfo=UTC)),
+    DESCRIPTOR: ("7", 7),
 }
-"""By metavar: something to type and what it means."""
+"""By kind of value: something to type and what it means."""
 BEGINNINGS = {Command.DAILY: ["--all"], Command.BARS: [], Command.EMAS: [], Command.BUILDER: ["bars.1d"]}
-NEEDS = {"detect": ["--lookback-days", "30"], "lookback_days": ["--detect", "lookback"]}
+NEEDS = {
+    "detect": ["--lookback-days", "30"],
+    "lookback_days": ["--detect", "lookback"],
+    "json": ["--dry-run"],
+}
 TARGETS = ("all", "bars", "emas")
+SPAN_UNITS = ("seconds", "minutes", "hours", "days")
 EVERYTHING = Request(
     all=True,
     builders=("1d",),
@@ -49,19 +93,30 @@ EVERYTHING = Request(
     restate_limit=12.5,
     accept_restatement=True,
     prune=True,
+    retries=2,
+    resume=True,
     dry_run=True,
+    explain=825,
+    max_lag=timedelta(hours=36),
+    jobs=3,
+    timeout=timedelta(hours=2),
+    wait_lock=timedelta(minutes=10),
+    json="secret.json",
     db_url="postgresql://user:secret@host/prices",
     tz="Asia/Tokyo",
     quiet=True,
+    verbose=True,
+    run_id="secret run",
 )
-LISTS = [option for option in OPTIONS if option.text and option.text.metavar in {"NAMES", "IDS", "NUMBERS", "PAIRS"}]
+FORWARDED = [option.name for option in OPTIONS if option.forwarded]
+LISTS = [option for option in OPTIONS if option.text in {NAMES, IDS, NUMBERS, PAIRS}]
 
 
 def typed(option: Option) -> tuple[list[str], Any]:
     """What to type for an option, and the value that it then has."""
     if option.text is None:
         return [option.flag], True
-    text, value = TYPED[option.text.metavar]
+    text, value = TYPED[option.text]
     return [option.flag, text], value
 
 
@@ -167,6 +222,15 @@ def test_lists_forgive_spaces_and_repetitions() -> None:
         (["--tz", "Europe"], "'Europe' is not a time zone"),
         (["--restate-limit", "101"], "'101' is not a percentage"),
         (["--restate-limit", "nan"], "'nan' is not a percentage"),
+        (["--retries", "-1"], "'-1' is not a number"),
+        (["--retries", "many"], "'many' is not a number"),
+        (["--jobs", "0"], "0 builders do nothing"),
+        (["--jobs", "two"], "'two' is not a number"),
+        (["--explain", "1,52"], "'1,52' is not the id of one asset"),
+        (["--explain", "all"], "'all' is not the id of one asset"),
+        (["--max-lag", "36"], "'36' is not a length of time"),
+        (["--timeout", "1d12h"], "'1d12h' is not a length of time"),
+        (["--wait-lock", ""], "'' is not a length of time"),
         (["--tz"], "expected one argument"),
         (["--full"], "unrecognized arguments: --full"),
         (["bars.1d"], "unrecognized arguments: bars.1d"),
@@ -191,12 +255,64 @@ def test_value_that_cannot_be_read(arguments: list[str], said: str) -> None:
         (["--emas", "--builders", "1d"], "--builders names bar builders, but --emas runs none"),
         (["--all", "--detect", "lookback"], "--detect lookback and --lookback-days go together"),
         (["--all", "--lookback-days", "3"], "--detect lookback and --lookback-days go together"),
+        (["--all", "--json", "-"], "--json goes with --dry-run"),
+        (["--explain", "1", "--bars", "--emas"], "not --bars and --emas"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )
 def test_options_that_do_not_fit_together(arguments: list[str], said: str) -> None:
     """What contradicts itself is refused, and the line says why."""
     assert said in refusal(Command.DAILY, arguments)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_explain_keeps_its_target(target: str) -> None:
+    """An asset is explained for the builders that were asked for."""
+    assert parse(Command.DAILY, [f"--{target}", "--explain", "825"]) == Request(**{target: True}, explain=825)
+
+
+def test_explain_needs_no_target() -> None:
+    """Without a target an asset is explained for all builders; programs that have their own keep it."""
+    assert parse(Command.DAILY, ["--explain", "825"]) == Request(all=True, explain=825)
+    assert parse(Command.DAILY, ["--explain", "0"]) == Request(all=True, explain=0)
+    assert parse(Command.BARS, ["--explain", "825"]) == Request(explain=825)
+    assert chosen(Command.DAILY, "--explain", "825") == BAR_KEYS + EMA_KEYS
+    assert chosen(Command.EMAS, "--explain", "825") == EMA_KEYS
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "shown"),
+    [
+        ("90s", timedelta(seconds=90), "90s"),
+        ("120s", timedelta(minutes=2), "2m"),
+        ("10m", timedelta(minutes=10), "10m"),
+        ("36h", timedelta(hours=36), "36h"),
+        ("48h", timedelta(days=2), "2d"),
+        ("1d", timedelta(days=1), "1d"),
+        ("1.5h", timedelta(minutes=90), "90m"),
+        ("0.25s", timedelta(milliseconds=250), "0.25s"),
+        ("0m", timedelta(0), "0s"),
+    ],
+)
+def test_lengths_of_time(text: str, span: timedelta, shown: str) -> None:
+    """A length of time is a number and a unit, and is shown in the largest unit that is whole."""
+    assert read_span(text) == span
+    assert show_span(span) == shown
+    assert read_span(shown) == span
+
+
+@given(number=st.integers(0, 99_999), unit=st.sampled_from([timedelta(**{one: 1}) for one in SPAN_UNITS]))
+def test_every_length_of_time_is_read_as_shown(number: int, unit: timedelta) -> None:
+    """Whatever the length, what is shown of it means the same."""
+    assert read_span(show_span(number * unit)) == number * unit
+
+
+@pytest.mark.parametrize("text", ["", "1", "d", "1w", "1 d", "-1d", "1,5h", ".5h", "1.h", "1D", "1d1h", "1e3s", "nans"])
+def test_no_length_of_time(text: str) -> None:
+    """Anything else is refused, with examples of what is meant."""
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        read_span(text)
+    assert str(caught.value) == f"{text!r} is not a length of time such as 90s, 10m, 36h or 1d"
 
 
 def chosen(command: Command, *arguments: str) -> list[str]:
@@ -274,7 +390,7 @@ def test_nothing_left_to_run() -> None:
 def test_builders_are_told_what_concerns_them(builder: Any) -> None:
     """Of all options a builder is told those that it accepts, and reads them as they were typed."""
     told = parse(Command.BUILDER, builder_arguments(builder, EVERYTHING, [52, 1]))
-    expected = {"builder": builder.key, "ids": (52, 1), "full_rebuild": True, "tz": "Asia/Tokyo"}
+    expected = {"builder": builder.key, "ids": (52, 1), "full_rebuild": True, "retries": 2, "tz": "Asia/Tokyo"}
     for concern, names in (
         ("tfs", ["tfs"]),
         ("periods", ["periods", "tf_period_combos"]),
@@ -318,3 +434,106 @@ def test_nothing_is_lost_on_the_way_to_a_builder(
     assert emas == replace(request, builder="emas.v2", ids=ids, restate_limit=None)
     daily = parse(Command.BUILDER, builder_arguments(by_key("bars.1d"), request, ids))
     assert (daily.restate_limit, daily.ids) == (limit, ids)
+
+
+def test_what_is_remembered() -> None:
+    """A run remembers everything that changes what builders do, and nothing else."""
+    read = parse(Command.BUILDER, ["resumed", *remembered(EVERYTHING)])
+    assert read == Request(builder="resumed", **{name: getattr(EVERYTHING, name) for name in FORWARDED})
+    assert all(getattr(read, name) not in {None, False} for name in FORWARDED)
+    assert remembered(Request(all=True)) == []
+
+
+def test_no_secret_is_remembered() -> None:
+    """What a run remembers can be stored: neither the database's address nor anything typed beside it is there."""
+    assert "secret" not in " ".join(remembered(EVERYTHING))
+    url = "postgresql://user:secret@host/prices"
+    assert remembered(Request(all=True, db_url=url)) == []
+    earlier = resumed(Request(), remembered(replace(EVERYTHING, db_url=url)))
+    assert earlier.db_url is None
+
+
+@pytest.mark.parametrize("name", ["tfs", "periods", "tf_period_combos", "detect", "restate_limit", "retries", "tz"])
+def test_option_of_one_of_two_runs(name: str) -> None:
+    """What only the earlier run was given holds again, what only the resuming one was given holds now."""
+    values: dict[str, Any] = {name: getattr(EVERYTHING, name)}
+    if name == "detect":
+        values["lookback_days"] = 30
+    one = Request(**values)
+    assert resumed(Request(all=True, resume=True), remembered(one)) == replace(one, all=True, resume=True)
+    assert resumed(replace(one, all=True), []) == replace(one, all=True)
+    assert resumed(replace(one, all=True), remembered(one)) == replace(one, all=True)
+
+
+@pytest.mark.parametrize("name", ["full_rebuild", "accept_restatement", "prune"])
+def test_switch_of_one_of_two_runs(name: str) -> None:
+    """What either run was told to do is done."""
+    switched, bare = Request(**{name: True}), Request()
+    assert resumed(bare, remembered(switched)) == switched
+    assert resumed(switched, remembered(bare)) == switched
+    assert resumed(bare, remembered(bare)) == bare
+
+
+def test_filters_of_two_runs_intersect() -> None:
+    """A resuming run is about what both were about, in the order in which it is asked for now."""
+    now = Request(tfs=("1w", "7d", "1M"), periods=(20, 50, 10), tf_period_combos=(("7d", 10), ("1w", 20)))
+    then = Request(tfs=("7d", "1w", "3M"), periods=(10, 20), tf_period_combos=(("1w", 20), ("1w", 50)))
+    assert resumed(now, remembered(then)) == Request(tfs=("1w", "7d"), periods=(20, 10), tf_period_combos=(("1w", 20),))
+
+
+def test_resuming_run_decides() -> None:
+    """What cannot be narrowed is as it is asked for now."""
+    now = Request(restate_limit=5.0, retries=1, tz="UTC", detect="lookback", lookback_days=3)
+    then = Request(restate_limit=12.5, retries=2, tz="Asia/Tokyo", detect="lookback", lookback_days=30)
+    assert resumed(now, remembered(then)) == now
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "said"),
+    [
+        (Request(tfs=("7d", "1w")), Request(tfs=("1M",)), "--tfs 7d,1w: the run to resume had 1M"),
+        (Request(periods=(10,)), Request(periods=(20, 50)), "--periods 10: the run to resume had 20,50"),
+        (
+            Request(tf_period_combos=(("7d", 10),)),
+            Request(tf_period_combos=(("7d", 20), ("1w", 10))),
+            "--tf-period-combos 7d:10: the run to resume had 7d:20,1w:10",
+        ),
+    ],
+    ids=["tfs", "periods", "tf_period_combos"],
+)
+def test_two_runs_without_anything_in_common(now: Request, then: Request, said: str) -> None:
+    """Filters that exclude each other are refused, with both lists, and never become everything."""
+    with pytest.raises(UsageError) as caught:
+        resumed(now, remembered(then))
+    assert str(caught.value) == said
+    assert caught.value.exit_code == 2
+
+
+@given(
+    tfs=st.none() | st.lists(NAME, min_size=1, unique=True).map(tuple),
+    periods=st.none() | st.lists(st.integers(1, 10**6), min_size=1, unique=True).map(tuple),
+    pairs=st.none() | st.lists(st.tuples(NAME, st.integers(1, 10**6)), min_size=1, unique=True).map(tuple),
+    limit=st.none() | st.floats(0, 100),
+    retries=st.none() | st.integers(0, 10**6),
+    days=st.none() | st.integers(1, 10**6),
+    switch=st.booleans(),
+)
+def test_nothing_is_lost_on_the_way_to_a_resuming_run(
+    tfs: Any, periods: Any, pairs: Any, limit: float | None, retries: int | None, days: int | None, *, switch: bool
+) -> None:
+    """Whatever the values are, a run that is resumed does what it did, with the same filters."""
+    request = Request(
+        tfs=tfs,
+        periods=periods,
+        tf_period_combos=pairs,
+        restate_limit=limit,
+        retries=retries,
+        detect="lookback" if days else None,
+        lookback_days=days,
+        prune=switch,
+        full_rebuild=not switch,
+    )
+    again = resumed(Request(), remembered(replace(request, db_url="postgresql://user:secret@host/prices")))
+    assert again == request
+    assert again.filters == request.filters
+    assert resumed(request, remembered(request)) == request
