@@ -82,6 +82,11 @@ class Request:
     timeout: timedelta | None = None
     wait_lock: timedelta | None = None
     json: str | None = None
+    log_dir: str | None = None
+    keep_logs: int | None = None
+    alert_on_error: bool = False
+    check: bool = False
+    max_age: timedelta | None = None
     db_url: str | None = None
     tz: str | None = None
     quiet: bool = False
@@ -152,7 +157,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("jobs", "how many builders run side by side (default: the number of cores)", DRIVERS, JOBS),
     Option("timeout", "how long a builder may take (default: ten times what it should, at least 30m)", DRIVERS, SPAN),
     Option("wait_lock", "wait so long for another refresh of the database to end, e.g. 10m", DRIVERS, SPAN),
-    Option("json", "write the plan of a dry run as JSON; - is the terminal", DRIVERS, FILE),
+    Option("json", "write the run, or the plan of a dry run, as JSON; - is the terminal", DRIVERS, FILE),
+    Option("log_dir", "the folder of the logs (default: .logs beside the programs)", DRIVERS, FILE),
+    Option("keep_logs", "how many days logs are kept (default: 30)", DRIVERS, DAYS),
+    Option("alert_on_error", "warn where an alert would have nobody to go to", DRIVERS),
+    Option("check", "print whether the last good run is recent enough, and end with 0 or 1", DAILY),
+    Option("max_age", "with --check: how old the last good run may be (default: 26h)", DAILY, SPAN),
     Option("db_url", "the database (default: TARGET_DB_URL, else the embedded PostgreSQL)", EVERYWHERE, URL),
     Option("tz", "the time zone that makes days of timestamps (default: UTC)", EVERYWHERE, ZONE, forwarded=True),
     Option("quiet", "print only the summary, and errors", DRIVERS),
@@ -199,15 +209,15 @@ def parse(command: Command, arguments: Sequence[str]) -> Request:
     given = vars(parser(command).parse_args(arguments))
     request = Request(**{name: value for name, value in given.items() if name in known})
     targets = [name for name in ("all", "bars", "emas") if getattr(request, name)]
-    if command is Command.DAILY and not targets and request.explain is not None:
+    if command is Command.DAILY and not targets and (request.explain is not None or request.check):
         request = replace(request, all=True)
     elif command is Command.DAILY and len(targets) != 1:
         found = " and ".join(f"--{name}" for name in targets) or "none of them"
         raise UsageError(f"name exactly one of --all, --bars and --emas, not {found}")
     if (request.detect == "lookback") != (request.lookback_days is not None):
         raise UsageError("--detect lookback and --lookback-days go together: say both or neither")
-    if request.json and not request.dry_run:
-        raise UsageError("--json goes with --dry-run")
+    if request.max_age is not None and not request.check:
+        raise UsageError("--max-age goes with --check")
     if request.bars and request.refreshers:
         raise UsageError("--refreshers names EMA refreshers, but --bars runs none; use --all or --emas")
     if request.emas and request.builders:

@@ -6,6 +6,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 
+REPAIRS = ("repaired_high", "repaired_low", "repaired_timehigh", "repaired_timelow")
+MISSING_DAYS = "missing_days"
+VIOLATIONS = "ema_violations"
+"""What the notes of an outcome count, beside rejects by their reason."""
+
 
 class Status(Enum):
     """How it ended, in the words of the report."""

@@ -10,12 +10,12 @@ from refresh.catalog import DAILY, Leg
 from refresh.core.daily import DailyBars
 from refresh.core.rows import Array, count
 from refresh.core.span import Action, Batch
+from refresh.outcome import MISSING_DAYS, REPAIRS
 from refresh.store import source, state
 from refresh.store.comparison import build_from_source
 from refresh.store.replace import Changes, Place, Target, replace
 from refresh.store.survey import Scope
 
-REPAIRS = ("repaired_high", "repaired_low", "repaired_timehigh", "repaired_timelow")
 BARS = Target(
     DAILY,
     key=("id", "timestamp"),
@@ -51,8 +51,14 @@ def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch) -> Don
 
 
 def _notes(ids: list[int], built: DailyBars) -> dict[int, dict[str, int]]:
-    """Per asset, repairs by kind and rejects by reason in the rows that were read; what did not occur is absent."""
+    """Per asset, repairs by kind, days without a bar, and rejects by reason in the rows that were read.
+
+    What did not occur is absent.
+    """
     notes: dict[int, dict[str, int]] = {id: {} for id in ids}
+    gaps = built.bars["count_missing_days"]
+    for id, found in _tally(np.repeat(built.bars["id"], gaps)).items():
+        notes[id][MISSING_DAYS] = found
     for name in REPAIRS:
         for id, found in _tally(built.bars["id"][built.bars[name]]).items():
             notes[id][name] = found
@@ -70,5 +76,5 @@ def _counts(ids: list[int], changes: Changes, notes: dict[int, dict[str, int]]) 
     """The columns of the daily state that count what this run did, one value per asset."""
     counts = {"last_upserted": [changes.written.get(id, 0) for id in ids]}
     counts |= {f"last_{name}": [notes[id].get(name, 0) for id in ids] for name in REPAIRS}
-    rejected = [sum(found for name, found in notes[id].items() if name not in REPAIRS) for id in ids]
+    rejected = [sum(found for name, found in notes[id].items() if name not in {*REPAIRS, MISSING_DAYS}) for id in ids]
     return counts | {"last_rejected": rejected}

@@ -18,8 +18,8 @@ from refresh.builder.done import Done
 from refresh.builder.recipes import RECIPES
 from refresh.catalog import Leg
 from refresh.core.span import Batch, Due, batches
-from refresh.errors import RefreshError
-from refresh.outcome import Outcome, Status
+from refresh.errors import RefreshError, ViolationError
+from refresh.outcome import VIOLATIONS, Outcome, Status
 from refresh.store import history, survey
 from refresh.store.database import ASSET_ERRORS, first_line, prefer_indexes, snapshot, transaction
 from refresh.store.locks import assets_held
@@ -144,7 +144,12 @@ class _Work:
                     self._settle(leg, half)
                 return
             seconds = time.monotonic() - began
-            self._save({due.id: self._after(due, error=first_line(error), seconds=seconds) for due in batch.dues})
+            notes = {VIOLATIONS: 1} if isinstance(error, ViolationError) else {}
+            failed = Done(notes={due.id: notes for due in batch.dues})
+            progress = {
+                due.id: self._after(due, done=failed, error=first_line(error), seconds=seconds) for due in batch.dues
+            }
+            self._save(progress)
         else:
             self._keep(progress)
 

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from refresh.core.revision import Revision
 
+RETRIED = "retry (failed last time)"
+
 
 class Action(Enum):
     """The decision, in the words of the plan."""
@@ -51,7 +53,7 @@ class Due:
     @property
     def reason(self) -> str:
         """The reason in words, e.g. ``append 2 days`` or ``close of 2019-05-01 changed from 5350.7 to 5402.7``."""
-        return f"retry (failed last time): {self._reason}" if self.retried else self._reason
+        return f"{RETRIED}: {self._reason}" if self.retried else self._reason
 
     @property
     def _reason(self) -> str:

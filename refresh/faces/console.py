@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import IO
@@ -14,11 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from refresh.core.standing import Standing, TableStanding
-from refresh.outcome import Outcome, Status
+from refresh.faces import words
 from refresh.run.plan import Plan, Step
-from refresh.run.report import RunReport, StepReport
+from refresh.run.summary import Summary
 
-SHOWN_ASSETS = 12
 PIPE_WIDTH = 120
 TABLE_WIDTH = 60
 """What numbers and names need; a narrower terminal breaks the lines itself."""
@@ -46,35 +43,16 @@ def show_plan(console: Console, plan: Plan, command: list[str]) -> None:
             console.print(f"   {line}")
     _show_notices(console, plan.notices)
     if not plan.idle:
-        console.print(f"In all {_expected(sum(step.estimated_rows for step in plan.steps), plan.estimated_seconds)}.")
+        rows = sum(step.estimated_rows for step in plan.steps)
+        console.print(f"In all {words.expected(rows, plan.estimated_seconds)}.")
     console.print("Dry run: nothing was written.")
 
 
 def _headline(step: Step) -> str:
     if not step.tasks:
         return f"{step.builder.title}: {step.idle_because}"
-    return f"{step.builder.title}: {_assets(len(step.tasks))}, {_expected(step.estimated_rows, step.estimated_seconds)}"
-
-
-def _expected(rows: int, seconds: float) -> str:
-    """What is expected, no more exact than it can be known."""
-    return f"about {_round(rows):,} rows in {spoken(seconds)}"
-
-
-def _round(number: int) -> int:
-    """The number to two digits."""
-    return int(float(f"{number:.2g}"))
-
-
-def spoken(seconds: float) -> str:
-    """A length of time as one says it, e.g. ``40 s``, ``8 minutes``, ``2.5 hours``."""
-    for unit, length in (("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= 1.5 * length:
-            number = (
-                f"{seconds / length:.1f}" if seconds < 10 * length and unit == "hour" else f"{seconds / length:.0f}"
-            )
-            return f"{number} {unit}s"
-    return f"{max(seconds, 1):.0f} s"
+    expected = words.expected(step.estimated_rows, step.estimated_seconds)
+    return f"{step.builder.title}: {words.counted(len(step.tasks), 'asset')}, {expected}"
 
 
 def _reasons(step: Step) -> list[str]:
@@ -83,111 +61,37 @@ def _reasons(step: Step) -> list[str]:
     for task in step.tasks:
         groups.setdefault(task.reason, []).append(task.id)
     lines = [
-        f"{reason}: id {_ids(ids)}"
+        f"{reason}: id {words.ids(ids)}"
         for reason, ids in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     ]
     return lines + [f"skipping ID {task.id} ({task.reason})" for task in step.skipped]
 
 
-def _ids(ids: list[int]) -> str:
-    shown = ", ".join(map(str, ids[:SHOWN_ASSETS]))
-    return shown if len(ids) <= SHOWN_ASSETS else f"{shown} and {len(ids) - SHOWN_ASSETS} more"
+def show_summary(console: Console, summary: Summary) -> None:
+    """Rows and seconds per builder, what was found and what is not done, and how it ended."""
+    if not summary.idle:
+        _console(console.file, max(console.width, TABLE_WIDTH)).print(_table(summary))
+    for line in words.details(summary):
+        console.print(line)
+    console.print(words.verdict(summary))
 
 
-def _assets(number: int) -> str:
-    return f"{number:,} asset{'s'[: number != 1]}"
-
-
-class Progress:
-    """A line per builder as it runs, and a line per asset that did not end well."""
-
-    def __init__(self, console: Console, *, quiet: bool) -> None:
-        """``quiet`` leaves out everything but what went wrong."""
-        self._console = console
-        self._errors = make_console(error=True)
-        self._quiet = quiet
-
-    def begin(self, step: Step, place: int, steps: int) -> None:
-        """Announce a step that has something to do."""
-        if step.tasks and not self._quiet:
-            self._console.print(f"[{place}/{steps}] {_headline(step)} ...")
-
-    def outcome(self, outcome: Outcome) -> None:
-        """Tell of an asset that was skipped or failed."""
-        name = outcome.builder.split(".")
-        what = "EMAs" if name[0] == "emas" else f"{name[1]} bars"
-        if outcome.status is Status.SKIPPED:
-            self._errors.print(f"Skipping ID {outcome.id} {what} ({outcome.reason})")
-        elif outcome.status is Status.FAILED:
-            self._errors.print(
-                f"ID {outcome.id} {outcome.builder}: {outcome.status.value}: {outcome.error}", markup=False
-            )
-
-    def end(self, report: StepReport) -> None:
-        """Say what a step wrote, and what it did not reach."""
-        silent: dict[str, list[int]] = {}
-        for outcome in report.of(Status.NOT_REACHED):
-            silent.setdefault(str(outcome.error), []).append(outcome.id)
-        for error, ids in silent.items():
-            self._errors.print(f"ID {_ids(ids)} {report.builder.key}: not reached: {error}")
-        if report.launched and not self._quiet:
-            done = f"{report.builder.title}: {report.rows:,} rows written ({report.seconds:.1f}s)"
-            self._console.print(f"      {done}")
-
-    def words(self, step: Step, line: str) -> None:
-        """What builders say is for the log."""
-
-
-def show_report(console: Console, report: RunReport) -> None:
-    """Rows and seconds per builder, what was repaired and refused, and how it ended."""
-    _console(console.file, max(console.width, TABLE_WIDTH)).print(_table(report))
-    notes = sum((step.notes for step in report.steps), Counter[str]())
-    if notes:
-        console.print("found in the source: " + ", ".join(f"{name} {n:,}" for name, n in sorted(notes.items())))
-    _show_notices(console, report.notices)
-    console.print(_verdict(report))
-
-
-def _table(report: RunReport) -> Table:
+def _table(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("builder", no_wrap=True)
     for name in ("assets", "rows", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("result", overflow="fold")
-    for step in report.steps:
-        cells = (f"{len(step.outcomes):,}", f"{step.rows:,}", f"{step.seconds:.1f}") if step.outcomes else ("", "", "")
-        table.add_row(step.builder.title, *cells, _result(step))
-    table.add_row("total", f"{report.assets:,}", f"{report.rows:,}", f"{report.seconds:.1f}", "", style="bold")
+    for step in summary.steps:
+        cells = (f"{step.assets:,}", f"{step.rows:,}", f"{step.seconds:.1f}") if step.counts else ("", "", "")
+        table.add_row(step.title, *cells, words.result(step))
+    table.add_row("total", f"{summary.assets:,}", f"{summary.rows:,}", f"{summary.seconds:.1f}", "", style="bold")
     return table
-
-
-def _result(step: StepReport) -> str:
-    if not step.outcomes:
-        return step.idle_because
-    counts = Counter(outcome.status.value for outcome in step.outcomes)
-    return ", ".join(f"{number:,} {status}" for status, number in sorted(counts.items()))
-
-
-def _verdict(report: RunReport) -> str:
-    unfinished = {outcome.id for step in report.steps for outcome in step.unfinished}
-    if report.stopped_by is not None:
-        name = signal.Signals(report.stopped_by).name
-        return f"Stopped by {name}: {report.rows:,} rows written; go on with --resume, or with the next run."
-    if unfinished:
-        named = f"{_assets(len(unfinished))} of {report.assets:,} (id {_ids(sorted(unfinished))})"
-        return f"Not complete: {named} failed, skipped or not reached. Mend the cause and go on with --resume."
-    return f"Done: {report.rows:,} rows written in {report.seconds:.1f}s."
 
 
 def _show_notices(console: Console, notices: Sequence[str]) -> None:
     for notice in notices:
         console.print(notice)
-
-
-def show_idle(console: Console, plan: Plan, tables: int) -> None:
-    """Nothing was due."""
-    _show_notices(console, plan.notices)
-    console.print(f"Nothing to do: {_assets(plan.assets)} up to date in {tables} table{'s'[: tables != 1]}.")
 
 
 def show_standing(console: Console, known: Standing, plan: Plan) -> None:

@@ -1,20 +1,31 @@
-"""The plan as one JSON document. Its form has a version; tests/answers hold it."""
+"""Plan and run as JSON documents. Their forms have versions, which docs/operations.md describes."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
 
+from refresh.errors import SettingsError
+from refresh.outcome import Outcome
 from refresh.run.launch import command
 from refresh.run.plan import Plan, Step, Task
+from refresh.run.report import StepReport
+from refresh.run.summary import Summary
 
-PLAN_VERSION = 1
+VERSION = 1
+TERMINAL = "-"
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The steps in order: the command of each, its assets and why, and what it is expected to take."""
     return {
-        "version": PLAN_VERSION,
+        "version": VERSION,
         "kind": "plan",
         "assets": plan.assets,
         "notices": list(plan.notices),
@@ -39,6 +50,119 @@ def _task(task: Task) -> dict[str, Any]:
     return {"id": task.id, "reason": task.reason}
 
 
-def written(document: dict[str, Any]) -> str:
-    """A document as text."""
-    return json.dumps(document, indent=2) + "\n"
+def run_document(summary: Summary) -> dict[str, Any]:
+    """What a run came to: the numbers of the summary under the same names."""
+    return {
+        "version": VERSION,
+        "kind": "run",
+        "run_id": summary.run_id,
+        "command": summary.command,
+        "started_at": summary.started_at.isoformat(),
+        "seconds": round(summary.seconds, 3),
+        "exit_code": summary.exit_code,
+        "severity": summary.severity.name.lower(),
+        "assets": summary.assets,
+        "rows": summary.rows,
+        "bars": summary.bars,
+        "emas": summary.emas,
+        "missing_days": summary.missing_days,
+        "ema_violations": summary.violations,
+        "repairs": summary.repairs,
+        "rejects": summary.rejects,
+        "steps": [
+            {
+                "builder": step.builder,
+                "rows": step.rows,
+                "seconds": round(step.seconds, 3),
+                "outcomes": dict(step.counts),
+                "idle_because": None if step.counts else step.idle_because,
+            }
+            for step in summary.steps
+        ],
+        "unfinished": [
+            {
+                "builder": one.builder,
+                "id": one.id,
+                "status": one.status.value,
+                "why": one.why,
+                "since": one.since.isoformat() if one.since else None,
+            }
+            for one in summary.unfinished
+        ],
+        "recovered": [{"builder": builder, "id": id} for builder, id in summary.recovered],
+        "restated": [
+            {
+                "id": one.id,
+                "first_day": one.first_day.isoformat(),
+                "last_day": one.last_day.isoformat(),
+                "rows": one.rows,
+                "old_close": one.old_close,
+                "new_close": one.new_close,
+                "reason": one.reason,
+            }
+            for one in summary.restated
+        ],
+        "notices": list(summary.notices),
+        "remaining_seconds": round(summary.remaining_seconds, 1),
+        "next_command": summary.next_command,
+        "stopped_by": summary.stopped_by,
+    }
+
+
+def write(document: dict[str, Any], target: str) -> None:
+    """Write a document in one piece: whoever reads the file finds the old one or the new one, never a part.
+
+    Raises ``SettingsError`` where that cannot be done.
+    """
+    text = json.dumps(document, indent=2) + "\n"
+    if target == TERMINAL:
+        sys.stdout.write(text)
+        return
+    path = Path(target)
+    made = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            made = Path(file.name)
+            file.write(text)
+        made.chmod(0o666 & ~_umask())
+        made.replace(path)
+    except OSError as error:
+        if made:
+            with suppress(OSError):
+                made.unlink()
+        raise SettingsError(f"--json {target}: {error.strerror}; name a file that can be written") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class OutcomeLines:
+    """A JSON line per outcome as it happens, in a file beside the document: its name and an ``l``."""
+
+    def __init__(self, target: str) -> None:
+        try:
+            self._file: TextIO = Path(f"{target}l").open("w", buffering=1, encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise SettingsError(f"--json {target}: {error.strerror}; name a file that can be written") from None
+
+    def begin(self, step: Step, place: int, steps: int) -> None:
+        """No outcome."""
+
+    def words(self, step: Step, line: str) -> None:
+        """No outcome."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A line of its own."""
+        self._write([outcome])
+
+    def end(self, report: StepReport) -> None:
+        """Of a step that was never started, nobody told yet."""
+        if not report.launched:
+            self._write(report.unfinished)
+
+    def _write(self, outcomes: Iterable[Outcome]) -> None:
+        with suppress(OSError):  # a full disk is told of by the document, which is written last
+            self._file.writelines(outcome.line() + "\n" for outcome in outcomes)

@@ -12,10 +12,13 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from refresh.catalog import BuilderConfig
+from refresh.core.story import Facts
+from refresh.faces.document import run_document
 from refresh.outcome import Outcome, Status
 from refresh.run.launch import skipped, unlaunched
 from refresh.run.plan import Plan, Step
-from refresh.run.report import RunReport, StepReport
+from refresh.run.report import StepReport
+from refresh.run.summary import Summary
 from refresh.store import history, locks, survey
 from refresh.store.database import ASSET_ERRORS, first_line, read_committed
 from refresh.store.retry import retried
@@ -82,12 +85,24 @@ class Recorder:
 
         self._write(write)
 
-    def finish(self, report: RunReport) -> None:
+    def facts(self) -> Facts:
+        """What the database alone can tell of the run; nothing where it is gone."""
+
+        def ask(connection: Connection) -> Facts:
+            return history.facts(connection, self.run.run_id)
+
+        try:
+            return self._with_connection(ask)
+        except ASSET_ERRORS as error:
+            self._complain(error)
+            return Facts()
+
+    def finish(self, summary: Summary) -> None:
         """Note how the run ended."""
 
         def write(connection: Connection) -> None:
-            history.end_run(connection, self.run.run_id, report.exit_code, report.rows)
-            if report.steps:
+            history.end_run(connection, self.run.run_id, summary.exit_code, summary.rows, run_document(summary))
+            if not summary.idle:
                 history.forget_old(connection)
 
         self._write(write)
@@ -120,9 +135,12 @@ class Recorder:
         try:
             self._with_connection(work)
         except ASSET_ERRORS as error:
-            if not self._told:
-                self.say(f"the history of this run is incomplete: {first_line(error)}")
-            self._told.append(first_line(error))
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._told:
+            self.say(f"the history of this run is incomplete: {first_line(error)}")
+        self._told.append(first_line(error))
 
     def _note(self, error: Exception) -> None:
         self.say(f"trying again: {first_line(error)}")

@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from refresh.core.estimate import Past
+from refresh.core.story import Facts, Restated
 from refresh.outcome import Outcome, Status
-from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
+from refresh.store.tables import LEDGER, METADATA, OUTCOMES, RUNS, STEPS
 
 DAYS_KEPT = 100
 """How long an outcome is kept that a later one of its asset and builder has replaced."""
@@ -58,11 +59,19 @@ def begin_run(connection: Connection, run: Started) -> None:
     )
 
 
-def end_run(connection: Connection, run_id: str, exit_code: int, rows: int) -> None:
-    """Note how a run ended."""
+def end_run(
+    connection: Connection, run_id: str, exit_code: int, rows: int, summary: Mapping[str, Any] | None = None
+) -> None:
+    """Note how a run ended, with the document that sums it up."""
     connection.execute(
-        text(f"UPDATE {RUNS} SET ended_at = now(), exit_code = :exit_code, rows = :rows WHERE run_id = :run_id"),
-        {"run_id": run_id, "exit_code": exit_code, "rows": rows},
+        text(f"""UPDATE {RUNS} SET ended_at = clock_timestamp(), exit_code = :exit_code, rows = :rows,
+                 summary = CAST(:summary AS jsonb) WHERE run_id = :run_id"""),
+        {
+            "run_id": run_id,
+            "exit_code": exit_code,
+            "rows": rows,
+            "summary": None if summary is None else json.dumps(summary),
+        },
     )
 
 
@@ -188,3 +197,34 @@ def past_steps(connection: Connection) -> dict[str, tuple[Past, ...]]:
     for row in rows:
         past.setdefault(row.builder, []).append(Past(row.estimated_rows, row.rows, row.seconds))
     return {builder: tuple(steps) for builder, steps in past.items()}
+
+
+def facts(connection: Connection, run_id: str) -> Facts:
+    """What a run restated, and since when what it left unfinished has been so."""
+    ledger = METADATA.tables[LEDGER]
+    lines = connection.execute(ledger.select().where(ledger.c.run_id == run_id).order_by(ledger.c.id)).all()
+    restated = tuple(
+        Restated(line.id, line.first_day, line.last_day, line.rows_changed, line.old_close, line.new_close, line.reason)
+        for line in lines
+    )
+    since = connection.execute(
+        text(f"""
+            SELECT o.builder, o.id, min(earlier.noted_at) AS since FROM {OUTCOMES} o JOIN {OUTCOMES} earlier
+                ON (earlier.builder, earlier.id) = (o.builder, o.id) AND earlier.run_id <> o.run_id
+            WHERE o.run_id = :run_id AND o.status <> :done AND earlier.status <> :done AND NOT EXISTS (
+                SELECT FROM {OUTCOMES} good WHERE (good.builder, good.id) = (o.builder, o.id)
+                   AND good.status = :done AND good.noted_at > earlier.noted_at)
+            GROUP BY o.builder, o.id ORDER BY o.builder, o.id
+        """),
+        {"run_id": run_id, "done": Status.DONE.value},
+    )
+    return Facts(restated, tuple((row.builder, row.id, row.since) for row in since))
+
+
+def last_good(connection: Connection) -> tuple[datetime, str] | None:
+    """When the latest run ended that did all it had to, and its name; ``None`` where there is none, or no history."""
+    if connection.execute(text("SELECT to_regclass(:name) IS NULL"), {"name": RUNS}).scalar_one():
+        return None
+    query = text(f"SELECT ended_at, run_id FROM {RUNS} WHERE exit_code = 0 ORDER BY ended_at DESC LIMIT 1")
+    row = connection.execute(query).one_or_none()
+    return (row.ended_at, row.run_id) if row else None

@@ -279,6 +279,7 @@ def _history_tables() -> None:
         Column("exit_code", Integer),
         _int("assets"),
         Column("rows", BigInteger),
+        Column("summary", JSONB),
         Index(f"{RUNS}_started_at", "started_at"),
     )
     Table(

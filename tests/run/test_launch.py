@@ -14,7 +14,8 @@ from refreshing import NOW, refresh
 from sqlalchemy import Engine, make_url, text
 
 from refresh.catalog import by_key
-from refresh.faces.console import Progress, make_console
+from refresh.faces.console import make_console
+from refresh.faces.progress import Quiet
 from refresh.options import Request
 from refresh.outcome import Outcome, Status
 from refresh.run.launch import Crew, RunContext
@@ -156,7 +157,7 @@ def test_one_asset_fails(engine: Engine, capsys: pytest.CaptureFixture[str]) -> 
     """Its siblings are committed, its dependants are skipped and say why, and it is retried by the next run."""
     execute(engine, "ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare CHECK (id <> 825)")
     planned = plan(engine, DAILY, BARS, EMAS)
-    report = run(planned, Request(all=True), context(engine), Progress(make_console(), quiet=True))
+    report = run(planned, Request(all=True), context(engine), Quiet(make_console(error=True)))
     daily, bars, emas = (endings(one.outcomes) for one in report.steps)
     assert daily == {1: Status.DONE, 52: Status.DONE, 825: Status.FAILED}
     assert bars == emas == {1: Status.DONE, 52: Status.DONE, 825: Status.SKIPPED}
@@ -167,7 +168,10 @@ def test_one_asset_fails(engine: Engine, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[0].startswith(
         'ID 825 bars.1d: failed: new row for relation "cmc_price_bars_1d" violates check constraint'
     )
-    assert lines[1:] == ["Skipping ID 825 multi_tf bars (1d bars failed)", "Skipping ID 825 EMAs (bars failed)"]
+    assert lines[1:] == [
+        "Skipping ID 825 multi_tf bars (1d bars failed)",
+        "Skipping ID 825 EMAs (bars failed) [emas.multi_tf]",
+    ]
     assert [one.ids for one in plan(engine, DAILY, BARS, EMAS).steps] == [[825], [825], [825]]
 
 
@@ -197,7 +201,7 @@ def test_run_goes_on_after_a_killed_builder(half_done: Engine) -> None:
     """Steps that depend on it leave out what was not reached and do the rest."""
     planned = plan(half_done, DAILY, BARS)
 
-    class Killer(Progress):
+    class Killer(Quiet):
         """Ends the first builder as soon as it has done something."""
 
         def outcome(self, outcome: Outcome) -> None:
@@ -206,7 +210,7 @@ def test_run_goes_on_after_a_killed_builder(half_done: Engine) -> None:
                     os.kill(pid, signal.SIGKILL)
 
     with stuck_at(half_done, 52):
-        report = run(planned, Request(all=True), context(half_done), Killer(make_console(), quiet=True))
+        report = run(planned, Request(all=True), context(half_done), Killer(make_console(error=True)))
     assert endings(report.steps[1].outcomes) == {1: Status.DONE, 52: Status.SKIPPED, 825: Status.SKIPPED}
     assert report.exit_code == 1
 

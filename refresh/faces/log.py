@@ -1,0 +1,132 @@
+"""The log: one file a day, a line per event, fields as ``key=value`` that stay the same so that grep works.
+
+A log that cannot be written is said once, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from refresh.faces import words
+from refresh.outcome import Outcome, Status
+from refresh.run.plan import Step
+from refresh.run.report import StepReport
+from refresh.run.summary import Summary
+
+DAYS_KEPT = 30
+_FILE = re.compile(r"refresh-(\d{4}-\d\d-\d\d)\.log")
+_LEVELS = {Status.DONE: logging.INFO, Status.SKIPPED: logging.WARNING}
+
+
+class _Handler(logging.FileHandler):
+    """Writes to a file as long as that works."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
+        """Say once that the log is incomplete."""
+        logging.getLogger(__name__).removeHandler(self)
+        _complain(self.baseFilename, str(sys.exc_info()[1]))
+
+
+def _complain(path: str, problem: str) -> None:
+    print(f"the log {path} is incomplete: {problem}", file=sys.stderr)
+
+
+class Log:
+    """The events of one run, as lines."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run = run_id
+        self._logger = logging.getLogger(__name__)
+
+    def event(self, name: str, level: int = logging.INFO, **values: object) -> None:
+        """One line: the event, the run, and its values."""
+        pairs = {"event": name, "run": self._run, **values}
+        self._logger.log(level, " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items()))
+
+    def begin(self, step: Step, place: int, steps: int) -> None:
+        """A step is about to start."""
+        if step.tasks:
+            self.event(
+                "begin", builder=step.builder.key, place=f"{place}/{steps}", assets=len(step.tasks),
+                estimated_rows=step.estimated_rows, estimated_seconds=round(step.estimated_seconds, 1),
+            )  # fmt: skip
+
+    def outcome(self, outcome: Outcome) -> None:
+        """An asset ended."""
+        if outcome.status is Status.SKIPPED:
+            self.event("words", logging.WARNING, builder=outcome.builder, line=words.skipped(outcome))
+        error = {"error": outcome.error} if outcome.error else {}
+        self.event(
+            "outcome", _LEVELS.get(outcome.status, logging.ERROR), builder=outcome.builder, id=outcome.id,
+            status=outcome.status.value, rows=outcome.rows, seconds=outcome.seconds, retries=outcome.retries,
+            reason=outcome.reason, **error, **outcome.notes,
+        )  # fmt: skip
+
+    def words(self, step: Step, line: str) -> None:
+        """A builder said something."""
+        self.event("words", builder=step.builder.key, line=line)
+
+    def end(self, report: StepReport) -> None:
+        """A step is through."""
+        if report.launched:
+            counts = {status.name.lower(): len(report.of(status)) for status in Status if report.of(status)}
+            seconds = round(report.seconds, 3)
+            self.event("end", builder=report.builder.key, rows=report.rows, seconds=seconds, **counts)
+
+    def summary(self, summary: Summary) -> None:
+        """What the run came to: the lines of the console, and the numbers."""
+        for line in words.details(summary):
+            self.event("summary", line=line)
+        self.event(
+            "finish", logging.ERROR if summary.unfinished else logging.INFO, exit_code=summary.exit_code,
+            assets=summary.assets, rows=summary.rows, bars=summary.bars, emas=summary.emas,
+            seconds=round(summary.seconds, 3), unfinished=len(summary.unfinished), restated=len(summary.restated),
+            line=words.verdict(summary),
+        )  # fmt: skip
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if text and re.fullmatch(r"[^\s\"=]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+@contextmanager
+def open_log(folder: Path, started: datetime, days_kept: int = DAYS_KEPT) -> Iterator[None]:
+    """Let events go to the file of the day on which the run started, in local time; remove files that are too old."""
+    logger = logging.getLogger(__name__)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    path = folder / f"refresh-{started.astimezone():%Y-%m-%d}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = _Handler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        _complain(str(path), error.strerror or str(error))
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logger.addHandler(handler)
+    _remove_old(folder, started, days_kept)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
+
+
+def _remove_old(folder: Path, started: datetime, days_kept: int) -> None:
+    first = f"{started.astimezone() - timedelta(days=days_kept):%Y-%m-%d}"
+    with suppress(OSError):
+        for path in folder.iterdir():
+            named = _FILE.fullmatch(path.name)
+            if named and named[1] < first:
+                path.unlink(missing_ok=True)

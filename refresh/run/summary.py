@@ -1,0 +1,192 @@
+"""What a run came to, as the one value that console, log, JSON, alerts and page all tell from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+
+from refresh.catalog import Group
+from refresh.core.span import RETRIED
+from refresh.core.story import Facts, Restated
+from refresh.outcome import MISSING_DAYS, REPAIRS, VIOLATIONS, Outcome, Status
+from refresh.run.plan import Plan
+from refresh.run.report import RunReport, StepReport
+
+
+class Severity(IntEnum):
+    """How much a run wants to be noticed."""
+
+    INFO = 0
+    WARNING = 1
+    ERROR = 2
+    CRITICAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StepSummary:
+    """One builder: what it wrote, how long it took, and how many assets ended how."""
+
+    builder: str
+    title: str
+    rows: int
+    seconds: float
+    counts: Mapping[str, int]
+    idle_because: str
+
+    @property
+    def assets(self) -> int:
+        """How many assets it was about."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """One asset that a builder did not do, and why; ``since``: it has been so in earlier runs already."""
+
+    builder: str
+    id: int
+    status: Status
+    why: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run: its name, what it wrote, what it found, what is not done, and what to type next.
+
+    ``remaining_seconds``: what the unfinished work is expected to take. ``recovered``: (builder, asset) pairs that
+    failed last time and are done now.
+    """
+
+    run_id: str
+    command: str
+    started_at: datetime
+    seconds: float
+    exit_code: int
+    assets: int
+    tables: int
+    steps: tuple[StepSummary, ...]
+    unfinished: tuple[Unfinished, ...] = ()
+    recovered: tuple[tuple[str, int], ...] = ()
+    restated: tuple[Restated, ...] = ()
+    notices: tuple[str, ...] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
+    bars: int = 0
+    emas: int = 0
+    remaining_seconds: float = 0.0
+    next_command: str | None = None
+    stopped_by: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows written."""
+        return self.bars + self.emas
+
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not any(step.counts for step in self.steps)
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        """Repaired fields, by kind."""
+        return {name: self.notes[name] for name in REPAIRS if name in self.notes}
+
+    @property
+    def rejects(self) -> dict[str, int]:
+        """Refused source rows, by reason."""
+        others = {*REPAIRS, MISSING_DAYS, VIOLATIONS}
+        return {name: number for name, number in sorted(self.notes.items()) if name not in others}
+
+    @property
+    def missing_days(self) -> int:
+        """Days without a bar, between bars that were built."""
+        return self.notes.get(MISSING_DAYS, 0)
+
+    @property
+    def violations(self) -> int:
+        """Assets whose EMAs broke a law that must hold."""
+        return self.notes.get(VIOLATIONS, 0)
+
+    @property
+    def unfinished_ids(self) -> list[int]:
+        """The assets that are not done in every table."""
+        return sorted({one.id for one in self.unfinished})
+
+    def of(self, status: Status) -> list[Unfinished]:
+        """What ended in one of the ways that are not done."""
+        return [one for one in self.unfinished if one.status is status]
+
+    @property
+    def severity(self) -> Severity:
+        """How much the run wants to be noticed."""
+        if self.unfinished:
+            return Severity.ERROR
+        return Severity.WARNING if self.restated or self.notices or self.rejects else Severity.INFO
+
+
+def summarise(
+    plan: Plan, report: RunReport, facts: Facts, *, run_id: str, command: str, started_at: datetime, resume: str
+) -> Summary:
+    """The summary of a run. ``resume`` is the command that takes up what is left."""
+    unfinished = _unfinished(report, facts)
+    written = {group: sum(step.rows for step in report.steps if step.builder.group is group) for group in Group}
+    return Summary(
+        run_id,
+        command,
+        started_at,
+        report.seconds,
+        report.exit_code,
+        report.assets,
+        sum(len(step.builder.legs) for step in report.steps),
+        tuple(_step(step) for step in report.steps),
+        unfinished,
+        _recovered(report),
+        facts.restated,
+        report.notices,
+        dict(sorted(sum((step.notes for step in report.steps), Counter()).items())),
+        written[Group.BARS],
+        written[Group.EMAS],
+        _remaining(plan, report),
+        resume if unfinished else None,
+        report.stopped_by,
+    )
+
+
+def _step(step: StepReport) -> StepSummary:
+    counts = Counter(outcome.status.value for outcome in step.outcomes)
+    return StepSummary(
+        step.builder.key, step.builder.title, step.rows, step.seconds, dict(sorted(counts.items())), step.idle_because
+    )
+
+
+def _unfinished(report: RunReport, facts: Facts) -> tuple[Unfinished, ...]:
+    since = {(builder, id): at for builder, id, at in facts.failing_since}
+    return tuple(
+        Unfinished(one.builder, one.id, one.status, _why(one), since.get((one.builder, one.id)))
+        for step in report.steps
+        for one in sorted(step.unfinished, key=lambda outcome: outcome.id)
+    )
+
+
+def _why(outcome: Outcome) -> str:
+    return outcome.reason if outcome.status is Status.SKIPPED else outcome.error or outcome.reason
+
+
+def _recovered(report: RunReport) -> tuple[tuple[str, int], ...]:
+    return tuple(
+        (one.builder, one.id) for step in report.steps for one in step.of(Status.DONE) if one.reason.startswith(RETRIED)
+    )
+
+
+def _remaining(plan: Plan, report: RunReport) -> float:
+    """The expected seconds of the share of each step that is not done."""
+    left = {step.builder: {outcome.id for outcome in step.unfinished} for step in report.steps}
+    return sum(
+        step.estimated_seconds * sum(task.id in left.get(step.builder, ()) for task in step.tasks) / len(step.tasks)
+        for step in plan.steps
+        if step.tasks
+    )
