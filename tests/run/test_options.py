@@ -268,7 +268,8 @@ def test_options_that_do_not_fit_together(arguments: list[str], said: str) -> No
 @pytest.mark.parametrize("target", TARGETS)
 def test_explain_keeps_its_target(target: str) -> None:
     """An asset is explained for the builders that were asked for."""
-    assert parse(Command.DAILY, [f"--{target}", "--explain", "825"]) == Request(**{target: True}, explain=825)
+    targets: dict[str, Any] = {target: True}
+    assert parse(Command.DAILY, [f"--{target}", "--explain", "825"]) == Request(**targets, explain=825)
 
 
 def test_explain_needs_no_target() -> None:
@@ -468,7 +469,8 @@ def test_option_of_one_of_two_runs(name: str) -> None:
 @pytest.mark.parametrize("name", ["full_rebuild", "accept_restatement", "prune"])
 def test_switch_of_one_of_two_runs(name: str) -> None:
     """What either run was told to do is done."""
-    switched, bare = Request(**{name: True}), Request()
+    switches: dict[str, Any] = {name: True}
+    switched, bare = Request(**switches), Request()
     assert resumed(bare, remembered(switched)) == switched
     assert resumed(switched, remembered(bare)) == switched
     assert resumed(bare, remembered(bare)) == bare
