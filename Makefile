@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup bars emas daily-refresh dry-run test lint check law bench lock
+.PHONY: help setup bars emas daily-refresh dry-run validate test lint check law bench lock
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -30,6 +30,9 @@ emas: .venv/.runtime ## bring EMAs up to date
 
 dry-run: .venv/.runtime ## show what daily-refresh would do, and why
 	$(RUN) run_daily_refresh.py --all --dry-run $(ARGS)
+
+validate: .venv/.runtime ## check every table against the daily bars, and a sample of assets against the source
+	$(RUN) run_daily_refresh.py --validate $(ARGS)
 
 test: check ## check, then run every test
 	$(RUN) -m pytest $(if $(CI),-n 2) $(ARGS)

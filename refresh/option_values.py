@@ -67,6 +67,10 @@ def _jobs(value: str) -> int:
     return number
 
 
+def _sample(value: str) -> int | str:
+    return value if value == "all" else _jobs(value)
+
+
 def _id(value: str) -> int:
     if not re.fullmatch(r"-?\d+", value):
         raise argparse.ArgumentTypeError(f"{value!r} is not the id of one asset such as 825")
@@ -78,13 +82,16 @@ def read_span(value: str) -> timedelta:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
     if not found:
         raise argparse.ArgumentTypeError(f"{value!r} is not a length of time such as 90s, 10m, 36h or 1d")
-    return float(found[1]) * _UNITS[found[2]]
+    try:
+        return float(found[1]) * _UNITS[found[2]]
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{value!r} is longer than any calendar") from None
 
 
 def show_span(span: timedelta) -> str:
     """A length of time as ``read_span`` reads it, in the largest unit that is whole."""
     name = next((name for name, unit in reversed(_UNITS.items()) if span and not span % unit), "s")
-    return f"{span / _UNITS[name]:g}{name}"
+    return f"{span / _UNITS[name]:.6f}".rstrip("0").rstrip(".") + name
 
 
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -143,6 +150,7 @@ COUNT = Text("N", _count)
 JOBS = Text("N", _jobs)
 ID = Text("ID", _id)
 SPAN = Text("TIME", read_span, show_span)
+SAMPLE = Text("N", _sample, str)
 FILE = Text("FILE", str)
 PERCENT = Text("PERCENT", _percent, repr)
 ZONE = Text("ZONE", read_zone)

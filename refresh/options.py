@@ -27,6 +27,7 @@ from refresh.option_values import (
     PAIRS,
     PERCENT,
     RUN,
+    SAMPLE,
     SPAN,
     TIME,
     URL,
@@ -55,7 +56,10 @@ EVERYWHERE = frozenset(Command)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for. ``None`` means that the option was not given."""
+    """What the command line asks for. ``None`` means that the option was not given.
+
+    ``launches``: builders are to be run; without a target, other things that were asked for are done alone.
+    """
 
     all: bool = False
     bars: bool = False
@@ -86,6 +90,8 @@ class Request:
     keep_logs: int | None = None
     alert_on_error: bool = False
     check: bool = False
+    validate: bool = False
+    sample: int | str | None = None
     max_age: timedelta | None = None
     db_url: str | None = None
     tz: str | None = None
@@ -95,6 +101,7 @@ class Request:
     run_id: str | None = None
     now: datetime | None = None
     outcomes_fd: int | None = None
+    launches: bool = True
 
     @property
     def filters(self) -> Filters:
@@ -161,6 +168,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("log_dir", "the folder of the logs (default: .logs beside the programs)", DRIVERS, FILE),
     Option("keep_logs", "how many days logs are kept (default: 30)", DRIVERS, DAYS),
     Option("alert_on_error", "warn where an alert would have nobody to go to", DRIVERS),
+    Option("validate", "check every table after the refresh; without a target, check alone", DAILY),
+    Option("sample", "with --validate: compute so many assets anew, or all (default: 1 in 100)", DAILY, SAMPLE),
     Option("check", "print whether the last good run is recent enough, and end with 0 or 1", DAILY),
     Option("max_age", "with --check: how old the last good run may be (default: 26h)", DAILY, SPAN),
     Option("db_url", "the database (default: TARGET_DB_URL, else the embedded PostgreSQL)", EVERYWHERE, URL),
@@ -209,13 +218,15 @@ def parse(command: Command, arguments: Sequence[str]) -> Request:
     given = vars(parser(command).parse_args(arguments))
     request = Request(**{name: value for name, value in given.items() if name in known})
     targets = [name for name in ("all", "bars", "emas") if getattr(request, name)]
-    if command is Command.DAILY and not targets and (request.explain is not None or request.check):
-        request = replace(request, all=True)
+    if command is Command.DAILY and not targets and _looks(request):
+        request = replace(request, all=True, launches=False)
     elif command is Command.DAILY and len(targets) != 1:
         found = " and ".join(f"--{name}" for name in targets) or "none of them"
         raise UsageError(f"name exactly one of --all, --bars and --emas, not {found}")
     if (request.detect == "lookback") != (request.lookback_days is not None):
         raise UsageError("--detect lookback and --lookback-days go together: say both or neither")
+    if request.sample is not None and not request.validate:
+        raise UsageError("--sample goes with --validate")
     if request.max_age is not None and not request.check:
         raise UsageError("--max-age goes with --check")
     if request.bars and request.refreshers:
@@ -223,6 +234,11 @@ def parse(command: Command, arguments: Sequence[str]) -> Request:
     if request.emas and request.builders:
         raise UsageError("--builders names bar builders, but --emas runs none; use --all or --bars")
     return request
+
+
+def _looks(request: Request) -> bool:
+    """Whether there is something to do without running a builder."""
+    return request.check or request.validate or request.explain is not None
 
 
 def selected(command: Command, request: Request) -> tuple[BuilderConfig, ...]:
@@ -256,7 +272,9 @@ def _named(option: str, names: Sequence[str] | None, offered: Sequence[BuilderCo
 
 def builder_arguments(builder: BuilderConfig, request: Request, ids: Sequence[int] | None) -> list[str]:
     """The arguments that make a builder process do its part of a request. They never hold a secret."""
-    return [builder.key, "--ids", "all" if ids is None else listed(ids), *_forwarded(request, builder)]
+    asked = "all" if ids is None else listed(ids)
+    named = [f"--ids={asked}"] if asked.startswith("-") else ["--ids", asked]
+    return [builder.key, *named, *_forwarded(request, builder)]
 
 
 def _forwarded(request: Request, builder: BuilderConfig | None) -> list[str]:
@@ -283,6 +301,8 @@ def resumed(request: Request, arguments: Sequence[str]) -> Request:
     Raises ``UsageError`` where the two have nothing in common.
     """
     earlier = parse(Command.BUILDER, ["resumed", *arguments])
+    if request.detect is not None:  # the two options are one choice
+        earlier = replace(earlier, detect=request.detect, lookback_days=request.lookback_days)
     merged: dict[str, Any] = {}
     for option in OPTIONS:
         if option.forwarded:
@@ -292,8 +312,9 @@ def resumed(request: Request, arguments: Sequence[str]) -> Request:
 
 
 def _narrowed(option: Option, now: Any, then: Any) -> Any:
-    if not now or not then:
-        return now or then
+    given, earlier = (value is not None and value is not False for value in (now, then))
+    if not (given and earlier):
+        return now if given else then
     if not isinstance(now, tuple):
         return now
     common = tuple(one for one in now if one in then)

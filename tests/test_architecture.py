@@ -27,10 +27,12 @@ MAY_IMPORT = {
     "store": {"errors", "catalog", "outcome", "core", "options"},
     "load": {"errors", "catalog", "core", "price_files", "store", "settings"},
     "builder": {"errors", "catalog", "outcome", "core", "options", "store", "settings", "stop"},
+    "validation": {"catalog", "core", "store", "builder"},
     "run": {"errors", "catalog", "outcome", "core", "options", "stop"},
     "faces": {"errors", "catalog", "outcome", "core", "options", "run"},
     "faces.record": {"errors", "catalog", "outcome", "core", "run", "faces", "store"},
     "faces.nightly": {
+        "validation",
         "errors",
         "catalog",
         "core",
@@ -57,7 +59,7 @@ MAY_IMPORT = {
 """One way: whom each layer may import beside itself and the package."""
 
 SQL = {"sqlalchemy", "psycopg2"}
-HOLDS_A_CONNECTION = {"builder", "load", "faces.record"}
+HOLDS_A_CONNECTION = {"builder", "load", "validation", "faces.record", "faces.nightly"}
 HANDLES = {"sqlalchemy.Connection", "sqlalchemy.Engine"}
 IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requests"}
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")

@@ -107,25 +107,27 @@ def _run(engine: Engine, builder: BuilderConfig, request: Request, now: datetime
         reported[outcome.id] = outcome
         stream.write(outcome.line() + "\n")
 
-    with _recorded(engine, scope, request, len(ids), reported):
+    with _recorded(engine, scope, request, len(ids), reported, stop):
         work.refresh(engine, scope, report, note=_say, stopping=stop)
         if stop():
-            return stop.exit_code
+            return _exit_code(reported, stop)
         idle = [Outcome(builder.key, id, Status.DONE, reason="up to date") for id in ids if id not in reported]
         with database.transaction(engine) as connection:
             history.save_outcomes(connection, scope.run_id, idle)
         for outcome in idle:
             report(outcome)
-        return _exit_code(reported)
+        return _exit_code(reported, stop)
 
 
-def _exit_code(reported: Mapping[int, Outcome]) -> int:
+def _exit_code(reported: Mapping[int, Outcome], stop: Stop) -> int:
+    if stop():
+        return stop.exit_code
     return RefreshError.exit_code if any(one.status is Status.FAILED for one in reported.values()) else 0
 
 
 @contextmanager
 def _recorded(
-    engine: Engine, scope: survey.Scope, request: Request, assets: int, reported: Mapping[int, Outcome]
+    engine: Engine, scope: survey.Scope, request: Request, assets: int, reported: Mapping[int, Outcome], stop: Stop
 ) -> Iterator[None]:
     """A builder that nobody launched is a run of its own."""
     if request.run_id is not None:
@@ -140,7 +142,7 @@ def _recorded(
     yield
     with database.transaction(engine) as connection:
         rows = sum(outcome.rows for outcome in reported.values())
-        history.end_run(connection, scope.run_id, _exit_code(reported), rows)
+        history.end_run(connection, scope.run_id, _exit_code(reported, stop), rows)
 
 
 def _alphas(series: Sequence[Series]) -> list[tuple[float, float, float]]:

@@ -51,6 +51,11 @@ def windows(timeframe: Timeframe, days: Array, first_days: Array) -> Windows:
     )
 
 
+def first_day(timeframe: Timeframe, first_days: Array) -> Array:
+    """The first day of an aligned timeframe, for assets whose first days are ``first_days`` (``datetime64[D]``)."""
+    return unit_start(timeframe, _first_whole_unit(timeframe, first_days))
+
+
 def unit_number(timeframe: Timeframe, days: Array) -> Array:
     """The calendar unit of each day as int64: weeks from week 0, months and years from 1970."""
     if timeframe.unit is Unit.WEEK:

@@ -20,6 +20,7 @@ from refresh.outcome import Status
 from refresh.run.summary import Severity, Summary
 
 TELEGRAM = "https://api.telegram.org"
+SHOWN_FINDINGS = 5
 LONGEST_TEXT = 4096
 """Characters of one message of the Bot API."""
 ATTEMPTS = 4
@@ -49,11 +50,14 @@ def digest(summary: Summary) -> Digest | None:
     lines = tuple(_lines(summary))
     if not lines:
         return None
-    new = any(one.since is None for one in summary.unfinished) or not summary.unfinished
+    wrong = bool(summary.validity and summary.validity.findings)
+    new = wrong or not summary.unfinished or any(one.since is None for one in summary.unfinished)
     return Digest(summary.severity, words.verdict(summary), lines, new=new)
 
 
 def _lines(summary: Summary) -> Iterator[str]:
+    if summary.validity:
+        yield from words.findings(summary.validity, SHOWN_FINDINGS)
     for status in (Status.FAILED, Status.NOT_REACHED, Status.SKIPPED):
         for why, ids in _grouped(summary, status).items():
             yield f"{status.value}: ID {words.ids(ids)}: {why}"

@@ -79,6 +79,8 @@ def _watched(
     command: Command, request: Request, environ: Mapping[str, str], now: datetime, told: alerts.Settings
 ) -> int:
     """Run, with alerts and heartbeats around it."""
+    if not request.launches:
+        told = replace(told, heartbeat=None)  # a monitor waits for refreshes
     alerts.beat(told, "start", _complain)
     try:
         code, summary = _work(command, request, environ, now)
@@ -106,7 +108,7 @@ def _work(command: Command, request: Request, environ: Mapping[str, str], now: d
         if request.explain is not None:
             nightly.explain_asset(job, request.explain)
             return 0, None
-        summary = nightly.refresh(job)
+        summary = nightly.refresh(job) if request.launches else nightly.validate(job)
         return summary.exit_code if summary else 0, summary
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from refresh.core.validity import Validity
 from refresh.errors import SettingsError
 from refresh.outcome import Outcome
 from refresh.run.launch import command
@@ -106,6 +107,28 @@ def run_document(summary: Summary) -> dict[str, Any]:
         "remaining_seconds": round(summary.remaining_seconds, 1),
         "next_command": summary.next_command,
         "stopped_by": summary.stopped_by,
+        "validation": _validity(summary.validity) if summary.validity else None,
+    }
+
+
+def _validity(validity: Validity) -> dict[str, Any]:
+    return {
+        "assets": validity.assets,
+        "recomputed": list(validity.recomputed),
+        "pending": list(validity.pending),
+        "seconds": round(validity.seconds, 3),
+        "findings": [
+            {
+                "table": one.table,
+                "id": one.id,
+                "tf": one.tf,
+                "period": one.period,
+                "at": one.at.isoformat() if one.at else None,
+                "expected": one.expected,
+                "found": one.found,
+            }
+            for one in validity.findings
+        ],
     }
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rich.console import Console
+from sqlalchemy import Connection
 
-from refresh.catalog import BuilderConfig
+from refresh.catalog import BUILDERS, BuilderConfig
+from refresh.core.validity import Validity
 from refresh.errors import CannotStartError
 from refresh.faces import console as face
 from refresh.faces import document, words
@@ -24,7 +27,7 @@ from refresh.run.launch import RunContext
 from refresh.run.plan import Plan, make_plan
 from refresh.run.report import RunReport
 from refresh.run.steps import Limits, run
-from refresh.run.summary import Summary, summarise
+from refresh.run.summary import INVALID, Summary, summarise
 from refresh.run.watch import Watcher, Watchers
 from refresh.stop import Stop
 from refresh.store import database, explain, history, locks, source, survey
@@ -197,6 +200,7 @@ def _refresh(job: Job, recorder: Recorder, plan: Plan) -> Summary:
         command=recorder.run.command,
         started_at=job.now,
         resume=_resume(job),
+        validity=_validity(job) if job.request.validate and report.stopped_by is None else None,
     )
     recorder.finish(summary)
     log.summary(summary)
@@ -204,6 +208,48 @@ def _refresh(job: Job, recorder: Recorder, plan: Plan) -> Summary:
     if job.request.json:
         document.write(document.run_document(summary), job.request.json)
     return summary
+
+
+def validate(job: Job) -> Summary:
+    """Check every table without refreshing any. Nothing is written, and no other refresh is kept waiting."""
+    with database.read_committed(job.opened.engine) as connection:
+        scopes = survey.open_scopes(connection, BUILDERS, job.request, job.now)
+        assets = len(_ids(connection, scopes[0]))
+        connection.rollback()
+    started = time.monotonic()
+    validity = _validity(job)
+    summary = Summary(
+        scopes[0].run_id,
+        shlex.join([job.command.value, *_typed(job.request)]),
+        job.now,
+        time.monotonic() - started,
+        INVALID if validity.findings else 0,
+        assets,
+        sum(len(builder.legs) for builder in BUILDERS),
+        (),
+        validity=validity,
+    )
+    Log(summary.run_id).summary(summary)
+    face.show_summary(job.console, summary)
+    if job.request.json:
+        document.write(document.run_document(summary), job.request.json)
+    return summary
+
+
+def _validity(job: Job) -> Validity:
+    """Check all twelve tables, as far as the run's filters reach."""
+    from refresh.validation import validate  # noqa: PLC0415 - it loads numpy, which a refresh does without
+
+    with database.read_committed(job.opened.engine) as connection:
+        scopes = survey.open_scopes(connection, BUILDERS, replace(job.request, full_rebuild=False), job.now)
+        ids = _ids(connection, scopes[0])
+        connection.rollback()
+    number = len(ids) if job.request.sample == "all" else job.request.sample
+    return validate(job.opened.engine, scopes, ids, number if isinstance(number, int) else None, job.now.date())
+
+
+def _ids(connection: Connection, scope: survey.Scope) -> list[int]:
+    return source.known_ids(connection) if scope.ids is None else list(scope.ids)
 
 
 def _resume(job: Job) -> str:
@@ -216,7 +262,7 @@ def _run(job: Job, plan: Plan, recorder: Recorder, watchers: Sequence[Watcher]) 
     request = job.request
     environ = {**job.environ, "TARGET_DB_URL": job.opened.url}
     context = RunContext(recorder.run.run_id, job.now, environ, recorder.end_sessions)
-    limits = Limits(request.jobs or _cores(), request.timeout.total_seconds() if request.timeout else None)
+    limits = Limits(request.jobs or _cores(), None if request.timeout is None else request.timeout.total_seconds())
     tally = Tally(plan, limits.jobs)
     stop = Stop()
     errors = face.make_console(error=True)
@@ -249,7 +295,7 @@ def check(job: Job) -> int:
         return 1
     ended, run_id = good
     age = job.now - ended
-    oldest = job.request.max_age or DEFAULT_MAX_AGE
+    oldest = DEFAULT_MAX_AGE if job.request.max_age is None else job.request.max_age
     late = age > oldest
     job.console.print(
         f"{'too old: ' if late else ''}the last good run ({run_id}) ended {words.spoken(age.total_seconds())} ago, "

@@ -6,10 +6,12 @@ import signal
 from collections.abc import Iterator, Sequence
 
 from refresh.core.story import Restated
+from refresh.core.validity import Validity
 from refresh.outcome import Outcome, Status
 from refresh.run.summary import StepSummary, Summary, Unfinished
 
 SHOWN_ASSETS = 12
+SHOWN_FINDINGS = 20
 
 
 def ids(numbers: Sequence[int]) -> str:
@@ -66,7 +68,7 @@ def result(step: StepSummary) -> str:
 
 def details(summary: Summary) -> list[str]:
     """What a run found and what it left, a line each."""
-    return [*_found(summary), *_not_done(summary), *_changes(summary), *summary.notices]
+    return [*_found(summary), *_not_done(summary), *_changes(summary), *summary.notices, *_validity(summary)]
 
 
 def _found(summary: Summary) -> Iterator[str]:
@@ -112,8 +114,37 @@ def restatement(one: Restated) -> str:
     return f"ID {one.id}, {days}, {counted(one.rows, 'row')}: {one.reason}"
 
 
+def _validity(summary: Summary) -> Iterator[str]:
+    if not summary.validity:
+        return
+    yield from findings(summary.validity, SHOWN_FINDINGS)
+    if summary.validity.pending:
+        yield f"not judged, as they are not up to date: ID {ids(summary.validity.pending)}"
+    anew = summary.validity.recomputed
+    judged = counted(summary.validity.assets - len(summary.validity.pending), "asset")
+    yield (
+        f"validated: {judged} in {counted(summary.tables, 'table')}, {len(anew):,} computed anew"
+        f"{f' (ID {ids(anew)})' if anew else ''}, in {summary.validity.seconds:.1f}s"
+    )
+
+
+def findings(validity: Validity, shown: int) -> list[str]:
+    """The first findings, and how many more there are."""
+    lines = [f"wrong: {finding.words}" for finding in validity.findings[:shown]]
+    more = len(validity.findings) - shown
+    return [*lines, f"wrong: {counted(more, 'finding')} more"] if more > 0 else lines
+
+
 def verdict(summary: Summary) -> str:
     """How it ended, and what to type next."""
+    if summary.validity and summary.validity.findings:
+        wrong = summary.validity.findings
+        tables = len({finding.table for finding in wrong})
+        assets = sorted({finding.id for finding in wrong})
+        return (
+            f"Validation failed: {counted(len(wrong), 'finding')} in {counted(tables, 'table')}, ID {ids(assets)}. "
+            "Rebuild what is wrong with --full-rebuild --ids."
+        )
     if summary.stopped_by is not None:
         name = signal.Signals(summary.stopped_by).name
         return (
@@ -123,6 +154,8 @@ def verdict(summary: Summary) -> str:
         assets = summary.unfinished_ids
         of_all = f"{len(assets):,} of {counted(summary.assets, 'asset')}"
         return f"Not complete: {of_all} (ID {ids(assets)}) failed, skipped or not reached{_left(summary)}"
+    if not summary.steps and summary.validity:
+        return f"Valid: {counted(summary.assets, 'asset')} in {counted(summary.tables, 'table')}."
     if summary.idle:
         return f"Nothing to do: {counted(summary.assets, 'asset')} up to date in {counted(summary.tables, 'table')}."
     return f"Done: {counted(summary.rows, 'row')} written in {summary.seconds:.1f}s."

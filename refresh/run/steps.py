@@ -32,7 +32,7 @@ class Limits:
 
     def seconds(self, step: Step) -> float:
         """The seconds that a step may take."""
-        return self.timeout or max(LEAST_TIMEOUT, PATIENCE * step.estimated_seconds)
+        return max(LEAST_TIMEOUT, PATIENCE * step.estimated_seconds) if self.timeout is None else self.timeout
 
 
 def run(
@@ -73,7 +73,7 @@ class _Run:
         """Start what can be started and hear what runs, until every step has its report."""
         while self._waiting or crew.size:
             self._heed_signals(crew)
-            while crew.size < self._limits.jobs and (step := self._next()):
+            while crew.size < self._limits.jobs and not self._stop() and (step := self._next()):
                 self._begin(crew, step)
             for report in crew.wait():
                 self._end(report)
@@ -82,12 +82,15 @@ class _Run:
     def _heed_signals(self, crew: Crew) -> None:
         if self._stop.signal is None:
             return
-        because = f"the run was stopped by {signal.Signals(self._stop.signal).name}"
-        crew.stop(because)
+        crew.stop(self._because)
         if self._stop.urgent:
             crew.kill()
         while self._waiting:
-            self._end(unlaunched(self._waiting.pop(0), because))
+            self._end(unlaunched(self._waiting.pop(0), self._because))
+
+    @property
+    def _because(self) -> str:
+        return f"the run was stopped by {signal.Signals(self._stop.signal or signal.SIGTERM).name}"
 
     def _next(self) -> Step | None:
         """The first step in order whose inputs are through."""
@@ -106,7 +109,9 @@ class _Run:
         self._watcher.begin(step, self._steps.index(planned) + 1, len(self._steps))
         for outcome in skipped(step):
             self._watcher.outcome(outcome)
-        if step.tasks:
+        if step.tasks and self._stop():
+            self._end(unlaunched(step, self._because))
+        elif step.tasks:
             crew.start(step, seconds=self._limits.seconds(step))
         else:
             self._end(unlaunched(step, ""))

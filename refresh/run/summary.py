@@ -11,9 +11,14 @@ from enum import IntEnum
 from refresh.catalog import Group
 from refresh.core.span import RETRIED
 from refresh.core.story import Facts, Restated
+from refresh.core.validity import Validity
 from refresh.outcome import MISSING_DAYS, REPAIRS, VIOLATIONS, Outcome, Status
 from refresh.run.plan import Plan
 from refresh.run.report import RunReport, StepReport
+
+INVALID = 4
+CORRUPT_SHARE = 0.1
+"""From this share of the assets on, wrong values are more than a few assets' trouble."""
 
 
 class Severity(IntEnum):
@@ -79,6 +84,7 @@ class Summary:
     remaining_seconds: float = 0.0
     next_command: str | None = None
     stopped_by: int | None = None
+    validity: Validity | None = None
 
     @property
     def rows(self) -> int:
@@ -123,15 +129,29 @@ class Summary:
     @property
     def severity(self) -> Severity:
         """How much the run wants to be noticed."""
-        if self.unfinished:
+        wrong = {finding.id for finding in self.validity.findings} if self.validity else set()
+        if len(wrong) > 1 and len(wrong) >= CORRUPT_SHARE * self.assets:
+            return Severity.CRITICAL
+        if self.unfinished or wrong:
             return Severity.ERROR
         return Severity.WARNING if self.restated or self.notices or self.rejects else Severity.INFO
 
 
 def summarise(
-    plan: Plan, report: RunReport, facts: Facts, *, run_id: str, command: str, started_at: datetime, resume: str
+    plan: Plan,
+    report: RunReport,
+    facts: Facts,
+    *,
+    run_id: str,
+    command: str,
+    started_at: datetime,
+    resume: str,
+    validity: Validity | None = None,
 ) -> Summary:
-    """The summary of a run. ``resume`` is the command that takes up what is left."""
+    """The summary of a run. ``resume`` is the command that takes up what is left.
+
+    Wrong values decide the exit code, whatever else there was.
+    """
     unfinished = _unfinished(report, facts)
     written = {group: sum(step.rows for step in report.steps if step.builder.group is group) for group in Group}
     return Summary(
@@ -139,7 +159,7 @@ def summarise(
         command,
         started_at,
         report.seconds,
-        report.exit_code,
+        INVALID if validity and validity.findings else report.exit_code,
         report.assets,
         sum(len(step.builder.legs) for step in report.steps),
         tuple(_step(step) for step in report.steps),
@@ -153,6 +173,7 @@ def summarise(
         _remaining(plan, report),
         resume if unfinished else None,
         report.stopped_by,
+        validity,
     )
 
 

@@ -139,9 +139,9 @@ def prefer_indexes(connection: Connection) -> None:
 
 
 def connection_lost(error: Exception) -> bool:
-    """Whether the error says that the server is gone rather than that a statement was wrong."""
+    """Whether the error says that the server is gone, or cannot be reached, rather than that a statement was wrong."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated
+        return error.connection_invalidated or (isinstance(error.orig, Exception) and connection_lost(error.orig))
     return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and not getattr(error, "pgcode", None)
 
 

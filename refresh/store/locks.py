@@ -40,46 +40,61 @@ class RefreshLock:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._connection: Connection | None = None
+        self._session: Connection | None = None
+        self._wanted = False
 
     def take(self, wait_seconds: float = 0.0, on_wait: Callable[[str], None] = lambda _: None) -> None:
         """Take the lock, waiting for its holder if asked. Raises ``AlreadyRunningError`` that names the holder."""
-        until = time.monotonic() + wait_seconds
-        told = False
-        connection = self._session()
-        while not _try(connection, _REFRESH, [0]):
-            holder = _holder(connection, _REFRESH, 0)
-            if time.monotonic() >= until:
-                raise AlreadyRunningError(
-                    f"another refresh of this database is running: {holder}; wait for it with --wait-lock 10m"
-                )
-            if not told:
-                on_wait(holder)
-                told = True
-            time.sleep(_SECONDS_BETWEEN_TRIES)
+        self._wanted = True
+        session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            _await(session, time.monotonic() + wait_seconds, on_wait)
+        except BaseException:
+            _close(session)
+            raise
+        self._session = session
 
     def keep(self) -> None:
         """Take the lock again where its session was lost. Raises ``AlreadyRunningError``, and what a server raises."""
-        if self._connection is not None:
+        if not self._wanted:
+            return
+        if self._session is not None:
             try:
-                self._connection.execute(text("SELECT 1"))
+                self._session.execute(text("SELECT 1"))
             except ASSET_ERRORS:
-                self.release()
-                self.take()
+                _close(self._session)
+                self._session = None
+        if self._session is None:
+            self.take()
 
     def release(self) -> None:
         """Let go of the lock, also where the server is gone."""
-        if self._connection is not None:
-            with suppress(*ASSET_ERRORS):
-                self._connection.invalidate()  # closes the session: a pooled one would keep the lock
-            with suppress(*ASSET_ERRORS):
-                self._connection.close()
-            self._connection = None
+        self._wanted = False
+        if self._session is not None:
+            _close(self._session)
+            self._session = None
 
-    def _session(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        return self._connection
+
+def _await(session: Connection, until: float, on_wait: Callable[[str], None]) -> None:
+    told = False
+    while not _try(session, _REFRESH, [0]):
+        holder = _holder(session, _REFRESH, 0)
+        if time.monotonic() >= until:
+            raise AlreadyRunningError(
+                f"another refresh of this database is running: {holder}; wait for it with --wait-lock 10m"
+            )
+        if not told:
+            on_wait(holder)
+            told = True
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def _close(session: Connection) -> None:
+    """End a session: given back to the pool, it would keep its locks."""
+    with suppress(*ASSET_ERRORS):
+        session.invalidate()
+    with suppress(*ASSET_ERRORS):
+        session.close()
 
 
 @contextmanager

@@ -21,6 +21,8 @@ FUTURE_DAYS = 2
 DIGEST_SETTINGS = {"work_mem": "64MB", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}
 """Enough memory to gather the digests of a thousand assets without sorting their rows, on all the cores there are."""
 MONTHS = f"{DAILY}_source_months"
+FIRST_TIME = "0001-01-02"
+"""Earlier times are in no calendar of Python's."""
 LAST_MONTH = "9999-12-01"
 """The last month of Python's calendar. Rows behind it are refused, and read with it."""
 
@@ -65,11 +67,11 @@ def last_times(connection: Connection, horizon: datetime) -> dict[int, datetime]
     """The last time of each asset of the source, leaving out what lies behind ``horizon``."""
     if _is_indexed(connection):
         last = f"""(SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND p."timestamp" <= :horizon
-                    ORDER BY "timestamp" DESC LIMIT 1)"""
+                    AND p."timestamp" > '{FIRST_TIME}' ORDER BY "timestamp" DESC LIMIT 1)"""
         query = f"SELECT a.id::int AS id, {last}::timestamptz AS last FROM ({_assets(connection)}) AS a"
     else:
         query = f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
-                    WHERE "timestamp" <= :horizon AND "timestamp" > '-infinity' GROUP BY id"""
+                    WHERE "timestamp" <= :horizon AND "timestamp" > '{FIRST_TIME}' GROUP BY id"""
     rows = connection.execute(text(query), {"horizon": horizon})
     return {row.id: row.last for row in rows if row.id is not None and row.last is not None}
 

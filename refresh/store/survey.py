@@ -84,7 +84,7 @@ def open_scopes(
             run_id,
             detection,
             retries,
-            request.max_lag or DEFAULT_MAX_LAG,
+            DEFAULT_MAX_LAG if request.max_lag is None else request.max_lag,
         )
         for builder in builders
     )

@@ -75,7 +75,7 @@ BEGINNINGS = {Command.DAILY: ["--all"], Command.BARS: [], Command.EMAS: [], Comm
 NEEDS = {
     "detect": ["--lookback-days", "30"],
     "lookback_days": ["--detect", "lookback"],
-    "json": ["--dry-run"],
+    "max_age": ["--check"],
 }
 TARGETS = ("all", "bars", "emas")
 SPAN_UNITS = ("seconds", "minutes", "hours", "days")
@@ -102,6 +102,10 @@ EVERYTHING = Request(
     timeout=timedelta(hours=2),
     wait_lock=timedelta(minutes=10),
     json="secret.json",
+    log_dir="secret folder",
+    keep_logs=7,
+    check=True,
+    max_age=timedelta(hours=26),
     db_url="postgresql://user:secret@host/prices",
     tz="Asia/Tokyo",
     quiet=True,
@@ -255,7 +259,7 @@ def test_value_that_cannot_be_read(arguments: list[str], said: str) -> None:
         (["--emas", "--builders", "1d"], "--builders names bar builders, but --emas runs none"),
         (["--all", "--detect", "lookback"], "--detect lookback and --lookback-days go together"),
         (["--all", "--lookback-days", "3"], "--detect lookback and --lookback-days go together"),
-        (["--all", "--json", "-"], "--json goes with --dry-run"),
+        (["--all", "--max-age", "26h"], "--max-age goes with --check"),
         (["--explain", "1", "--bars", "--emas"], "not --bars and --emas"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
@@ -279,6 +283,13 @@ def test_explain_needs_no_target() -> None:
     assert parse(Command.BARS, ["--explain", "825"]) == Request(explain=825)
     assert chosen(Command.DAILY, "--explain", "825") == BAR_KEYS + EMA_KEYS
     assert chosen(Command.EMAS, "--explain", "825") == EMA_KEYS
+
+
+def test_check_needs_no_target() -> None:
+    """Whether the last good run is recent enough is asked of all builders unless a target is named."""
+    assert parse(Command.DAILY, ["--check"]) == Request(all=True, check=True)
+    assert parse(Command.DAILY, ["--emas", "--check"]) == Request(emas=True, check=True)
+    assert "not --bars and --emas" in refusal(Command.DAILY, ["--bars", "--emas", "--check"])
 
 
 @pytest.mark.parametrize(

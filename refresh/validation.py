@@ -1,0 +1,108 @@
+"""Are the tables right? Whole tables are checked against the daily bars; a sample of assets is computed anew.
+
+What is computed anew is compared value for value, bit for bit. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from refresh.builder.recipes import RECIPES
+from refresh.builder.work import ASSETS_AT_ONCE, ROWS_AT_ONCE
+from refresh.catalog import Alignment, Kind, Leg
+from refresh.core.rows import DAY
+from refresh.core.span import Cause, Due, batches
+from refresh.core.validity import Finding, Validity, sample
+from refresh.core.window import first_day
+from refresh.store import checks, freshness, shadow, survey
+from refresh.store.database import prefer_indexes, transaction
+from refresh.store.survey import Scope
+
+ASSETS_A_SHADOW = 10
+"""How many assets are computed anew in one transaction."""
+SHARE = 100
+"""One asset of so many is computed anew where nothing else is asked."""
+
+
+def validate(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int], number: int | None, today: date) -> Validity:
+    """Check every table; compute ``number`` assets anew (``None``: one of a hundred, at least one).
+
+    An asset for which something is due is not judged: its tables are right as soon as it is refreshed. A state that
+    contradicts its table is a finding, though a refresh would mend it.
+    """
+    began = time.monotonic()
+    with transaction(engine) as connection:
+        dues = {
+            scope: [one for leg in scope.builder.legs for one in survey.due(connection, scope, leg)] for scope in scopes
+        }
+        pending = {due.id for each in dues.values() for due in each}
+        settled = [id for id in _sourced(connection, scopes[0], ids) if id not in pending]
+        findings = [*_contradictions(dues), *_checked(connection, scopes, settled)]
+    chosen = sample(settled, max(1, len(settled) // SHARE) if number is None else number, today)
+    for first in range(0, len(chosen), ASSETS_A_SHADOW):
+        findings += _compared(engine, scopes, chosen[first : first + ASSETS_A_SHADOW])
+    seconds = time.monotonic() - began
+    return Validity(len(ids), chosen, tuple(sorted(pending & set(ids))), tuple(findings), seconds)
+
+
+def _sourced(connection: Connection, scope: Scope, ids: Sequence[int]) -> list[int]:
+    """The assets that the source still has."""
+    last = freshness.read(connection, scope.now).last
+    return [id for id in ids if id in last]
+
+
+def _contradictions(dues: Mapping[Scope, Sequence[Due]]) -> Iterator[Finding]:
+    for scope, each in dues.items():
+        for due in each:
+            if due.cause is Cause.CONTRADICTION:
+                table = scope.builder.legs[0].target
+                yield Finding(table, due.id, None, None, None, "an end as the state says", due.reason)
+
+
+def _checked(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
+    found: list[Finding] = []
+    for scope in scopes:
+        if scope.builder.kind is Kind.DAILY:
+            found += checks.check_daily(connection, ids, scope.tz)
+        else:
+            for leg in scope.builder.legs:
+                starts = _starts(connection, scope, leg, ids)
+                found += checks.check_leg(connection, scope.builder, leg, scope.of(leg), ids, starts)
+    return found
+
+
+def _starts(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) -> list[tuple[int, str, date]]:
+    """The first day of each aligned timeframe of each asset."""
+    if scope.builder.kind is not Kind.WINDOWED or leg.family is None or leg.family.alignment is not Alignment.ALIGNED:
+        return []
+    firsts = checks.first_days(connection, ids, scope.tz)
+    days = np.array(list(firsts.values()), DAY)
+    return [
+        (id, one.timeframe.tf, day)
+        for one in scope.of(leg)
+        for id, day in zip(firsts, first_day(one.timeframe, days).tolist(), strict=True)
+    ]
+
+
+def _compared(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
+    """Build some assets in the shadow of the tables, and compare."""
+    with transaction(engine) as connection:
+        build_shadow(connection, scopes, ids)
+        return [finding for scope in scopes for finding in shadow.differences(connection, scope.builder, ids)]
+
+
+def build_shadow(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> None:
+    """Every table of some assets as built today, in tables that only this transaction sees."""
+    shadow.cast_shadow(connection)
+    prefer_indexes(connection)
+    for scope in (replace(scope, ids=tuple(ids)) for scope in scopes):
+        for leg in scope.builder.legs:
+            dues = survey.due(connection, scope, leg)
+            for batch in batches(dues, ROWS_AT_ONCE, ASSETS_AT_ONCE):
+                RECIPES[scope.builder.kind](connection, scope, leg, batch)

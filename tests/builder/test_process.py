@@ -1,0 +1,224 @@
+"""A builder as a process of its own: what it writes down of itself, and how it ends when it is asked to or orphaned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from programs import PROJECT, run
+from sqlalchemy import Engine, text
+
+from refresh.outcome import Outcome, Status
+from refresh.store.database import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PATIENCE = 60.0
+"""Seconds in which something that will happen has happened."""
+FILL = """
+    INSERT INTO cmc_price_histories7 (id, "timestamp", timeopen, timeclose, open, high, low, close, volume)
+    SELECT :asset, at, at - interval '1 day - 1 ms', at, 10, 20, 5, 10 + extract(day FROM at) / 100, 1000
+    FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), interval '1 day') AS day
+    CROSS JOIN LATERAL (SELECT day + interval '1 day - 1 ms' AS at) AS d
+"""
+
+
+@pytest.fixture
+def engine(prepared_url: str) -> Iterator[Engine]:
+    """An engine on a database with forty days of assets 1 and 2 that were never taken in."""
+    engine = connect(prepared_url, "observer")
+    for asset in (1, 2):
+        execute(engine, FILL, asset=asset, first="2024-01-01Z", last="2024-02-09Z")
+    yield engine
+    engine.dispose()
+
+
+def execute(engine: Engine, statement: str, **values: Any) -> None:
+    """Run a statement in a transaction of its own."""
+    with engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query."""
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def eventually(happened: Callable[[], object]) -> bool:
+    """Whether something happens in time."""
+    until = time.monotonic() + PATIENCE
+    while not happened():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def build(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a builder by hand."""
+    return run("-m refresh.builder", *arguments, url=engine.url.render_as_string(hide_password=False))
+
+
+@contextmanager
+def started(engine: Engine, *arguments: str, descriptor: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A builder at work, which is killed where a test has not ended it."""
+    url = engine.url.render_as_string(hide_password=False)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "refresh.builder", *arguments],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TARGET_DB_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=() if descriptor is None else [descriptor],
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def locked(engine: Engine, table: str) -> Iterator[None]:
+    """A table that can be read but not written for the length of the block."""
+    with engine.connect() as connection, connection.begin():
+        connection.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
+        yield
+
+
+def sessions(engine: Engine, process: subprocess.Popen[str]) -> list[str | None]:
+    """What each session of a process waits for."""
+    query = f"""SELECT wait_event_type FROM pg_stat_activity
+                WHERE datname = current_database() AND starts_with(application_name, 'refresh {process.pid}@')"""
+    return [kind for (kind,) in ask(engine, query)]
+
+
+def stuck(engine: Engine, process: subprocess.Popen[str]) -> bool:
+    """Whether a process comes to wait for a lock."""
+    return eventually(lambda: "Lock" in sessions(engine, process) or process.poll() is not None)
+
+
+def ended(engine: Engine) -> dict[int, str]:
+    """What was written down of each asset last."""
+    return {row[0]: row[1] for row in ask(engine, "SELECT id, status FROM refresh_outcomes ORDER BY noted_at")}
+
+
+# A run of its own
+
+
+def test_builder_by_hand_is_a_run(engine: Engine) -> None:
+    """It writes down what was asked, where it ran, and how it and its assets ended."""
+    made = build(engine, "bars.1d", "--ids", "1,2")
+    assert (made.returncode, made.stderr) == (0, "")
+    told = [Outcome.parse(line) for line in made.stdout.splitlines()]
+    assert {(one.id, one.status, one.rows) for one in told} == {(id, Status.DONE, 40) for id in (1, 2)}
+    columns = "command, arguments, resumes, host, assets, exit_code, rows, ended_at >= started_at"
+    assert ask(engine, f"SELECT {columns} FROM refresh_runs") == [
+        ("python -m refresh.builder bars.1d --ids 1,2", [], None, socket.gethostname(), 2, 0, 80, True),
+    ]
+    query = "SELECT o.id, o.status, o.rows FROM refresh_outcomes o JOIN refresh_runs USING (run_id) ORDER BY 1"
+    assert ask(engine, query) == [(1, "done", 40), (2, "done", 40)]
+
+
+def test_exit_code_of_a_failure_is_written_down(engine: Engine) -> None:
+    """An asset that failed is the run's failure; the next run says that it tries again."""
+    execute(engine, "ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare CHECK (id <> 2)")
+    assert build(engine, "bars.1d").returncode == 1
+    assert ask(engine, "SELECT exit_code, rows FROM refresh_runs") == [(1, 40)]
+    assert ended(engine) == {1: "done", 2: "failed"}
+    execute(engine, "ALTER TABLE cmc_price_bars_1d DROP CONSTRAINT spare")
+    assert build(engine, "bars.1d", "--restate-limit", "50").returncode == 0
+    query = "SELECT arguments, exit_code, rows FROM refresh_runs ORDER BY started_at DESC LIMIT 1"
+    assert ask(engine, query) == [(["--restate-limit", "50.0"], 0, 40)]
+    query = "SELECT id, status, reason FROM refresh_outcomes ORDER BY noted_at DESC LIMIT 2"
+    assert sorted(ask(engine, query)) == [
+        (1, "done", "up to date"),
+        (2, "done", "retry (failed last time): build 40 days: not built yet"),
+    ]
+
+
+def test_builder_of_a_run_is_none_itself(engine: Engine) -> None:
+    """A builder that works for a run writes its outcomes under that run's name, and leaves the run to others."""
+    assert build(engine, "bars.1d", "--run-id", "r").returncode == 0
+    assert ask(engine, "SELECT FROM refresh_runs") == []
+    assert ask(engine, "SELECT DISTINCT run_id FROM refresh_outcomes") == [("r",)]
+
+
+# Its end
+
+
+def test_orphan_dies(engine: Engine) -> None:
+    """A builder whose parent is gone ends soon, also where it is stuck on a lock, and so does its session."""
+    ours, its = socket.socketpair()
+    arguments = ("bars.1d", "--run-id", "r", "--outcomes-fd", str(its.fileno()))
+    with ours, its, locked(engine, "cmc_price_bars_1d"), started(engine, *arguments, descriptor=its.fileno()) as child:
+        its.close()
+        assert stuck(engine, child)
+        assert child.poll() is None
+        ours.close()
+        assert child.wait(PATIENCE) == 1
+        assert eventually(lambda: not sessions(engine, child))
+        assert ended(engine) == {1: "not reached", 2: "not reached"}
+    assert ask(engine, "SELECT FROM cmc_price_bars_1d") == []
+    assert build(engine, "bars.1d").returncode == 0
+    assert ended(engine) == {1: "done", 2: "done"}
+
+
+def test_outcomes_come_over_the_line(engine: Engine) -> None:
+    """A parent that listens hears each outcome, and the builder ends as ever."""
+    ours, its = socket.socketpair()
+    arguments = ("bars.1d", "--run-id", "r", "--outcomes-fd", str(its.fileno()))
+    with ours, its, started(engine, *arguments, descriptor=its.fileno()) as child:
+        its.close()
+        with ours.makefile(encoding="utf-8") as lines:
+            told = [Outcome.parse(line) for line in lines]
+        assert child.communicate(timeout=PATIENCE) == ("", "")
+        assert child.returncode == 0
+    assert sorted((one.id, one.rows) for one in told) == [(1, 40), (2, 40)]
+
+
+@pytest.fixture
+def two_batches(engine: Engine) -> Engine:
+    """Asset 1 has a day to append, asset 2 is new: work that is committed in two batches, in this order."""
+    assert build(engine, "bars.1d", "--ids", "1", "--run-id", "before").returncode == 0
+    execute(engine, FILL, asset=1, first="2024-02-10Z", last="2024-02-10Z")
+    execute(engine, "TRUNCATE refresh_outcomes")
+    return engine
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_builder_that_is_asked_to_stop(two_batches: Engine, number: int, code: int) -> None:
+    """It commits the batch that it is at and begins no other, says so, and the next one does the rest."""
+    with started(two_batches, "bars.1d", "--run-id", "r") as child:
+        with locked(two_batches, "cmc_price_bars_1d"):
+            assert stuck(two_batches, child)
+            child.send_signal(number)
+        said, complaint = child.communicate(timeout=PATIENCE)
+    assert (child.returncode, complaint) == (code, "")
+    assert [(one.id, one.rows) for one in map(Outcome.parse, said.splitlines())] == [(1, 1)]
+    assert ended(two_batches) == {1: "done", 2: "not reached"}
+    query = "SELECT id, count(*) FROM cmc_price_bars_1d GROUP BY id"
+    assert ask(two_batches, query) == [(1, 41)]
+    assert build(two_batches, "bars.1d").returncode == 0
+    assert sorted(ask(two_batches, query)) == [(1, 41), (2, 40)]
+
+
+def test_stopped_run_is_written_down(two_batches: Engine) -> None:
+    """A builder by hand that was asked to stop writes down the code with which it ends."""
+    with started(two_batches, "bars.1d") as child:
+        with locked(two_batches, "cmc_price_bars_1d"):
+            assert stuck(two_batches, child)
+            child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=PATIENCE)
+    assert child.returncode == 143
+    assert ask(two_batches, "SELECT exit_code, rows FROM refresh_runs") == [(143, 1)]
