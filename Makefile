@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup bars emas daily-refresh dry-run validate test lint check law bench lock
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo test lint check law bench lock
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -33,6 +33,12 @@ dry-run: .venv/.runtime ## show what daily-refresh would do, and why
 
 validate: .venv/.runtime ## check every table against the daily bars, and a sample of assets against the source
 	$(RUN) run_daily_refresh.py --validate $(ARGS)
+
+report: .venv/.runtime ## write report.html, a page about the database
+	$(RUN) run_daily_refresh.py --html report.html $(ARGS)
+
+demo: .venv/.runtime ## from nothing to a page: the sample, a refresh, a validation, a report
+	$(RUN) run_daily_refresh.py --all --validate --sample all --html report.html $(ARGS)
 
 test: check ## check, then run every test
 	$(RUN) -m pytest $(if $(CI),-n 2) $(ARGS)

@@ -90,6 +90,7 @@ class Request:
     keep_logs: int | None = None
     alert_on_error: bool = False
     check: bool = False
+    html: str | None = None
     validate: bool = False
     sample: int | str | None = None
     max_age: timedelta | None = None
@@ -168,6 +169,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("log_dir", "the folder of the logs (default: .logs beside the programs)", DRIVERS, FILE),
     Option("keep_logs", "how many days logs are kept (default: 30)", DRIVERS, DAYS),
     Option("alert_on_error", "warn where an alert would have nobody to go to", DRIVERS),
+    Option("html", "write a page to look at; without a target, write it alone", DAILY, FILE),
     Option("validate", "check every table after the refresh; without a target, check alone", DAILY),
     Option("sample", "with --validate: compute so many assets anew, or all (default: 1 in 100)", DAILY, SAMPLE),
     Option("check", "print whether the last good run is recent enough, and end with 0 or 1", DAILY),
@@ -205,7 +207,8 @@ def parser(command: Command) -> argparse.ArgumentParser:
 
 
 _ABOUT = {
-    Command.DAILY: "Bring price bars and EMAs up to date. Exactly one of --all, --bars, --emas is needed.",
+    Command.DAILY: "Bring price bars and EMAs up to date: exactly one of --all, --bars, --emas. Without any of them "
+    "--explain, --check, --validate and --html look at what is there.",
     Command.BARS: "Bring the six tables of price bars up to date.",
     Command.EMAS: "Bring the EMA tables up to date.",
     Command.BUILDER: "Run one builder by itself, as the other programs start it.",
@@ -238,7 +241,7 @@ def parse(command: Command, arguments: Sequence[str]) -> Request:
 
 def _looks(request: Request) -> bool:
     """Whether there is something to do without running a builder."""
-    return request.check or request.validate or request.explain is not None
+    return request.check or request.validate or request.html is not None or request.explain is not None
 
 
 def selected(command: Command, request: Request) -> tuple[BuilderConfig, ...]:

@@ -21,7 +21,7 @@ from refresh.core.span import Cause, Due, batches
 from refresh.core.validity import Finding, Validity, sample
 from refresh.core.window import first_day
 from refresh.store import checks, freshness, shadow, survey
-from refresh.store.database import prefer_indexes, transaction
+from refresh.store.database import prefer_indexes, transaction, use_all_cores
 from refresh.store.survey import Scope
 
 ASSETS_A_SHADOW = 10
@@ -43,6 +43,7 @@ def validate(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int], number
         }
         pending = {due.id for each in dues.values() for due in each}
         settled = [id for id in _sourced(connection, scopes[0], ids) if id not in pending]
+        use_all_cores(connection)
         findings = [*_contradictions(dues), *_checked(connection, scopes, settled)]
     chosen = sample(settled, max(1, len(settled) // SHARE) if number is None else number, today)
     for first in range(0, len(chosen), ASSETS_A_SHADOW):

@@ -108,7 +108,9 @@ def _work(command: Command, request: Request, environ: Mapping[str, str], now: d
         if request.explain is not None:
             nightly.explain_asset(job, request.explain)
             return 0, None
-        summary = nightly.refresh(job) if request.launches else nightly.validate(job)
+        summary = nightly.refresh(job) if request.launches else nightly.validate(job) if request.validate else None
+        if request.html is not None and not request.dry_run:
+            nightly.write_page(job, request.html)
         return summary.exit_code if summary else 0, summary
 
 

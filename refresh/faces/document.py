@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import Any, TextIO
 
 from refresh.core.validity import Validity
 from refresh.errors import SettingsError
+from refresh.faces import words
+from refresh.faces.files import write_whole
 from refresh.outcome import Outcome
 from refresh.run.launch import command
 from refresh.run.plan import Plan, Step, Task
@@ -62,6 +62,8 @@ def run_document(summary: Summary) -> dict[str, Any]:
         "seconds": round(summary.seconds, 3),
         "exit_code": summary.exit_code,
         "severity": summary.severity.name.lower(),
+        "headline": words.verdict(summary),
+        "details": words.details(summary),
         "assets": summary.assets,
         "rows": summary.rows,
         "bars": summary.bars,
@@ -133,33 +135,12 @@ def _validity(validity: Validity) -> dict[str, Any]:
 
 
 def write(document: dict[str, Any], target: str) -> None:
-    """Write a document in one piece: whoever reads the file finds the old one or the new one, never a part.
-
-    Raises ``SettingsError`` where that cannot be done.
-    """
+    """Write a document to a file or the terminal. Raises ``SettingsError`` where that cannot be done."""
     text = json.dumps(document, indent=2) + "\n"
     if target == TERMINAL:
         sys.stdout.write(text)
-        return
-    path = Path(target)
-    made = None
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            made = Path(file.name)
-            file.write(text)
-        made.chmod(0o666 & ~_umask())
-        made.replace(path)
-    except OSError as error:
-        if made:
-            with suppress(OSError):
-                made.unlink()
-        raise SettingsError(f"--json {target}: {error.strerror}; name a file that can be written") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    else:
+        write_whole(text, target, "--json")
 
 
 class OutcomeLines:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from rich.console import Console
 from sqlalchemy import Connection
@@ -19,6 +20,8 @@ from refresh.core.validity import Validity
 from refresh.errors import CannotStartError
 from refresh.faces import console as face
 from refresh.faces import document, words
+from refresh.faces.files import write_whole
+from refresh.faces.html import page
 from refresh.faces.log import Log
 from refresh.faces.progress import Tally, progress
 from refresh.faces.record import Recorder
@@ -31,6 +34,7 @@ from refresh.run.summary import INVALID, Summary, summarise
 from refresh.run.watch import Watcher, Watchers
 from refresh.stop import Stop
 from refresh.store import database, explain, history, locks, source, survey
+from refresh.store.overview import collect
 from refresh.store.retry import DEFAULT_RETRIES
 
 DEFAULT_MAX_AGE = timedelta(hours=26)
@@ -284,6 +288,16 @@ def explain_asset(job: Job, id: int) -> None:
         known = explain.standing(connection, job.builders, id, job.now)
         connection.rollback()
     face.show_standing(job.console, known, plan)
+
+
+def write_page(job: Job, target: str) -> None:
+    """Write the page about the database. Writes nothing into it."""
+    with database.read_committed(job.opened.engine) as connection:
+        scopes = survey.open_scopes(connection, BUILDERS, job.request, job.now)
+        data, charts = collect(connection, scopes, _ids(connection, scopes[0]), job.now)
+        connection.rollback()
+    write_whole(page(data, charts), target, "--html")
+    job.say(f"the page is {Path(target).absolute().as_uri()}")
 
 
 def check(job: Job) -> int:

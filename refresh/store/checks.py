@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -54,18 +54,89 @@ def check_daily(connection: Connection, ids: Sequence[int], tz: str) -> list[Fin
 
 
 def check_leg(
-    connection: Connection, builder: BuilderConfig, leg: Leg, series: Sequence[Series], ids: Sequence[int],
+    connection: Connection,
+    builder: BuilderConfig,
+    leg: Leg,
+    series: Sequence[Series],
+    ids: Sequence[int],
     starts: Sequence[tuple[int, str, date]],
-) -> list[Finding]:  # fmt: skip
+) -> list[Finding]:
     """Bars over windows or EMAs: their number and first row as the daily bars imply, their laws, and their state.
 
     ``starts``: (id, timeframe, first day) of aligned bars, whose first day is not that of the asset.
     """
     if not series or not ids:
         return []
-    time = "ts" if has_periods(leg) else '"timestamp"'
-    period = "b.period" if has_periods(leg) else "0"
-    query = text(f"""
+    parameters = {
+        "ids": list(ids),
+        "tfs": [one.timeframe.tf for one in series],
+        "periods": [one.period for one in series],
+        "nominal": [one.timeframe.days_nominal for one in series],
+        "start_ids": [id for id, _, _ in starts],
+        "start_tfs": [tf for _, tf, _ in starts],
+        "start_days": [day for _, _, day in starts],
+    }
+    expected = _by_series(connection, _expected(builder, leg), parameters)
+    found = _by_series(connection, _found(leg), parameters)
+    state = _by_series(connection, _state(leg), parameters)
+    closes = _closes(connection, ids)
+    wanted = {(one.timeframe.tf, one.period) for one in series}
+    findings: list[Finding] = []
+    for key in sorted({*expected, *(one for one in found if one[1:] in wanted)}):
+        problem = _problem(expected.get(key), found.get(key), state.get(key), closes[key[0]])
+        if problem:
+            lawless, at, *words = problem
+            at = _first_bad(connection, leg, key, closes[key[0]]) if lawless else at
+            findings.append(Finding(leg.target, key[0], key[1], key[2] or None, at, *words))
+    return findings
+
+
+_Key = tuple[int, str, int]
+_Problem = tuple[bool, datetime | None, str, str]
+"""Whether a row breaks a law, else where the trouble begins; what should be there, and what is."""
+
+
+def _by_series(connection: Connection, query: str, parameters: Mapping[str, Any]) -> dict[_Key, Any]:
+    return {(row.id, row.tf, row.period): row for row in connection.execute(text(query), parameters)}
+
+
+def _closes(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[float, float]]:
+    """The lowest and the highest close of each asset: no mean of its closes lies outside."""
+    query = text(
+        f"SELECT id, min(close) AS lowest, max(close) AS highest FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id"
+    )
+    known = {row.id: (row.lowest, row.highest) for row in connection.execute(query, {"ids": list(ids)})}
+    return {id: known.get(id, (0.0, 0.0)) for id in ids}
+
+
+def _problem(expected: Any, found: Any, state: Any, closes: tuple[float, float]) -> _Problem | None:
+    """What is wrong with a series, if anything."""
+    if found and not found.lawful:
+        return True, None, "low <= open, close <= high and times in order", "a row without"
+    if found and found.lowest is not None and not _within(found, closes):
+        return True, None, f"EMAs within the closes {closes[0]} to {closes[1]}", f"{found.lowest} to {found.highest}"
+    there = (found.rows, found.first, found.last) if found else (0, None, None)
+    wanted = (expected.rows, expected.first, expected.last) if expected else (0, None, None)
+    if there != wanted:
+        return False, there[1] or wanted[1], _told(*wanted), _told(*there)
+    said = state.last_ts if state else None
+    if said == there[2]:
+        return None
+    return False, there[2], f"a last row at {said}, as the state says", f"one at {there[2]}"
+
+
+def _told(rows: int, first: datetime | None, last: datetime | None) -> str:
+    return f"{rows} rows from {first} to {last}" if rows else "no rows"
+
+
+def _within(found: Any, closes: tuple[float, float]) -> bool:
+    lowest, highest = closes[0] * (1 - _TOLERANCE), closes[1] * (1 + _TOLERANCE)
+    return bool(lowest <= found.lowest and found.highest <= highest)
+
+
+def _expected(builder: BuilderConfig, leg: Leg) -> str:
+    """The rows that the daily bars imply: one per daily bar from the first on."""
+    return f"""
         WITH wanted AS (
             SELECT * FROM unnest(CAST(:tfs AS text[]), CAST(:periods AS int[]), CAST(:nominal AS int[]))
                 AS w(tf, period, days)
@@ -76,38 +147,11 @@ def check_leg(
         ),
         begins AS ({_begins(builder, leg)}),
         ends AS (
-            SELECT id, max(bar_seq) AS number, max("timestamp") AS last, min(close) AS lowest, max(close) AS highest
-            FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id
-        ),
-        expected AS (
-            SELECT g.id, g.tf, g.period, g.first, e.last, e.number - g.number + 1 AS rows
-            FROM begins g JOIN ends e USING (id)
-        ),
-        found AS (
-            SELECT b.id, b.tf, {period} AS period, count(*) AS rows, min(b.{time}) AS first, max(b.{time}) AS last,
-                   min(b.{time}) FILTER (WHERE {_laws(leg)}) AS bad
-            FROM {leg.target} b LEFT JOIN ends e USING (id)
-            WHERE b.id = ANY(:ids) AND (b.tf, {period}) IN (SELECT tf, period FROM wanted) GROUP BY 1, 2, 3
-        ),
-        state AS ({_state(leg)})
-        SELECT coalesce(x.id, f.id) AS id, coalesce(x.tf, f.tf) AS tf, coalesce(x.period, f.period) AS period,
-               coalesce(x.rows, 0) AS wanted_rows, x.first AS wanted_first, coalesce(f.rows, 0) AS rows,
-               f.first, f.last, f.bad, s.last_ts
-        FROM expected x FULL JOIN found f USING (id, tf, period) LEFT JOIN state s USING (id, tf, period)
-        WHERE f.bad IS NOT NULL OR (x.rows, x.first, x.last) IS DISTINCT FROM (f.rows, f.first, f.last)
-           OR f.last IS DISTINCT FROM s.last_ts
-        ORDER BY 1, 2, 3
-    """)
-    parameters: dict[str, Any] = {
-        "ids": list(ids),
-        "tfs": [one.timeframe.tf for one in series],
-        "periods": [one.period for one in series],
-        "nominal": [one.timeframe.days_nominal for one in series],
-        "start_ids": [id for id, _, _ in starts],
-        "start_tfs": [tf for _, tf, _ in starts],
-        "start_days": [day for _, _, day in starts],
-    }
-    return [_finding(leg, row) for row in connection.execute(query, parameters)]
+            SELECT id, max(bar_seq) AS number, max("timestamp") AS last FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id
+        )
+        SELECT g.id, g.tf, g.period, g.first, e.last, e.number - g.number + 1 AS rows
+        FROM begins g JOIN ends e USING (id)
+    """
 
 
 def _begins(builder: BuilderConfig, leg: Leg) -> str:
@@ -132,14 +176,23 @@ def _begins(builder: BuilderConfig, leg: Leg) -> str:
         WHERE b.id = ANY(:ids) AND NOT b.is_partial_end"""
 
 
-def _laws(leg: Leg) -> str:
-    """What is wrong with a single row."""
+def _found(leg: Leg) -> str:
+    """The rows that are there, in one pass that all cores share: it joins nothing."""
     if not has_periods(leg):
-        return _BAR_LAWS
-    return " OR ".join(
-        f"NOT (b.{name} BETWEEN e.lowest * {1 - _TOLERANCE} AND e.highest * {1 + _TOLERANCE})"
-        for name in value_columns(leg)
+        return f"""
+            SELECT id, tf, 0 AS period, count(*) AS rows, min("timestamp") AS first, max("timestamp") AS last,
+                   NOT bool_or({_BAR_LAWS}) AS lawful, NULL AS lowest, NULL AS highest
+            FROM {leg.target} b WHERE id = ANY(:ids) GROUP BY 1, 2"""
+    names = value_columns(leg)
+    lowest, highest = (
+        f"{which}({', '.join(f'{extreme}({name})' for name in names)})"
+        for which, extreme in (("least", "min"), ("greatest", "max"))
     )
+    whole = " AND ".join(f"count({name}) = count(*)" for name in names)
+    return f"""
+        SELECT id, tf, period, count(*) AS rows, min(ts) AS first, max(ts) AS last, {whole} AS lawful,
+               {lowest} AS lowest, {highest} AS highest
+        FROM {leg.target} WHERE id = ANY(:ids) GROUP BY 1, 2, 3"""
 
 
 def _state(leg: Leg) -> str:
@@ -148,12 +201,16 @@ def _state(leg: Leg) -> str:
     return f"SELECT id, tf, 0 AS period, last_ts FROM {leg.state} WHERE id = ANY(:ids)"
 
 
-def _finding(leg: Leg, row: Any) -> Finding:
-    where = (leg.target, row.id, row.tf, row.period or None)
-    if row.bad:
-        law = "an EMA within the closes of its asset" if has_periods(leg) else "low <= open, close <= high"
-        return Finding(*where, row.bad, law, "a row without")
-    if (row.rows, row.first) != (row.wanted_rows, row.wanted_first):
-        wanted = f"{row.wanted_rows} rows from {row.wanted_first}" if row.wanted_rows else "no rows"
-        return Finding(*where, row.first, wanted, f"{row.rows} rows from {row.first}" if row.rows else "no rows")
-    return Finding(*where, row.last, f"a last row at {row.last_ts}, as the state says", f"one at {row.last}")
+def _first_bad(connection: Connection, leg: Leg, key: _Key, closes: tuple[float, float]) -> datetime | None:
+    """The first row of a series that breaks a law."""
+    id, tf, period = key
+    if has_periods(leg):
+        within = " AND ".join(f"{name} IS NOT NULL AND {name} BETWEEN :low AND :high" for name in value_columns(leg))
+        query = f"SELECT min(ts) FROM {leg.target} WHERE id = :id AND tf = :tf AND period = :period AND NOT ({within})"
+    else:
+        query = f"""SELECT min("timestamp") FROM {leg.target} b WHERE id = :id AND tf = :tf AND ({_BAR_LAWS})"""
+    bounds = {"low": closes[0] * (1 - _TOLERANCE), "high": closes[1] * (1 + _TOLERANCE)}
+    found: datetime | None = connection.execute(
+        text(query), {"id": id, "tf": tf, **({"period": period, **bounds} if has_periods(leg) else {})}
+    ).scalar()
+    return found

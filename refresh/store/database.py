@@ -138,6 +138,12 @@ def prefer_indexes(connection: Connection) -> None:
         connection.execute(text(f"SET LOCAL enable_{node} = off"))
 
 
+def use_all_cores(connection: Connection) -> None:
+    """Share large passes among all cores for the rest of the transaction, with memory for what they gather."""
+    for setting, value in {"work_mem": "64MB", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}.items():
+        connection.execute(text(f"SET LOCAL {setting} = '{value}'"))
+
+
 def connection_lost(error: Exception) -> bool:
     """Whether the error says that the server is gone, or cannot be reached, rather than that a statement was wrong."""
     if isinstance(error, DBAPIError):

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, MetaData, Table, text
 
 from refresh.catalog import DAILY, SOURCE
 from refresh.core.span import ChangedMonth, DailyState, Due
+from refresh.store.database import use_all_cores
 from refresh.store.schema import type_name, verify_source
 from refresh.store.tables import source_table
 
@@ -18,8 +19,6 @@ TABLE: Table = source_table(MetaData())
 OPTIONAL = frozenset({"name", "timehigh", "timelow", "marketcap", "circulatingsupply", "source_file", "load_ts"})
 FUTURE_DAYS = 2
 """How far after the run's clock a timestamp is believed."""
-DIGEST_SETTINGS = {"work_mem": "64MB", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}
-"""Enough memory to gather the digests of a thousand assets without sorting their rows, on all the cores there are."""
 MONTHS = f"{DAILY}_source_months"
 FIRST_TIME = "0001-01-02"
 """Earlier times are in no calendar of Python's."""
@@ -148,8 +147,7 @@ def changed_months(
         WHERE :everything OR (f.row_count, f.digest) IS DISTINCT FROM (k.row_count, k.digest)
         ORDER BY 1, coalesce(f.month, k.month)
     """)
-    for setting, value in DIGEST_SETTINGS.items():
-        connection.execute(text(f"SET LOCAL {setting} = '{value}'"))
+    use_all_cores(connection)
     given = {"ids": None if ids is None else list(ids), "cutoff": cutoff}
     parameters: dict[str, Any] = {"tz": source.tz, "everything": everything}
     parameters |= {name: value for name, value in given.items() if value is not None}
