@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from refresh.builder.done import Done
 from refresh.builder.recipes import RECIPES
-from refresh.catalog import Leg
+from refresh.catalog import Group, Leg
 from refresh.core.span import Batch, Due, batches
 from refresh.errors import RefreshError, ViolationError
 from refresh.outcome import VIOLATIONS, Outcome, Status
@@ -144,7 +144,8 @@ class _Work:
                     self._settle(leg, half)
                 return
             seconds = time.monotonic() - began
-            notes = {VIOLATIONS: 1} if isinstance(error, ViolationError) else {}
+            of_emas = isinstance(error, ViolationError) and self._scope.builder.group is Group.EMAS
+            notes = {VIOLATIONS: 1} if of_emas else {}
             failed = Done(notes={due.id: notes for due in batch.dues})
             progress = {
                 due.id: self._after(due, done=failed, error=first_line(error), seconds=seconds) for due in batch.dues

@@ -21,7 +21,11 @@ class Restated:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a run restated, and since when each (builder, asset) that it left unfinished has been so, if for longer."""
+    """What a run restated, and since when each (builder, asset) that it left unfinished has been so, if for longer.
+
+    ``known_notices``: what the run before it told already.
+    """
 
     restated: tuple[Restated, ...] = ()
     failing_since: tuple[tuple[str, int, datetime], ...] = ()
+    known_notices: tuple[str, ...] = ()

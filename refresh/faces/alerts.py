@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from urllib3.exceptions import HTTPError
 
 from refresh.errors import SettingsError
 from refresh.faces import words
@@ -27,9 +29,12 @@ ATTEMPTS = 4
 LONGEST_PAUSE = 60.0
 SECONDS_TO_ANSWER = 10.0
 _TOO_MANY, _SERVER_ERROR = 429, 500
+_UNSENT = (requests.RequestException, HTTPError, ValueError)  # the last two: addresses that are none
 _MARKS = {Severity.INFO: "✅", Severity.WARNING: "⚠️", Severity.ERROR: "❌", Severity.CRITICAL: "🚨"}
 
 Say = Callable[[str], None]
+
+logging.getLogger("urllib3").propagate = False  # it logs addresses, which hold tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ def digest(summary: Summary) -> Digest | None:
     if not lines:
         return None
     wrong = bool(summary.validity and summary.validity.findings)
-    new = wrong or not summary.unfinished or any(one.since is None for one in summary.unfinished)
+    failing = any(one.since is None for one in summary.unfinished)
+    new = wrong or failing or bool(summary.restated) or not set(summary.notices) <= set(summary.known_notices)
     return Digest(summary.severity, words.verdict(summary), lines, new=new)
 
 
@@ -125,19 +131,17 @@ def send(settings: Settings, told: Digest, say: Say) -> None:
 
 def text(told: Digest) -> str:
     """A digest as Telegram's HTML, cut between lines where it would be too long."""
-    lines = [f"{_MARKS[told.severity]} <b>{html.escape(told.headline, quote=False)}</b>"]
-    lines += [html.escape(line, quote=False) for line in told.lines]
-    return _cut([_shortened(line) for line in lines])
+    headline, *lines = (_shortened(html.escape(line, quote=False)) for line in (told.headline, *told.lines))
+    return _cut([f"{_MARKS[told.severity]} <b>{headline}</b>", *lines])
 
 
 def _shortened(line: str) -> str:
-    """A line that alone would not fit; cut before an entity, never within."""
+    """A line that alone would not fit, cut before an entity and never within."""
     limit = LONGEST_TEXT // 4
     if len(line) <= limit:
         return line
-    cut = line[:limit]
-    head, entity, tail = cut.rpartition("&")
-    return (head if entity and ";" not in tail else cut) + "…" + ("</b>" if "<b>" in line else "")
+    head, entity, tail = line[:limit].rpartition("&")
+    return (head if entity and ";" not in tail else line[:limit]) + "…"
 
 
 def _cut(lines: Sequence[str]) -> str:
@@ -184,21 +188,21 @@ def _patiently(act: Callable[[], str | None]) -> str | None:
 def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.pause if isinstance(error, _TryAgainError) else None
-    return min(asked if asked is not None else 2.0 ** (state.attempt_number - 1), LONGEST_PAUSE)
+    return min(max(asked, 0.0) if asked is not None else 2.0 ** (state.attempt_number - 1), LONGEST_PAUSE)
 
 
 def _post(url: str, body: Mapping[str, Any]) -> str | None:
     """What the service objects to, if it does. Errors of ``requests`` hold the URL, so only their kind is told."""
     try:
         reply = requests.post(url, json=body, timeout=SECONDS_TO_ANSWER)
-    except requests.RequestException as error:
+    except _UNSENT as error:
         raise _TryAgainError(_kind(error)) from None
     if reply.status_code == _TOO_MANY or reply.status_code >= _SERVER_ERROR:
         raise _TryAgainError(f"it answers {reply.status_code}", _retry_after(reply))
     return None if reply.ok else f"it answers {reply.status_code}: {_said(reply)}"
 
 
-def _kind(error: requests.RequestException) -> str:
+def _kind(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return f"no answer within {SECONDS_TO_ANSWER:.0f} s"
     return "no connection" if isinstance(error, requests.ConnectionError) else type(error).__name__
@@ -243,6 +247,15 @@ def beat(settings: Settings, sign: str, say: Say) -> None:
     if not settings.heartbeat:
         return
     try:
-        requests.get("/".join(filter(None, [settings.heartbeat.rstrip("/"), sign])), timeout=SECONDS_TO_ANSWER)
-    except requests.RequestException as error:
+        reply = requests.get(_beside(settings.heartbeat, sign), timeout=SECONDS_TO_ANSWER)
+    except _UNSENT as error:
         say(f"the heartbeat did not get through: {_kind(error)}")
+    else:
+        if not reply.ok:
+            say(f"the heartbeat did not get through: it answers {reply.status_code}")
+
+
+def _beside(url: str, sign: str) -> str:
+    """The address of a sign: one more part of the path."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path="/".join(filter(None, [parts.path.rstrip("/"), sign]))))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from refresh.errors import CannotStartError, RefreshError, SettingsError
+from refresh.errors import AlreadyRunningError, CannotStartError, RefreshError, SettingsError
 from refresh.faces import alerts, nightly
 from refresh.faces.console import make_console
 from refresh.faces.document import TERMINAL
@@ -26,6 +26,7 @@ from refresh.run.summary import Severity, Summary
 from refresh.settings import settings
 from refresh.stop import TerminatedError, raising
 from refresh.store import database, locks
+from refresh.store.survey import run_name
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -82,18 +83,29 @@ def _watched(
     if not request.launches:
         told = replace(told, heartbeat=None)  # a monitor waits for refreshes
     alerts.beat(told, "start", _complain)
+    code, beats = RefreshError.exit_code, True
     try:
         code, summary = _work(command, request, environ, now)
-    except (RefreshError, *database.ASSET_ERRORS) as error:
-        line = _line(error)
-        Log(now.isoformat(timespec="milliseconds")).event("error", logging.CRITICAL, line=line)
-        alerts.send(told, alerts.Digest(Severity.CRITICAL, f"the refresh could not run: {line}"), _complain)
-        alerts.beat(told, "fail", _complain)
+        if summary and (digest := alerts.digest(summary)):
+            alerts.send(told, digest, _complain)
+    except AlreadyRunningError as error:
+        beats = False  # the other one goes on to tell the monitor how it ended
+        _alert(told, Severity.ERROR, error, now)
         raise
-    if summary and (digest := alerts.digest(summary)):
-        alerts.send(told, digest, _complain)
-    alerts.beat(told, "fail" if code else "", _complain)
+    except (RefreshError, *database.ASSET_ERRORS) as error:
+        _alert(told, Severity.CRITICAL, error, now)
+        raise
+    finally:
+        if beats:
+            alerts.beat(told, "fail" if code else "", _complain)
     return code
+
+
+def _alert(told: alerts.Settings, severity: Severity, error: Exception, now: datetime) -> None:
+    """Tell that nothing was run."""
+    line = _line(error)
+    Log(run_name(now)).event("error", logging.CRITICAL, line=line)
+    alerts.send(told, alerts.Digest(severity, f"the refresh could not run: {line}"), _complain)
 
 
 def _work(command: Command, request: Request, environ: Mapping[str, str], now: datetime) -> tuple[int, Summary | None]:

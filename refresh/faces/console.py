@@ -42,7 +42,7 @@ def show_plan(console: Console, plan: Plan, command: list[str]) -> None:
         for line in _reasons(step):
             console.print(f"   {line}")
     _show_notices(console, plan.notices)
-    if not plan.idle:
+    if any(step.tasks for step in plan.steps):
         rows = sum(step.estimated_rows for step in plan.steps)
         console.print(f"In all {words.expected(rows, plan.estimated_seconds)}.")
     console.print("Dry run: nothing was written.")
@@ -50,7 +50,7 @@ def show_plan(console: Console, plan: Plan, command: list[str]) -> None:
 
 def _headline(step: Step) -> str:
     if not step.tasks:
-        return f"{step.builder.title}: {step.idle_because}"
+        return f"{step.builder.title}: {step.idle}"
     expected = words.expected(step.estimated_rows, step.estimated_seconds)
     return f"{step.builder.title}: {words.counted(len(step.tasks), 'asset')}, {expected}"
 

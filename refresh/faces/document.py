@@ -13,7 +13,7 @@ from refresh.core.validity import Validity
 from refresh.errors import SettingsError
 from refresh.faces import words
 from refresh.faces.files import write_whole
-from refresh.outcome import Outcome
+from refresh.outcome import Outcome, Status
 from refresh.run.launch import command
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import StepReport
@@ -39,7 +39,7 @@ def _step(step: Step) -> dict[str, Any]:
     return {
         "builder": step.builder.key,
         "command": command(step) if step.tasks else None,
-        "idle_because": None if step.tasks else step.idle_because,
+        "idle_because": None if step.tasks else step.idle,
         "estimated_rows": step.estimated_rows,
         "estimated_seconds": round(step.estimated_seconds, 1),
         "tasks": [_task(task) | {"estimated_rows": task.rows} for task in step.tasks],
@@ -165,7 +165,12 @@ class OutcomeLines:
     def end(self, report: StepReport) -> None:
         """Of a step that was never started, nobody told yet."""
         if not report.launched:
-            self._write(report.unfinished)
+            self._write(report.of(Status.NOT_REACHED))
+
+    def close(self) -> None:
+        """No more outcomes."""
+        with suppress(OSError):
+            self._file.close()
 
     def _write(self, outcomes: Iterable[Outcome]) -> None:
         with suppress(OSError):  # a full disk is told of by the document, which is written last

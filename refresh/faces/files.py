@@ -13,11 +13,15 @@ from refresh.errors import SettingsError
 def write_whole(text: str, target: str, option: str) -> None:
     """Write a file in one piece: whoever reads it finds the old one or the new one, never a part.
 
-    Raises ``SettingsError`` that names the option where that cannot be done.
+    What is no file, such as a pipe, is written into. Raises ``SettingsError`` that names the option where that cannot
+    be done.
     """
-    path = Path(target)
+    path = Path(target).resolve()
     made = None
     try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             made = Path(file.name)
             file.write(text)

@@ -21,6 +21,8 @@ from refresh.run.summary import Summary
 
 DAYS_KEPT = 30
 _FILE = re.compile(r"refresh-(\d{4}-\d\d-\d\d)\.log")
+_ENDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What ends a line for some reader, or moves a terminal's cursor."""
 _LEVELS = {Status.DONE: logging.INFO, Status.SKIPPED: logging.WARNING}
 
 
@@ -29,7 +31,9 @@ class _Handler(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
         """Say once that the log is incomplete."""
-        logging.getLogger(__name__).removeHandler(self)
+        logger = logging.getLogger(__name__)
+        logger.addHandler(logging.NullHandler())  # without any handler, Python would print what follows
+        logger.removeHandler(self)
         _complain(self.baseFilename, str(sys.exc_info()[1]))
 
 
@@ -96,7 +100,7 @@ def _quoted(value: object) -> str:
     if text and re.fullmatch(r"[^\s\"=]+", text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return '"' + _ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", escaped) + '"'
 
 
 @contextmanager
@@ -118,7 +122,7 @@ def open_log(folder: Path, started: datetime, days_kept: int = DAYS_KEPT) -> Ite
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers.clear()
         with suppress(OSError):
             handler.close()
 
@@ -129,4 +133,5 @@ def _remove_old(folder: Path, started: datetime, days_kept: int) -> None:
         for path in folder.iterdir():
             named = _FILE.fullmatch(path.name)
             if named and named[1] < first:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -73,7 +73,11 @@ def refresh(job: Job) -> Summary | None:
         if job.request.dry_run:
             _show_plan(job, plan)
             return None
-        return _refresh(job, _recorder(job, lock, scopes, plan, left), plan)
+        recorder = _recorder(job, lock, scopes, plan, left)
+        recorder.start(plan, left.assets if left else {})
+        stop = Stop()
+        with stop.listening():
+            return _refresh(job, recorder, plan, stop)
 
 
 @contextmanager
@@ -187,15 +191,15 @@ def _typed(request: Request) -> list[str]:
     return arguments
 
 
-def _refresh(job: Job, recorder: Recorder, plan: Plan) -> Summary:
+def _refresh(job: Job, recorder: Recorder, plan: Plan, stop: Stop) -> Summary:
     """Run the plan and tell everybody what it came to."""
     log = Log(recorder.run.run_id)
     log.event("start", command=recorder.run.command, assets=plan.assets, host=recorder.run.host, pid=recorder.run.pid)
-    watchers: list[Watcher] = [recorder, log]
-    if job.request.json and job.request.json != document.TERMINAL:
-        watchers.append(document.OutcomeLines(job.request.json))
-    recorder.start(plan)
-    report = _run(job, plan, recorder, watchers)
+    with ExitStack() as stack:
+        watchers: list[Watcher] = [recorder, log]
+        if job.request.json and job.request.json != document.TERMINAL:
+            watchers.append(stack.enter_context(closing(document.OutcomeLines(job.request.json))))
+        report = _run(job, plan, recorder, watchers, stop)
     summary = summarise(
         plan,
         report,
@@ -262,15 +266,14 @@ def _resume(job: Job) -> str:
     return shlex.join(["python", job.command.value, *targets, "--resume"])
 
 
-def _run(job: Job, plan: Plan, recorder: Recorder, watchers: Sequence[Watcher]) -> RunReport:
+def _run(job: Job, plan: Plan, recorder: Recorder, watchers: Sequence[Watcher], stop: Stop) -> RunReport:
     request = job.request
     environ = {**job.environ, "TARGET_DB_URL": job.opened.url}
     context = RunContext(recorder.run.run_id, job.now, environ, recorder.end_sessions)
     limits = Limits(request.jobs or _cores(), None if request.timeout is None else request.timeout.total_seconds())
     tally = Tally(plan, limits.jobs)
-    stop = Stop()
     errors = face.make_console(error=True)
-    with progress(job.console, errors, tally, quiet=request.quiet) as shown, stop.listening():
+    with progress(job.console, errors, tally, quiet=request.quiet) as shown:
         everyone = Watchers((*watchers, shown))
         return run(plan, request, context, everyone, limits=limits, stop=stop, stale=recorder.lagging)
 

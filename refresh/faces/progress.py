@@ -249,4 +249,7 @@ def progress(console: Console, errors: Console, tally: Tally, *, quiet: bool) ->
     """The way to show a run that fits where it is shown."""
     if quiet:
         return Quiet(errors)
-    return Live(console, console, tally) if console.is_terminal else Lines(console, errors, tally)
+    if not console.file.isatty() or console.is_dumb_terminal:
+        return Lines(console, errors, tally)
+    same_screen = errors.file.isatty()  # there, only the display's own console knows how to print above it
+    return Live(console, console if same_screen else errors, tally)

@@ -39,9 +39,19 @@ class Recorder:
     say: Say
     _told: list[str] = field(default_factory=list)
 
-    def start(self, plan: Plan) -> None:
-        """Note the run, and every asset of the plan as not reached yet."""
+    def start(self, plan: Plan, left: Mapping[str, frozenset[int]]) -> None:
+        """Note the run, and every asset of the plan as not reached yet.
+
+        ``left``: what a resumed run left, by builder key; of that, what is not in the plan is up to date by now.
+        """
         planned = [outcome for step in plan.steps for outcome in unlaunched(step, "the run was broken off").outcomes]
+        known = {(outcome.builder, outcome.id) for outcome in planned}
+        planned += [
+            Outcome(key, id, Status.DONE, reason="up to date")
+            for key, ids in left.items()
+            for id in sorted(ids)
+            if (key, id) not in known
+        ]
 
         def write(connection: Connection) -> None:
             history.begin_run(connection, self.run)
@@ -51,7 +61,10 @@ class Recorder:
 
     def begin(self, step: Step, place: int, _: int) -> None:
         """Note a step that is about to start. Raises ``AlreadyRunningError`` where another refresh took our place."""
-        retried(lambda _: self.lock.keep(), self.retries, self._note)
+        try:
+            retried(lambda _: self.lock.keep(), self._patience, self._note)
+        except ASSET_ERRORS as error:  # the server is gone; builders will say so of their assets
+            self._complain(error)
 
         def write(connection: Connection) -> None:
             if step.tasks:
@@ -114,7 +127,11 @@ class Recorder:
         def ask(connection: Connection) -> dict[int, str]:
             return survey.lagging(connection, scope)
 
-        return self._with_connection(ask)
+        try:
+            return self._with_connection(ask)
+        except ASSET_ERRORS as error:
+            self._complain(error)
+            return {}
 
     def end_sessions(self, pid: int) -> None:
         """End what a killed builder left running in the database; a server that is gone has ended it already."""
@@ -129,7 +146,12 @@ class Recorder:
             with read_committed(self.engine) as connection:
                 return work(connection)
 
-        return retried(attempt, self.retries, self._note)
+        return retried(attempt, self._patience, self._note)
+
+    @property
+    def _patience(self) -> int:
+        """How often to try again: a server that was awaited once in vain is not awaited again."""
+        return 0 if self._told else self.retries
 
     def _write(self, work: Callable[[Connection], None]) -> None:
         try:

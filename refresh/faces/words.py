@@ -38,13 +38,13 @@ def spoken(seconds: float) -> str:
 
 def expected(rows: int, seconds: float) -> str:
     """What is expected, no more exact than it can be known."""
-    return f"about {int(float(f'{rows:.2g}')):,} rows in {spoken(seconds)}"
+    return f"about {counted(int(float(f'{rows:.2g}')), 'row')} in {spoken(seconds)}"
 
 
 def done(outcome: Outcome) -> str:
     """An asset that is done, e.g. ``Processing ID 1... 245 bars written (3.2s) [bars.1d]``."""
-    what = "EMAs" if outcome.builder.startswith("emas.") else "bars"
-    return f"Processing ID {outcome.id}... {outcome.rows:,} {what} written ({outcome.seconds:.1f}s) [{outcome.builder}]"
+    rows = counted(outcome.rows, "EMA" if outcome.builder.startswith("emas.") else "bar")
+    return f"Processing ID {outcome.id}... {rows} written ({outcome.seconds:.1f}s) [{outcome.builder}]"
 
 
 def skipped(outcome: Outcome) -> str:
@@ -143,7 +143,7 @@ def verdict(summary: Summary) -> str:
         assets = sorted({finding.id for finding in wrong})
         return (
             f"Validation failed: {counted(len(wrong), 'finding')} in {counted(tables, 'table')}, ID {ids(assets)}. "
-            "Rebuild what is wrong with --full-rebuild --ids."
+            f"Rebuild what is wrong with --full-rebuild --ids{_left(summary)}"
         )
     if summary.stopped_by is not None:
         name = signal.Signals(summary.stopped_by).name

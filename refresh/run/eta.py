@@ -44,9 +44,10 @@ def seconds_left(
 
 def _pace(plan: Plan, ended: Mapping[BuilderConfig, float]) -> float:
     """How many times the estimate the finished steps took; 1 while nothing is known."""
-    estimated = sum(step.estimated_seconds for step in plan.steps if step.builder in ended)
-    taken = sum(ended[step.builder] for step in plan.steps if step.builder in ended and step.estimated_seconds)
-    return taken / estimated if estimated and taken else 1.0
+    told = [step for step in plan.steps if step.estimated_seconds and ended.get(step.builder)]
+    estimated = sum(step.estimated_seconds for step in told)
+    taken = sum(ended[step.builder] for step in told)
+    return taken / estimated if told else 1.0
 
 
 def _left(need: float, one: Running) -> float:

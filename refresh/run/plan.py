@@ -42,6 +42,11 @@ class Step:
         return [task.id for task in self.tasks]
 
     @property
+    def idle(self) -> str:
+        """Why there is nothing to launch."""
+        return "all that is due is skipped" if self.skipped else self.idle_because
+
+    @property
     def estimated_rows(self) -> int:
         """About how many rows the step computes."""
         return sum(task.rows for task in self.tasks)
@@ -86,7 +91,7 @@ def make_plan(
         tasks = _tasks(builder, survey, steps)
         if only is not None:
             tasks = tuple(task for task in tasks if task.id in only.get(builder.key, ()))
-        withheld = _withheld(builder, survey, steps, {task.id for task in tasks} if only is not None else None)
+        withheld = _withheld(builder, survey, steps, only.get(builder.key, frozenset()) if only is not None else None)
         kept = tuple(task for task in tasks if task.id not in withheld)
         skipped = tuple(Task(id, reason) for id, reason in sorted(withheld.items()))
         step = Step(builder, kept, skipped, _arguments(builder, request, kept, survey.ids))
@@ -125,7 +130,9 @@ def _task(id: int, dues: Sequence[Due]) -> Task:
     )
 
 
-def _withheld(builder: BuilderConfig, survey: Survey, before: Sequence[Step], among: set[int] | None) -> dict[int, str]:
+def _withheld(
+    builder: BuilderConfig, survey: Survey, before: Sequence[Step], among: frozenset[int] | None
+) -> dict[int, str]:
     """The assets whose inputs are not ready and are not made ready by an earlier step, and why."""
     reasons = dict(survey.stale.get(builder.key, {}))
     reasons |= dict.fromkeys(survey.pending.get(builder.key, ()), "bars pending: run the bar builders first")

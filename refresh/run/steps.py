@@ -86,7 +86,9 @@ class _Run:
         if self._stop.urgent:
             crew.kill()
         while self._waiting:
-            self._end(unlaunched(self._waiting.pop(0), self._because))
+            step = self._waiting.pop(0)
+            self._tell_skipped(step)
+            self._end(unlaunched(step, self._because))
 
     @property
     def _because(self) -> str:
@@ -107,14 +109,17 @@ class _Run:
         if step.tasks and step.builder.group is Group.EMAS:
             step = without(step, self._stale(step.builder), self._request)
         self._watcher.begin(step, self._steps.index(planned) + 1, len(self._steps))
-        for outcome in skipped(step):
-            self._watcher.outcome(outcome)
+        self._tell_skipped(step)
         if step.tasks and self._stop():
             self._end(unlaunched(step, self._because))
         elif step.tasks:
             crew.start(step, seconds=self._limits.seconds(step))
         else:
             self._end(unlaunched(step, ""))
+
+    def _tell_skipped(self, step: Step) -> None:
+        for outcome in skipped(step):
+            self._watcher.outcome(outcome)
 
     def _end(self, report: StepReport) -> None:
         self._reports[report.builder] = report

@@ -63,7 +63,7 @@ class Summary:
     """A run: its name, what it wrote, what it found, what is not done, and what to type next.
 
     ``remaining_seconds``: what the unfinished work is expected to take. ``recovered``: (builder, asset) pairs that
-    failed last time and are done now.
+    failed last time and are done now. ``known_notices``: those of the run before.
     """
 
     run_id: str
@@ -85,6 +85,7 @@ class Summary:
     next_command: str | None = None
     stopped_by: int | None = None
     validity: Validity | None = None
+    known_notices: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -174,6 +175,7 @@ def summarise(
         resume if unfinished else None,
         report.stopped_by,
         validity,
+        facts.known_notices,
     )
 
 

@@ -22,6 +22,8 @@ from refresh.store.tables import LEDGER, METADATA, OUTCOMES, RUNS, STEPS
 DAYS_KEPT = 100
 """How long an outcome is kept that a later one of its asset and builder has replaced."""
 STEPS_TO_LEARN_FROM = 20
+FILTERS = ("--tfs", "--periods", "--tf-period-combos")
+"""What a run with other filters did says nothing of what this one left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +166,15 @@ def unfinished(connection: Connection) -> Unfinished | None:
                 SELECT o.run_id, o.builder, o.id, r.started_at, r.arguments
                 FROM {OUTCOMES} o JOIN {RUNS} r USING (run_id)
                 WHERE o.status <> :done AND NOT EXISTS (
-                    SELECT FROM {OUTCOMES} later WHERE (later.builder, later.id) = (o.builder, o.id)
-                       AND later.status = :done AND later.noted_at > o.noted_at)
+                    SELECT FROM {OUTCOMES} later JOIN {RUNS} other ON other.run_id = later.run_id
+                    WHERE (later.builder, later.id) = (o.builder, o.id) AND later.status = :done
+                      AND later.noted_at > o.noted_at
+                      AND (other.arguments = r.arguments OR NOT other.arguments && CAST(:filters AS text[])))
             )
             SELECT run_id, builder, id, arguments FROM open
             WHERE run_id = (SELECT run_id FROM open ORDER BY started_at DESC, run_id DESC LIMIT 1) ORDER BY builder, id
         """),
-        {"done": Status.DONE.value},
+        {"done": Status.DONE.value, "filters": list(FILTERS)},
     ).all()
     if not rows:
         return None
@@ -218,7 +222,10 @@ def facts(connection: Connection, run_id: str) -> Facts:
         """),
         {"run_id": run_id, "done": Status.DONE.value},
     )
-    return Facts(restated, tuple((row.builder, row.id, row.since) for row in since))
+    before = connection.execute(
+        text(f"SELECT summary -> 'notices' FROM {RUNS} WHERE summary IS NOT NULL ORDER BY started_at DESC LIMIT 1")
+    ).scalar()
+    return Facts(restated, tuple((row.builder, row.id, row.since) for row in since), tuple(before or ()))
 
 
 def last_good(connection: Connection) -> tuple[datetime, str] | None:

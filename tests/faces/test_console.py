@@ -1,4 +1,4 @@
-"""What a terminal or a pipe shows of plans, of a run while it goes on, and of what it came to."""
+"""What a terminal or a pipe shows of plans, of one asset, and of what a run came to."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import os
 import pty
 import re
 import shlex
+import signal
 import sys
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from refresh.catalog import BUILDERS, by_key
-from refresh.faces.console import Progress, make_console, show_idle, show_plan, show_report
+from refresh.core.standing import Failure, Standing, TableStanding
+from refresh.core.story import Restated
+from refresh.faces.console import make_console, show_plan, show_standing, show_summary
 from refresh.options import Command, Request, builder_arguments, parse
-from refresh.outcome import Outcome, Status
+from refresh.outcome import Status
 from refresh.run.plan import Plan, Step, Task
-from refresh.run.report import RunReport, StepReport
+from refresh.run.summary import StepSummary, Summary, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +31,19 @@ if TYPE_CHECKING:
 
 DAILY, BARS, EMAS = (by_key(key) for key in ("bars.1d", "bars.multi_tf", "emas.multi_tf"))
 PROGRAM = ["python", "-m", "refresh.builder"]
-ODD = "it [red]failed[/red] [/] [link=x]at[/link] :x: fe80:a:b:100::1 100 % {0} \\[bold]"
+RESUME = "python run_daily_refresh.py --all --resume"
+ODD = "it [red]failed[/red] [/] [link=x]at[/link] :x: :smile: fe80:a:b:100::1 100 % {0} \\[bold]"
 """Text that terminals' markup and emoji names could be mistaken in."""
+FIRST = StepSummary("bars.1d", "1d bars", 235_567, 23.04, {"done": 2}, "")
+UNSELECTED = StepSummary("bars.multi_tf", "multi_tf bars", 0, 0.0, {}, "no timeframe selected")
+DONE = Summary("r1", "run", datetime(2026, 3, 2, 4, tzinfo=UTC), 24.5, 0, 2, 12, (FIRST, UNSELECTED), bars=235_567)
+
+
+@pytest.fixture(autouse=True)
+def no_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the shell of the tests wishes for colours and terminals does not count."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -41,9 +58,39 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
     return lines
 
 
-def step(builder: BuilderConfig, *tasks: Task, skipped: tuple[Task, ...] = ()) -> Step:
+def on_terminal(monkeypatch: pytest.MonkeyPatch, show: Callable[[], object], **environ: str) -> str:
+    """What a terminal gets while stdout is one."""
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "100", **environ}.items():
+        monkeypatch.setenv(name, value)
+    reading, writing = pty.openpty()
+    with ThreadPoolExecutor(1) as reader:
+        received = reader.submit(everything, reading)
+        with os.fdopen(writing, "w", encoding="utf-8") as terminal, monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", terminal)
+            show()
+        return received.result()
+
+
+def everything(descriptor: int) -> str:
+    """All that arrives at a terminal until its last writer is gone."""
+    with os.fdopen(descriptor, "rb", buffering=0) as terminal:
+        parts: list[bytes] = []
+        while True:
+            try:
+                parts.append(terminal.read(1 << 16))
+            except OSError:
+                return b"".join(parts).decode()
+
+
+def plain(text: str) -> str:
+    """Text of a terminal without colours."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text).replace("\r\n", "\n")
+
+
+def step(builder: BuilderConfig, *tasks: Task, skipped: tuple[Task, ...] = (), seconds: float = 0.6) -> Step:
     """A step as a plan holds it."""
-    return Step(builder, tasks, skipped, tuple(builder_arguments(builder, Request(), [task.id for task in tasks])))
+    arguments = tuple(builder_arguments(builder, Request(), [task.id for task in tasks]))
+    return Step(builder, tasks, skipped, arguments, estimated_seconds=seconds)
 
 
 def plan_lines(shown: Callable[[], list[str]], *steps: Step) -> list[str]:
@@ -52,20 +99,29 @@ def plan_lines(shown: Callable[[], list[str]], *steps: Step) -> list[str]:
     return shown()
 
 
+# The plan
+
+
 def test_plan(shown: Callable[[], list[str]]) -> None:
-    """Each step shows its command, its assets and why, each left-out asset too, and that nothing was written."""
-    first = step(DAILY, Task(1, "append 1 day"), Task(52, "append 1 day"), Task(825, "build 9 days: not built yet"))
-    second = step(EMAS, Task(1, "follows 1d bars"), skipped=(Task(52, "bars pending"),))
+    """Each step shows what it is expected to take, its command, its assets and why, and who is left out."""
+    first = step(
+        DAILY,
+        Task(1, "append 1 day", rows=1),
+        Task(52, "append 1 day", rows=1),
+        Task(825, "build 3,456 days: not built yet", rows=3456),
+    )
+    second = step(EMAS, Task(1, "follows 1d bars", rows=1200), skipped=(Task(52, "bars pending"),), seconds=479.4)
     assert plan_lines(shown, first, second, Step(BARS, (), (), ())) == [
-        "1. 1d bars: 3 assets",
+        "1. 1d bars: 3 assets, about 3,500 rows in 1 s",
         "   python -m refresh.builder bars.1d --ids 1,52,825",
         "   append 1 day: id 1, 52",
-        "   build 9 days: not built yet: id 825",
-        "2. multi_tf EMAs: 1 asset",
+        "   build 3,456 days: not built yet: id 825",
+        "2. multi_tf EMAs: 1 asset, about 1,200 rows in 8 minutes",
         "   python -m refresh.builder emas.multi_tf --ids 1",
         "   follows 1d bars: id 1",
         "   skipping ID 52 (bars pending)",
         "3. multi_tf bars: up to date",
+        "In all about 4,700 rows in 8 minutes.",
         "Dry run: nothing was written.",
     ]
 
@@ -82,9 +138,9 @@ def test_plan_commands_can_be_typed(shown: Callable[[], list[str]]) -> None:
 
 def test_plan_with_many_assets(shown: Callable[[], list[str]]) -> None:
     """Of many assets the first are named and the rest is counted."""
-    lines = plan_lines(shown, step(DAILY, *(Task(asset, "append 1 day") for asset in range(1, 5001))))
-    assert lines[0] == "1. 1d bars: 5,000 assets"
-    assert lines[2] == "   append 1 day: id 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 4988 more"
+    lines = plan_lines(shown, step(DAILY, *(Task(asset, "append 1 day", rows=1) for asset in range(1, 5001))))
+    assert lines[0] == "1. 1d bars: 5,000 assets, about 5,000 rows in 1 s"
+    assert lines[2] == "   append 1 day: id 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 4,988 more"
 
 
 def test_commonest_reason_comes_first(shown: Callable[[], list[str]]) -> None:
@@ -93,187 +149,254 @@ def test_commonest_reason_comes_first(shown: Callable[[], list[str]]) -> None:
     assert plan_lines(shown, step(DAILY, *tasks))[2:5] == ["   c: id 2, 4", "   a: id 3", "   b: id 1"]
 
 
+def test_plan_with_nothing_to_do(shown: Callable[[], list[str]]) -> None:
+    """An idle plan expects nothing."""
+    unselected = Step(BARS, (), (), (), idle_because="no timeframe selected")
+    assert plan_lines(shown, Step(DAILY, (), (), ()), unselected) == [
+        "1. 1d bars: up to date",
+        "2. multi_tf bars: no timeframe selected",
+        "Dry run: nothing was written.",
+    ]
+
+
 def test_notices(shown: Callable[[], list[str]]) -> None:
     """What is left as it is stands in every kind of answer."""
-    notices = ("gone from the source, bars kept: id 7",)
-    show_plan(make_console(), Plan((step(DAILY),), 1, notices), PROGRAM)
-    show_idle(make_console(), Plan((), 1, notices), 12)
-    show_report(make_console(), RunReport((), 1, 1.0, notices))
-    assert shown().count(notices[0]) == 3
-
-
-def test_nothing_to_do(shown: Callable[[], list[str]]) -> None:
-    """A run with nothing to do says how much it looked at."""
-    show_idle(make_console(), Plan((), 1), 1)
-    show_idle(make_console(), Plan((), 5000), 12)
-    assert shown() == [
-        "Nothing to do: 1 asset up to date in 1 table.",
-        "Nothing to do: 5,000 assets up to date in 12 tables.",
-    ]
-
-
-# While it runs
-
-
-def watch(*outcomes: Outcome, quiet: bool = False, seconds: float = 3.21) -> None:
-    """A step of the daily bars from its beginning to its end."""
-    progress = Progress(make_console(), quiet=quiet)
-    progress.begin(step(DAILY, *(Task(outcome.id, "append 1 day") for outcome in outcomes)), 1, 6)
-    for outcome in outcomes:
-        progress.outcome(outcome)
-    progress.end(StepReport(DAILY, outcomes, seconds, launched=True))
-
-
-def done(asset: int, rows: int = 1000, builder: BuilderConfig = DAILY, **notes: int) -> Outcome:
-    """An asset that ended well."""
-    return Outcome(builder.key, asset, Status.DONE, rows, 1.0, "append 1 day", notes=notes)
-
-
-def failed(asset: int, error: str = "out of range", builder: BuilderConfig = DAILY) -> Outcome:
-    """An asset that failed."""
-    return Outcome(builder.key, asset, Status.FAILED, error=error)
-
-
-def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    """A step says that it begins and what it wrote; what went wrong goes to stderr, one line an asset."""
-    watch(done(1), done(52), failed(825))
-    out, err = capsys.readouterr()
-    assert out.splitlines() == ["[1/6] 1d bars: 3 assets ...", "      2,000 rows written (3.2s)"]
-    assert err.splitlines() == ["ID 825 bars.1d: failed: out of range"]
-
-
-def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    """Quiet leaves out everything but what went wrong."""
-    watch(done(1), failed(825), quiet=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.splitlines() == ["ID 825 bars.1d: failed: out of range"]
-
-
-def test_skipped_assets(capsys: pytest.CaptureFixture[str]) -> None:
-    """Assets that were left out are told by what they miss, and why."""
-    progress = Progress(make_console(), quiet=True)
-    progress.outcome(Outcome(EMAS.key, 825, Status.SKIPPED, reason="bars failed"))
-    progress.outcome(Outcome(BARS.key, 825, Status.SKIPPED, reason="1d bars failed"))
-    assert capsys.readouterr().err.splitlines() == [
-        "Skipping ID 825 EMAs (bars failed)",
-        "Skipping ID 825 multi_tf bars (1d bars failed)",
-    ]
-
-
-def test_assets_that_were_not_reached(capsys: pytest.CaptureFixture[str]) -> None:
-    """However many they are, what became of their builder is said."""
-    error = "the builder was ended by SIGKILL without reporting this asset"
-    watch(*(Outcome(DAILY.key, asset, Status.NOT_REACHED, error=error) for asset in range(1, 101)), quiet=True)
-    lines = capsys.readouterr().err.splitlines()
-    assert all(line.startswith("ID 1") and error in line for line in lines[:1])
-    assert "bars.1d" in lines[0]
-    assert "not reached" in lines[0]
-
-
-def test_idle_step_is_silent(shown: Callable[[], list[str]]) -> None:
-    """A step with nothing to do says nothing while it runs."""
-    progress = Progress(make_console(), quiet=False)
-    progress.begin(step(DAILY), 1, 6)
-    progress.end(StepReport(DAILY, (), 0.0, launched=False))
-    assert shown() == []
+    notice = "gone from the source, bars kept: id 7"
+    show_plan(make_console(), Plan((step(DAILY),), 1, (notice,)), PROGRAM)
+    show_summary(make_console(), replace(DONE, notices=(notice,)))
+    show_summary(make_console(), replace(DONE, steps=(UNSELECTED,), notices=(notice,)))
+    show_standing(make_console(), standing(), Plan((), 1, (notice,)))
+    assert shown().count(notice) == 4
 
 
 # What it came to
 
 
-def report_lines(
-    shown: Callable[[], list[str]], *steps: StepReport, assets: int = 3, seconds: float = 4.5
-) -> list[str]:
-    """What is shown of a report."""
-    show_report(make_console(), RunReport(steps, assets, seconds))
+def summary_lines(shown: Callable[[], list[str]], **changes: Any) -> list[str]:
+    """What is shown of a run that wrote 235,567 daily bars, but for some changes."""
+    show_summary(make_console(), replace(DONE, **changes))
     return shown()
 
 
 def test_summary(shown: Callable[[], list[str]]) -> None:
     """Each builder has its assets, rows, seconds and how they ended; the last line says that all is done."""
-    lines = report_lines(
-        shown,
-        StepReport(DAILY, (done(1), done(52, 234_567)), 23.04, launched=True),
-        StepReport(BARS, (), 0.0, launched=False, idle_because="no timeframe selected"),
-    )
-    assert [line.split() for line in lines[1:4]] == [
-        ["1d", "bars", "2", "235,567", "23.0", "2", "done"],
-        ["multi_tf", "bars", "no", "timeframe", "selected"],
-        ["total", "3", "235,567", "4.5"],
+    assert summary_lines(shown) == [
+        "builder        assets     rows  seconds  result",
+        "1d bars             2  235,567     23.0  2 done",
+        "multi_tf bars                            no timeframe selected",
+        "total               2  235,567     24.5",
+        "written: 235,567 bars, 0 EMAs",
+        "Done: 235,567 rows written in 24.5s.",
     ]
-    assert lines[4:] == ["Done: 235,567 rows written in 4.5s."]
 
 
 def test_summary_of_a_failure(shown: Callable[[], list[str]]) -> None:
-    """An asset that did not end well counts once, in whatever builders and ways it did not."""
-    skipped = Outcome(EMAS.key, 825, Status.SKIPPED, reason="bars failed")
-    unreached = Outcome(EMAS.key, 52, Status.NOT_REACHED, error="killed")
-    lines = report_lines(
+    """Details stand below the table, and what to type next comes last."""
+    not_complete = "Not complete: 2 of 3 assets (ID 52, 825) failed, skipped or not reached"
+    emas = StepSummary("emas.multi_tf", "multi_tf EMAs", 0, 1.0, {"done": 1, "not reached": 1, "skipped": 1}, "")
+    lines = summary_lines(
         shown,
-        StepReport(DAILY, (done(1), failed(825)), 1.0, launched=True),
-        StepReport(EMAS, (done(1, builder=EMAS), unreached, skipped), 1.0, launched=True),
+        exit_code=1,
+        assets=3,
+        steps=(replace(FIRST, counts={"done": 2, "failed": 1}), emas),
+        unfinished=(
+            Unfinished("bars.1d", 825, Status.FAILED, "out of range", datetime(2026, 2, 27, tzinfo=UTC)),
+            Unfinished("emas.multi_tf", 52, Status.NOT_REACHED, "killed"),
+            Unfinished("emas.multi_tf", 825, Status.SKIPPED, "bars failed"),
+        ),
+        recovered=(("bars.1d", 1),),
+        restated=(Restated(1, date(2026, 2, 1), date(2026, 2, 1), 1, 10.0, 11.0, "1 row changed"),),
+        notes={"null_ohlc": 3, "repaired_high": 1200, "missing_days": 1},
+        remaining_seconds=480.0,
+        next_command=RESUME,
     )
-    assert lines[1].endswith("1 done, 1 failed")
-    assert lines[2].endswith("1 done, 1 not reached, 1 skipped")
-    assert lines[-1] == "Not complete: 2 assets of 3 (id 52, 825) failed, were skipped or were not reached."
+    assert [line.split() for line in lines[1:4]] == [
+        ["1d", "bars", "3", "235,567", "23.0", "2", "done,", "1", "failed"],
+        ["multi_tf", "EMAs", "3", "0", "1.0", "1", "done,", "1", "not", "reached,", "1", "skipped"],
+        ["total", "3", "235,567", "24.5"],
+    ]
+    assert lines[4:] == [
+        "written: 235,567 bars, 0 EMAs",
+        "gaps: 1 day without a bar",
+        "repaired in the source: high 1,200",
+        "refused from the source: null_ohlc 3",
+        "failed: bars.1d, ID 825: out of range (still, since 2026-02-27)",
+        "not reached: emas.multi_tf, ID 52: killed",
+        "skipped: emas.multi_tf, ID 825: bars failed",
+        "restated: ID 1, 2026-02-01, 1 row: 1 row changed",
+        "recovered: bars.1d, ID 1",
+        f"{not_complete}; 8 minutes of work left. Next: {RESUME}",
+    ]
 
 
-def test_summary_of_repairs_and_rejects(shown: Callable[[], list[str]]) -> None:
-    """What was found in the source is added up over all assets."""
-    outcomes = (done(1, repaired_high=1200, null_ohlc=1), done(52, null_ohlc=2))
-    lines = report_lines(shown, StepReport(DAILY, outcomes, 1.0, launched=True))
-    assert "found in the source: null_ohlc 3, repaired_high 1,200" in lines
+def test_nothing_to_do(shown: Callable[[], list[str]]) -> None:
+    """A run with nothing to do says in one line how much it looked at."""
+    assert summary_lines(shown, steps=(UNSELECTED,), bars=0) == ["Nothing to do: 2 assets up to date in 12 tables."]
 
 
-def test_no_repairs(shown: Callable[[], list[str]]) -> None:
-    """Where nothing was found nothing is said of it."""
-    lines = report_lines(shown, StepReport(DAILY, (done(1),), 1.0, launched=True))
-    assert not any("found" in line for line in lines)
+def test_summary_of_a_stopped_run(shown: Callable[[], list[str]]) -> None:
+    """A run that was stopped shows the table of what it did and how to go on."""
+    unreached = Unfinished("bars.1d", 52, Status.NOT_REACHED, "the run was stopped by SIGTERM")
+    lines = summary_lines(
+        shown,
+        exit_code=143,
+        steps=(replace(FIRST, counts={"done": 1, "not reached": 1}),),
+        unfinished=(unreached,),
+        remaining_seconds=40.0,
+        next_command=RESUME,
+        stopped_by=int(signal.SIGTERM),
+    )
+    assert lines[1].endswith("1 done, 1 not reached")
+    assert lines[-1] == f"Stopped by SIGTERM after 24 s: 235,567 rows written; 40 s of work left. Next: {RESUME}"
+
+
+# One asset
+
+
+def standing(*tables: TableStanding, failures: tuple[Failure, ...] = (), **changes: Any) -> Standing:
+    """Where asset 52 stands."""
+    first, last = datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, 23, 59, 59, 999_000, tzinfo=UTC)
+    return replace(Standing(52, 3518, first, last, 0, tables, failures), **changes)
+
+
+def table(builder: BuilderConfig, day: int | None, *, dirty: int | None = None, missing: int | None = None) -> Any:
+    """A table that has come to a day of February 2026."""
+    through = datetime(2026, 2, day, 23, 59, 59, 999_000, tzinfo=UTC) if day else None
+    dirty_from = datetime(2026, 2, dirty, tzinfo=UTC) if dirty else None
+    return TableStanding(builder.key, builder.legs[0].target, through, dirty_from, missing)
+
+
+def test_standing(shown: Callable[[], list[str]]) -> None:
+    """Each table says how far it has come and what a run would do; what failed last stands below."""
+    plan = Plan(
+        (step(DAILY, Task(52, "append 1 day")), step(EMAS, skipped=(Task(52, "bars failed"),)), Step(BARS, (), (), ())),
+        1,
+    )
+    failure = Failure("bars.1d", datetime(2026, 3, 2, 4, 5, tzinfo=UTC), "r1", "out of range")
+    tables = (table(DAILY, 28, missing=1234), table(EMAS, None), table(BARS, 26, dirty=3))
+    show_standing(make_console(), standing(*tables, failures=(failure,), rejected=1000), plan)
+    first, head, *rows, last = shown()
+    assert first == "asset 52: 3,518 prices from 2024-01-01 to 2026-03-01, 1,000 of them refused"
+    assert re.split(r"\s{2,}", head) == ["table", "through", "lag", "missing days", "a run would"]
+    assert [re.split(r"\s{2,}", row) for row in rows] == [
+        ["cmc_price_bars_1d", "2026-02-28", "1 day", "1,234", "append 1 day"],
+        ["cmc_ema_multi_tf", "nothing", "skip it (bars failed)"],
+        ["cmc_price_bars_multi_tf", "2026-02-26", "3 days", "revise from 2026-02-03"],
+    ]
+    assert last == "bars.1d, 2026-03-02 04:05 UTC: out of range"
+
+
+def test_standing_of_what_is_current(shown: Callable[[], list[str]]) -> None:
+    """A table that is not behind says why nothing would be done."""
+    known = standing(table(DAILY, 28), last=datetime(2026, 2, 28, 23, 59, 59, 999_000, tzinfo=UTC))
+    show_standing(make_console(), known, Plan((Step(DAILY, (), (), ()),), 1))
+    assert re.split(r"\s{2,}", shown()[2]) == ["cmc_price_bars_1d", "2026-02-28", "none", "do nothing: up to date"]
+
+
+def test_standing_without_prices(shown: Callable[[], list[str]]) -> None:
+    """An asset of which the source knows nothing has no lag."""
+    known = standing(table(DAILY, 28), rows=0, first=None, last=None)
+    show_standing(make_console(), known, Plan((Step(DAILY, (), (), ()),), 1))
+    lines = shown()
+    assert lines[0] == "asset 52: no prices in the source"
+    assert re.split(r"\s{2,}", lines[2]) == ["cmc_price_bars_1d", "2026-02-28", "do nothing: up to date"]
 
 
 # Odd text and odd terminals
 
 
-def test_text_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_is_shown_as_it_is(shown: Callable[[], list[str]]) -> None:
     """Brackets, colons and signs of the database's words are words, in every place where they are shown."""
     console = make_console()
     show_plan(console, Plan((step(DAILY, Task(1, ODD), skipped=(Task(2, ODD),)),), 2, (ODD,)), PROGRAM)
-    watch(failed(1, ODD), Outcome(DAILY.key, 2, Status.SKIPPED, reason=ODD))
-    watch(Outcome(DAILY.key, 3, Status.NOT_REACHED, error=ODD))
-    show_report(console, RunReport((StepReport(DAILY, (), 0.0, launched=False, idle_because=ODD),), 1, 1.0, (ODD,)))
-    out, err = capsys.readouterr()
-    assert out.count(ODD) == 5
-    assert err.count(ODD) == 3
+    assert sum(line.count(ODD) for line in shown()) == 3
+    unfinished = (Unfinished("bars.1d", 1, Status.FAILED, ODD), Unfinished("emas.v2", 2, Status.SKIPPED, ODD))
+    steps = (FIRST, replace(UNSELECTED, idle_because=ODD))
+    show_summary(console, replace(DONE, steps=steps, unfinished=unfinished, notices=(ODD,), next_command=ODD))
+    whole = " ".join(" ".join(shown()).split())
+    assert whole.count(ODD) == 4 + 1
+    failure = Failure("bars.1d", datetime(2026, 3, 2, tzinfo=UTC), "r1", ODD)
+    show_standing(console, standing(failures=(failure,)), Plan((), 1, (ODD,)))
+    assert sum(line.count(ODD) for line in shown()) == 2
 
 
-def test_long_lines_stay_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_text_in_the_table_of_an_asset(shown: Callable[[], list[str]]) -> None:
+    """A reason is shown in full, in as many lines as it needs."""
+    show_standing(make_console(), standing(table(DAILY, 28)), Plan((step(DAILY, Task(52, ODD)),), 1))
+    assert "".join(ODD.split()) in "".join("".join(shown()[2:])[len("cmc_price_bars_1d  2026-02-28  1 day") :].split())
+
+
+def test_long_lines_stay_lines(shown: Callable[[], list[str]]) -> None:
     """A line in a pipe is one line, however long, so that it can be searched."""
     error = "word " * 100 + "end"
-    watch(failed(1, error))
-    assert capsys.readouterr().err.splitlines() == [f"ID 1 bars.1d: failed: {error}"]
+    lines = summary_lines(shown, unfinished=(Unfinished("bars.1d", 1, Status.FAILED, error),), notices=(error,))
+    assert f"failed: bars.1d, ID 1: {error}" in lines
+    assert error in lines
 
 
-def test_pipe_has_no_colours(shown: Callable[[], list[str]]) -> None:
-    """A pipe gets no escape codes."""
-    assert "\x1b" not in "".join(report_lines(shown, StepReport(DAILY, (done(1),), 1.0, launched=True)))
-
-
-def test_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal of 40 columns shows every number and every name whole."""
+def test_pipe_has_no_colours(shown: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe gets no escape codes and 120 columns, whatever the terminal of the shell is."""
+    monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setenv("TERM", "xterm")
-    steps = [StepReport(builder, (done(1, 12_345_678),), 1234.5, launched=True) for builder in BUILDERS]
-    reading, writing = pty.openpty()
-    with os.fdopen(writing, "w", encoding="utf-8") as terminal:
-        monkeypatch.setattr(sys, "stdout", terminal)
-        console = make_console()
-        assert console.width == 40
-        show_report(console, RunReport(tuple(steps[:2]), 1, 1234.5))
-        terminal.flush()
-        text = re.sub(r"\x1b\[[\d;]*m", "", os.read(reading, 1 << 16).decode())
-    os.close(reading)
-    assert text.count("12,345,678") == 2
-    assert text.count("1234.5") >= 3
-    assert "1d bars" in text
-    assert "multi_tf bars" in text
+    assert make_console().width == 120
+    assert "\x1b" not in "".join(summary_lines(shown))
+
+
+def test_errors_have_a_console_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said to the error console goes to stderr."""
+    make_console(error=True).print(ODD)
+    assert capsys.readouterr() == ("", f"{ODD}\n")
+
+
+def test_terminal_has_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal shows the head of the table in bold, and the same words as a pipe."""
+    text = on_terminal(monkeypatch, lambda: show_summary(make_console(), DONE))
+    assert "\x1b[1m" in text
+    assert plain(text).splitlines()[-1] == "Done: 235,567 rows written in 24.5s."
+
+
+def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``NO_COLOR`` keeps every colour from a terminal; bold is no colour."""
+    text = on_terminal(monkeypatch, lambda: show_summary(make_console(), DONE), NO_COLOR="1")
+    codes = {code for codes in re.findall(r"\x1b\[([\d;]*)m", text) for code in codes.split(";")}
+    assert codes <= {"", "0", "1"}
+    assert "Done: 235,567 rows written in 24.5s." in plain(text)
+
+
+def test_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that understands no codes gets none."""
+    text = on_terminal(monkeypatch, lambda: show_summary(make_console(), DONE), TERM="dumb")
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("columns", [20, 40, 59])
+def test_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """A narrow terminal shows every number and every name whole."""
+    steps = tuple(
+        StepSummary(one.key, one.title, 12_345_678, 1234.5, {"done": 1, "not reached": 1}, "") for one in BUILDERS
+    )
+    summary = replace(DONE, steps=steps, seconds=1234.5)
+    text = plain(on_terminal(monkeypatch, lambda: show_summary(make_console(), summary), COLUMNS=str(columns)))
+    assert text.count("12,345,678") == len(BUILDERS)
+    assert text.count("1234.5") == len(BUILDERS) + 2
+    assert all(one.title in text for one in BUILDERS)
+
+
+def test_narrow_terminal_keeps_texts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is longer than the terminal is left to the terminal to break."""
+    lines = plain(
+        on_terminal(monkeypatch, lambda: show_plan(make_console(), Plan((), 1, (ODD,)), PROGRAM), COLUMNS="20")
+    )
+    assert lines.splitlines() == [ODD, "Dry run: nothing was written."]
+
+
+def test_narrow_terminal_shows_all_of_an_asset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of an asset needs 120 columns and takes them."""
+    known, plan = standing(*(table(one, 26) for one in BUILDERS)), Plan(tuple(step(one) for one in BUILDERS), 1)
+    text = plain(on_terminal(monkeypatch, lambda: show_standing(make_console(), known, plan), COLUMNS="40"))
+    assert all(re.search(rf"^{one.legs[0].target} +2026-02-26 +3 days", text, re.MULTILINE) for one in BUILDERS)
+
+
+def test_a_step_that_skips_is_not_up_to_date(shown: Callable[[], list[str]]) -> None:
+    """Where all assets are left out, the plan does not say that nothing is due."""
+    assert "up to date" not in plan_lines(shown, step(EMAS, skipped=(Task(52, "bars pending"),)))[0]

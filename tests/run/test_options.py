@@ -27,6 +27,7 @@ from refresh.option_values import (
     PAIRS,
     PERCENT,
     RUN,
+    SAMPLE,
     SPAN,
     TIME,
     URL,
@@ -63,6 +64,7 @@ TYPED: dict[Text, tuple[str, Any]] = {
     ID: ("825", 825),
     SPAN: ("36h", timedelta(hours=36)),
     FILE: ("plan.json", "plan.json"),
+    SAMPLE: ("all", "all"),
     PERCENT: ("12.5", 12.5),
     ZONE: ("Asia/Tokyo", "Asia/Tokyo"),
     URL: ("postgresql://user:secret@host/prices", "postgresql://user:secret@host/prices"),
@@ -76,6 +78,7 @@ NEEDS = {
     "detect": ["--lookback-days", "30"],
     "lookback_days": ["--detect", "lookback"],
     "max_age": ["--check"],
+    "sample": ["--validate"],
 }
 TARGETS = ("all", "bars", "emas")
 SPAN_UNITS = ("seconds", "minutes", "hours", "days")
@@ -162,8 +165,8 @@ def test_option_of_another_program(command: Command, option: Option) -> None:
 
 
 def test_every_field_can_be_typed() -> None:
-    """The request holds an option's value under the option's name, and nothing else but the builder's name."""
-    assert {field.name for field in fields(Request)} == {option.name for option in OPTIONS} | {"builder"}
+    """The request holds an option's value under the option's name, else only what the rest means."""
+    assert {field.name for field in fields(Request)} == {option.name for option in OPTIONS} | {"builder", "launches"}
 
 
 @pytest.mark.parametrize("command", Command, ids=lambda command: command.name)
@@ -278,8 +281,8 @@ def test_explain_keeps_its_target(target: str) -> None:
 
 def test_explain_needs_no_target() -> None:
     """Without a target an asset is explained for all builders; programs that have their own keep it."""
-    assert parse(Command.DAILY, ["--explain", "825"]) == Request(all=True, explain=825)
-    assert parse(Command.DAILY, ["--explain", "0"]) == Request(all=True, explain=0)
+    assert parse(Command.DAILY, ["--explain", "825"]) == Request(all=True, explain=825, launches=False)
+    assert parse(Command.DAILY, ["--explain", "0"]) == Request(all=True, explain=0, launches=False)
     assert parse(Command.BARS, ["--explain", "825"]) == Request(explain=825)
     assert chosen(Command.DAILY, "--explain", "825") == BAR_KEYS + EMA_KEYS
     assert chosen(Command.EMAS, "--explain", "825") == EMA_KEYS
@@ -287,7 +290,7 @@ def test_explain_needs_no_target() -> None:
 
 def test_check_needs_no_target() -> None:
     """Whether the last good run is recent enough is asked of all builders unless a target is named."""
-    assert parse(Command.DAILY, ["--check"]) == Request(all=True, check=True)
+    assert parse(Command.DAILY, ["--check"]) == Request(all=True, check=True, launches=False)
     assert parse(Command.DAILY, ["--emas", "--check"]) == Request(emas=True, check=True)
     assert "not --bars and --emas" in refusal(Command.DAILY, ["--bars", "--emas", "--check"])
 

@@ -10,6 +10,7 @@ import pytest
 from refresh.catalog import BuilderConfig, by_key
 from refresh.core.span import RETRIED
 from refresh.core.story import Facts, Restated
+from refresh.core.validity import Finding, Validity
 from refresh.outcome import Outcome, Status
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import RunReport, StepReport
@@ -57,7 +58,7 @@ def step(builder: BuilderConfig, *ids: int, seconds: float = 60.0) -> Step:
     return Step(builder, tuple(Task(id, "append 1 day") for id in ids), (), (), estimated_seconds=seconds)
 
 
-def summed(told: RunReport, *steps: Step, facts: Facts | None = None) -> Summary:
+def summed(told: RunReport, *steps: Step, facts: Facts | None = None, validity: Validity | None = None) -> Summary:
     """The summary of a report."""
     return summarise(
         Plan(steps, 3),
@@ -67,6 +68,7 @@ def summed(told: RunReport, *steps: Step, facts: Facts | None = None) -> Summary
         command="run_daily_refresh.py --all",
         started_at=STARTED,
         resume=RESUME,
+        validity=validity,
     )
 
 
@@ -221,3 +223,35 @@ def test_what_is_passed_on() -> None:
     """Notices and restatements reach every face as they are."""
     summary = summed(report(ran(DAILY, done(DAILY, 1)), notices=("a", "b")), facts=Facts((RESTATED,)))
     assert (summary.notices, summary.restated) == (("a", "b"), (RESTATED,))
+
+
+def wrong(*ids: int, assets: int = 3) -> Validity:
+    """A validation that found something wrong in some assets."""
+    findings = tuple(Finding("cmc_price_bars_1d", id, None, None, None, "1", "2") for id in ids)
+    return Validity(assets, (), (), findings, 1.0)
+
+
+def test_validation_decides_the_exit_code() -> None:
+    """Wrong values decide the exit code, whatever else there was; values that are right change nothing."""
+    stopped = report(ran(DAILY, unreached(DAILY, 1)), stopped_by=signal.SIGTERM)
+    assert summed(stopped, validity=wrong(1)).exit_code == 4
+    assert summed(stopped, validity=wrong()).exit_code == 143
+    assert summed(report(ran(DAILY, failed(DAILY, 1))), validity=wrong()).exit_code == 1
+    assert summed(report(ran(DAILY, done(DAILY, 1))), validity=wrong()).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("ids", "assets", "severity"),
+    [
+        ((), 3, Severity.INFO),
+        ((1,), 3, Severity.ERROR),
+        ((1, 1), 3, Severity.ERROR),
+        ((1, 52), 3, Severity.CRITICAL),
+        ((1, 52), 20, Severity.CRITICAL),
+        ((1, 52), 21, Severity.ERROR),
+    ],
+)
+def test_severity_of_wrong_values(ids: tuple[int, ...], assets: int, severity: Severity) -> None:
+    """One asset with wrong values is an error; a tenth of all, if it is several, is a corrupt database."""
+    told = RunReport((ran(DAILY, done(DAILY, 1)),), assets, 1.0)
+    assert summed(told, validity=wrong(*ids, assets=assets)).severity is severity
