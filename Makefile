@@ -53,8 +53,10 @@ lint: .venv/.dev ## look for mistakes and for what is not formatted
 law: .venv/.dev ## search longer for a history that does not end as a rebuild: EXAMPLES=5000
 	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
 
-bench: .venv/.runtime ## measure what finding changes costs
+bench: .venv/.runtime ## measure what finding changes costs, and how well the remaining time is told
 	PYTHONPATH=. $(RUN) bench/detection.py $(ARGS)
+	PYTHONPATH=. $(RUN) bench/idle.py
+	PYTHONPATH=. $(RUN) bench/eta.py
 
 lock: ## pin the newest releases of what pyproject.toml names, for Python 3.11 and newer
 	$(or $(PYTHON),python3.11) -m venv --clear build/lock

@@ -41,10 +41,10 @@ def main() -> None:
     try:
         with lease({**os.environ, "REFRESH_DATA_DIR": f"{folder}/data"}) as server, ExitStack() as stack:
             big, short, long = (_database(stack, server.url, name) for name in ("big", "short", "long"))
-            _fill(big, asked.assets, asked.days)
+            fill(big, asked.assets, asked.days)
             _print_digest(big, asked)
             for engine, days in ((short, asked.days // 4), (long, asked.days)):
-                _fill(engine, asked.refreshed, days)
+                fill(engine, asked.refreshed, days)
                 _refresh(engine)
             _print_pairs(short, long, asked)
     finally:
@@ -70,7 +70,7 @@ def _database(stack: ExitStack, url: str, name: str) -> Engine:
     return engine
 
 
-def _fill(engine: Engine, assets: int, days: int) -> None:
+def fill(engine: Engine, assets: int, days: int) -> None:
     """Give every asset ``days`` days that end with ``LAST``."""
     with engine.begin() as connection:
         connection.execute(
