@@ -39,6 +39,12 @@ rm -rf "$0"
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def logs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs that the tests start leave no log in the checkout."""
+    os.environ["REFRESH_LOG_DIR"] = str(tmp_path_factory.mktemp("logs"))
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[URL]:
     """The session's own server: the URL of its database ``postgres``."""

@@ -32,7 +32,12 @@ def environ() -> Iterator[dict[str, str]]:
     """The environment of a user whose embedded database holds prices of four assets and no bars yet."""
     folder = Path(tempfile.mkdtemp(prefix="refresh-"))
     folder.chmod(0o711)
-    made = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "REFRESH_DATA_DIR": str(folder / "data")}
+    made = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "REFRESH_DATA_DIR": str(folder / "data"),
+        "REFRESH_LOG_DIR": str(folder),
+    }
     with lease(made) as server:
         engine = connect(server.url)
         with engine.begin() as connection:
