@@ -74,10 +74,9 @@ def refresh(job: Job) -> Summary | None:
             _show_plan(job, plan)
             return None
         recorder = _recorder(job, lock, scopes, plan, left)
-        recorder.start(plan, left.assets if left else {})
         stop = Stop()
         with stop.listening():
-            return _refresh(job, recorder, plan, stop)
+            return _refresh(job, recorder, plan, left.assets if left else {}, stop)
 
 
 @contextmanager
@@ -191,7 +190,7 @@ def _typed(request: Request) -> list[str]:
     return arguments
 
 
-def _refresh(job: Job, recorder: Recorder, plan: Plan, stop: Stop) -> Summary:
+def _refresh(job: Job, recorder: Recorder, plan: Plan, left: Mapping[str, frozenset[int]], stop: Stop) -> Summary:
     """Run the plan and tell everybody what it came to."""
     log = Log(recorder.run.run_id)
     log.event("start", command=recorder.run.command, assets=plan.assets, host=recorder.run.host, pid=recorder.run.pid)
@@ -199,6 +198,7 @@ def _refresh(job: Job, recorder: Recorder, plan: Plan, stop: Stop) -> Summary:
         watchers: list[Watcher] = [recorder, log]
         if job.request.json and job.request.json != document.TERMINAL:
             watchers.append(stack.enter_context(closing(document.OutcomeLines(job.request.json))))
+        recorder.start(plan, left)
         report = _run(job, plan, recorder, watchers, stop)
     summary = summarise(
         plan,
