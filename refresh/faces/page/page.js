@@ -1,0 +1,639 @@
+// The page about the nightly refresh. All its data stand in #data; text of the data is only ever set as text.
+"use strict";
+(() => {
+  const DAY = 86400;
+  const MOST_ROWS = 300; // of the freshness table at first; more at a click, so that thousands of assets open quickly
+  const NOT_BUILT = Number.MAX_SAFE_INTEGER; // sorts before any lag
+  const EMA_COLOURS = 8;
+
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const assets = data.freshness.assets;
+  const byId = new Map(assets.map((asset) => [asset.id, asset]));
+  const $ = (id) => document.getElementById(id);
+
+  /** An element. Strings among the children become text, never markup. */
+  function make(tag, properties = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name.includes("-") || name === "role") element.setAttribute(name, value);
+      else element[name] = value;
+    }
+    element.append(...children);
+    return element;
+  }
+
+  // Words and numbers
+
+  const number = (value) => value.toLocaleString("en-US");
+  const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
+  const instant = (iso) => new Date(iso).toISOString().slice(0, 16).replace("T", " ");
+  const secondsBetween = (from, to) => (Date.parse(to) - Date.parse(from)) / 1000;
+  const short = (table) => table.replace(/^cmc_(price_)?/, "");
+  const nameOf = (id) => byId.get(id)?.name ?? "";
+
+  function spoken(seconds) {
+    if (seconds < 10) return `${seconds.toFixed(1)} s`;
+    if (seconds < 99.5) return `${Math.round(seconds)} s`;
+    const minutes = Math.round(seconds / 60);
+    return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  }
+
+  function price(value) {
+    if (value === null || value === undefined) return "–";
+    const digits = decimals(value);
+    return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  }
+
+  /** Prices lie between 1e-8 and 1e5: about five digits that count, at least two behind the point. */
+  function decimals(value) {
+    if (!value) return 2;
+    return Math.min(12, Math.max(2, 4 - Math.floor(Math.log10(Math.abs(value)))));
+  }
+
+  // The head and the last run
+
+  function showHead() {
+    document.title = `Nightly refresh: ${data.database}`;
+    $("database").textContent = `${data.database} ·`;
+    $("generated").textContent = `as of ${instant(data.generated_at)} UTC`;
+    const signs = { info: "✓ Info", warning: "! Warning", error: "✕ Error", critical: "✕✕ Critical" };
+    const none = !data.summary && !data.runs.length;
+    $("last").classList.add(none || !(data.severity in signs) ? "unknown" : data.severity);
+    const sign = make("span", { className: "pill" }, none ? "No run yet" : (signs[data.severity] ?? data.severity));
+    $("headline").append(sign, make("span", {}, data.headline));
+    for (const what of ["failures", "restatements"]) {
+      $(`${what}-count`).textContent = number(data[what].length);
+      $(`${what}-count`).classList.toggle("some", what === "failures" && data[what].length > 0);
+    }
+  }
+
+  function showFacts(summary) {
+    const total = (counts) => Object.values(counts ?? {}).reduce((sum, one) => sum + one, 0);
+    const facts = [
+      ["started", instant(summary.started_at).slice(5), false],
+      ["took", spoken(summary.seconds), false],
+      ["exit code", String(summary.exit_code), summary.exit_code !== 0],
+      ["assets", number(summary.assets), false],
+      ["bars", number(summary.bars), false],
+      ["EMAs", number(summary.emas), false],
+      ["not done", number(summary.unfinished.length), summary.unfinished.length > 0],
+      ["repaired", number(total(summary.repairs)), false],
+      ["refused", number(total(summary.rejects)), false],
+      ["missing days", number(summary.missing_days), false],
+      ["EMA violations", number(summary.ema_violations), summary.ema_violations > 0],
+    ];
+    for (const [name, value, flag] of facts) {
+      $("facts").append(make("div", {}, make("dt", {}, name), make("dd", { className: flag ? "flag" : "" }, value)));
+    }
+  }
+
+  /** A line of the console: what it is about stands before its first colon. */
+  function detail(line) {
+    const [, about, rest] = /^([A-Za-z][A-Za-z ,]{1,40}): (.+)$/s.exec(line) ?? [];
+    if (!about) return make("li", {}, make("span", { className: "whole" }, line));
+    const bad = ["failed", "wrong", "not reached"].includes(about);
+    return make("li", { className: bad ? "bad" : "" }, make("b", {}, about), make("span", {}, rest));
+  }
+
+  function showLast() {
+    const place = $("details");
+    if (data.summary) showFacts(data.summary);
+    if (data.summary?.next_command) {
+      place.append(make("p", { className: "next" }, "Next: ", make("code", {}, data.summary.next_command)));
+    }
+    if (data.details.length) place.append(make("ul", { className: "lines" }, ...data.details.map(detail)));
+    else if (!data.summary) place.append(empty("No run has ended yet, so there is nothing to tell of one."));
+  }
+
+  const empty = (words) => make("p", { className: "empty" }, words);
+
+  // Failures and restatements
+
+  /** A table; ``columns``: [heading, class of its cells, content by row]. */
+  function table(label, columns, rows) {
+    const head = make("tr", {}, ...columns.map(([name, kind]) => make("th", { scope: "col", className: kind }, name)));
+    const lines = rows.map((row) =>
+      make("tr", {}, ...columns.map(([, kind, of]) => make("td", { className: kind }, of(row)))));
+    return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": label },
+      make("table", { className: "list" }, make("thead", {}, head), make("tbody", {}, ...lines)));
+  }
+
+  function assetLink(id) {
+    const button = make("button", { type: "button", className: "link" }, `${id} ${nameOf(id)}`.trim());
+    button.addEventListener("click", () => choose(id, true));
+    return button;
+  }
+
+  function showFailures() {
+    const rows = data.failures;
+    if (!rows.length) return $("failures-body").append(empty("Nothing is failed, skipped or not reached."));
+    const states = { failed: ["failed", "✕"], skipped: ["skipped", "–"], "not reached": ["skipped", "…"] };
+    const state = (row) => {
+      const [kind, sign] = states[row.status] ?? ["failed", "?"];
+      return make("span", { className: `state is-${kind}` }, `${sign} ${row.status}`);
+    };
+    $("failures-body").append(table("Failures", [
+      ["Asset", "", (row) => assetLink(row.id)],
+      ["Builder", "fixed", (row) => row.builder],
+      ["Status", "", state],
+      ["Why", "why", (row) => row.why ?? ""],
+      ["Since", "fixed", (row) => instant(row.since ?? row.at).slice(0, 10)],
+    ], rows));
+  }
+
+  function showRestatements() {
+    const rows = data.restatements;
+    if (!rows.length) return $("restatements-body").append(empty("The source has changed no past price."));
+    const days = (row) => (row.first_day === row.last_day ? row.first_day : `${row.first_day} to ${row.last_day}`);
+    const closes = (row) => `${price(row.old_close)} → ${price(row.new_close)}`;
+    $("restatements-body").append(table("Restatements", [
+      ["Asset", "", (row) => assetLink(row.id)],
+      ["Days", "", days],
+      ["Rows", "number", (row) => number(row.rows)],
+      ["Close", "number", closes],
+      ["Reason", "why", (row) => row.reason],
+      ["Noted", "fixed", (row) => instant(row.noted_at).slice(0, 10)],
+    ], rows));
+  }
+
+  // Runs
+
+  const SIGNS = { done: "✓", failed: "✕", skipped: "–", running: "▶", killed: "■", waiting: "○" };
+  const ENDS = { 0: "complete", 1: "not complete", 4: "validation failed", 75: "another was running", 130: "stopped", 143: "stopped" };
+
+  /** One refresh works on a database at a time: a run without an end is at work only if it is the newest. */
+  function runState(run, place) {
+    if (run.ended_at) {
+      const kind = run.exit_code === 0 ? "done" : [75, 130, 143].includes(run.exit_code) ? "skipped" : "failed";
+      return [kind, ENDS[run.exit_code] ?? `exit code ${run.exit_code}`];
+    }
+    const recent = secondsBetween(run.started_at, data.generated_at) < DAY;
+    return place === 0 && recent ? ["running", "running, or killed"] : ["killed", "killed: no end noted"];
+  }
+
+  function stepState(step, kindOfRun) {
+    if (!step.started_at) return ["waiting", "not started"];
+    if (!step.ended_at) return kindOfRun === "running" ? ["running", "running"] : ["killed", "killed"];
+    if (step.outcomes.failed) return ["failed", "failed"];
+    const left = (step.outcomes.skipped ?? 0) + (step.outcomes["not reached"] ?? 0);
+    return left ? ["skipped", "in part"] : ["done", "done"];
+  }
+
+  const stateWord = ([kind, word]) => make("span", { className: `state is-${kind}` }, `${SIGNS[kind]} ${word}`);
+
+  function runButton(run, place) {
+    const state = runState(run, place);
+    const strip = make("span", { className: "strip", "aria-hidden": "true" });
+    for (const step of run.steps) {
+      const bit = make("i", { className: `bar is-${stepState(step, state[0])[0]}` });
+      bit.style.flexGrow = String(Math.max(step.seconds ?? 0, 0.01));
+      strip.append(bit);
+    }
+    const took = run.ended_at ? spoken(secondsBetween(run.started_at, run.ended_at)) : "no end";
+    return make("button", { type: "button", "aria-pressed": "false" },
+      make("span", {}, instant(run.started_at)), stateWord(state), make("span", { className: "took" }, took), strip);
+  }
+
+  /** From the start of the run to its end, or as far as anything is known of it. */
+  function span(run, kind) {
+    const from = Date.parse(run.started_at);
+    const ends = run.steps.flatMap((step) => [step.started_at, step.ended_at]).filter(Boolean).map(Date.parse);
+    if (run.ended_at) ends.push(Date.parse(run.ended_at));
+    else if (kind === "running") ends.push(Date.parse(data.generated_at));
+    return [from, Math.max(from + 1000, ...ends)];
+  }
+
+  function ganttRow(step, kindOfRun, [from, to]) {
+    const state = stepState(step, kindOfRun);
+    const track = make("div", { className: "track", "aria-hidden": "true" });
+    if (step.started_at) {
+      const share = (iso) => (100 * (Date.parse(iso) - from)) / (to - from);
+      const bar = make("i", { className: `bar is-${state[0]}` });
+      const left = Math.min(Math.max(share(step.started_at), 0), 99.4);
+      bar.style.left = `${left}%`;
+      bar.style.width = `${(step.ended_at ? Math.min(share(step.ended_at), 100) : 100) - left}%`;
+      track.append(bar);
+    }
+    const outcomes = Object.entries(step.outcomes).filter(([name, n]) => name !== "done" && n);
+    const facts = [
+      step.seconds === null ? null : spoken(step.seconds),
+      step.rows === null ? null : counted(step.rows, "row"),
+      ...outcomes.map(([name, n]) => `${number(n)} ${name}`),
+    ].filter(Boolean);
+    const sign = make("span", { className: `state is-${state[0]}`, title: state[1] }, `${SIGNS[state[0]]} `,
+      make("span", { className: "hidden" }, state[1]));
+    return make("li", {}, make("span", {}, sign, step.title ?? step.builder), track,
+      make("span", { className: "what" }, facts.join(" · ") || state[1]));
+  }
+
+  function axis([from, to]) {
+    const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => make("span", {}, spoken(((to - from) / 1000) * part)));
+    return make("li", { className: "axis", "aria-hidden": "true" }, make("span"), make("div", {}, ...marks), make("span"));
+  }
+
+  function showRun(run, place, into) {
+    const state = runState(run, place);
+    const facts = [counted(run.assets ?? 0, "asset"), counted(run.rows ?? 0, "row")];
+    const head = make("div", { className: "gantt-head" }, make("h3", {}, instant(run.started_at)), stateWord(state),
+      make("span", { className: "muted" }, facts.join(" · ")), make("code", { className: "muted" }, run.command));
+    const scale = span(run, state[0]);
+    const rows = run.steps.map((step) => ganttRow(step, state[0], scale));
+    const chart = rows.length ? make("ol", { className: "gantt" }, ...rows, axis(scale)) : empty("This run began no builder.");
+    into.replaceChildren(head, chart);
+  }
+
+  function showRuns() {
+    const body = $("runs-body");
+    if (!data.runs.length) return body.append(empty("There is no run yet. Start one with: python run_daily_refresh.py --all"));
+    const gantt = make("div", { id: "gantt" });
+    const buttons = data.runs.map(runButton);
+    buttons.forEach((button, place) => button.addEventListener("click", () => {
+      buttons.forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
+      showRun(data.runs[place], place, gantt);
+    }));
+    const words = { done: "done", failed: "failed", skipped: "skipped in part", running: "running", killed: "killed", waiting: "not started" };
+    const keys = Object.entries(words).map(([kind, word]) =>
+      make("span", {}, make("i", { className: `bar is-${kind}` }), `${SIGNS[kind]} ${word}`));
+    const list = make("ol", { className: "run-list" }, ...buttons.map((button) => make("li", {}, button)));
+    body.append(make("div", { className: "runs" }, list,
+      make("div", {}, gantt, make("div", { className: "keys" }, ...keys))));
+    buttons[0].click();
+  }
+
+  // Freshness: a row of buttons would be 200 stops of the Tab key, so one is a stop and the arrows go on from it
+
+  const LAGS = [["lag0", "up to date", 0], ["lag1", "1 day behind", 1], ["lag2", "2–3", 3], ["lag3", "4–7", 7], ["lag4", "8 and more", Infinity]];
+  const view = { by: "lag", needle: "", behind: false, all: false };
+  const depth = (lag) => (lag === null ? NOT_BUILT : lag);
+  const worst = (asset) => Math.max(0, ...asset.lags.map(depth));
+  const lagClass = (lag) => (lag === null ? "none" : LAGS.find(([, , most]) => lag <= most)[0]);
+  const isFirstEma = (tables, place) => place > 0 && tables[place].startsWith("cmc_ema") && !tables[place - 1].startsWith("cmc_ema");
+
+  const ORDERS = {
+    lag: (a, b) => worst(b) - worst(a) || a.id - b.id,
+    id: (a, b) => a.id - b.id,
+    name: (a, b) => a.name.localeCompare(b.name) || a.id - b.id,
+  };
+  const order = () => ORDERS[view.by] ?? ((a, b) => depth(b.lags[view.by]) - depth(a.lags[view.by]) || a.id - b.id);
+
+  function wantedAssets() {
+    const needle = view.needle.trim().toLowerCase();
+    const fits = (asset) => (!view.behind || worst(asset) > 0) &&
+      (!needle || String(asset.id).startsWith(needle) || asset.name.toLowerCase().includes(needle));
+    return assets.filter(fits).sort(order());
+  }
+
+  function heatRow(asset) {
+    const name = make("button", { type: "button", tabIndex: -1, title: asset.name }, make("span", { className: "id" }, String(asset.id)), asset.name);
+    const row = make("tr", {}, make("th", { scope: "row" }, name));
+    row.dataset.id = String(asset.id);
+    asset.lags.forEach((lag, place) => {
+      const gap = isFirstEma(data.freshness.tables, place) ? " gap" : "";
+      row.append(make("td", { className: lagClass(lag) + gap }, lag === null ? "–" : number(lag)));
+    });
+    return row;
+  }
+
+  function fillHeat() {
+    const found = wantedAssets();
+    const shown = view.all ? found : found.slice(0, MOST_ROWS);
+    $("heat-rows").replaceChildren(...shown.map(heatRow));
+    $("heat-more").hidden = shown.length === found.length;
+    $("heat-more").textContent = `Show all ${number(found.length)}`;
+    $("heat-none").hidden = found.length > 0;
+    for (const head of document.querySelectorAll(".heat thead th")) {
+      const sorted = head.dataset.by === String(view.by);
+      head.setAttribute("aria-sort", sorted ? (Number.isInteger(view.by) ? "descending" : "other") : "none");
+    }
+    markChosen();
+  }
+
+  function markChosen() {
+    const rows = [...document.querySelectorAll("#heat-rows tr")];
+    const chosen = rows.find((row) => row.dataset.id === String(chart.id));
+    rows.forEach((row) => {
+      row.classList.toggle("chosen", row === chosen);
+      const button = row.querySelector("button");
+      button.tabIndex = row === (chosen ?? rows[0]) ? 0 : -1;
+      if (row === chosen) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    });
+  }
+
+  function moveInHeat(event) {
+    const row = event.target.closest("tr");
+    const goal = { ArrowDown: row?.nextElementSibling, ArrowUp: row?.previousElementSibling,
+      Home: row?.parentElement.firstElementChild, End: row?.parentElement.lastElementChild }[event.key];
+    if (!goal) return;
+    event.preventDefault();
+    row.querySelector("button").tabIndex = -1;
+    const button = goal.querySelector("button");
+    button.tabIndex = 0;
+    button.focus();
+  }
+
+  function noteCell(event) {
+    const cell = event.target.closest("td, th");
+    const asset = byId.get(Number(cell?.closest("tr").dataset.id));
+    if (!asset) return;
+    const place = cell.cellIndex - 1;
+    const where = `${asset.id} ${asset.name}, source until ${asset.last ?? "no day"}`;
+    if (place < 0) return void ($("cell-note").textContent = where);
+    const lag = asset.lags[place];
+    const how = lag === null ? "not built" : lag === 0 ? "up to date" : `${counted(lag, "day")} behind`;
+    $("cell-note").textContent = `${where}: ${data.freshness.tables[place]} ${how}`;
+  }
+
+  function heatHead() {
+    const cells = data.freshness.tables.map((name, place) => {
+      const button = make("button", { type: "button", title: `Sort by ${name}` }, make("span", {}, short(name).replace("multi_tf_cal", "cal")));
+      button.addEventListener("click", () => {
+        view.by = view.by === place ? "lag" : place;
+        $("heat-order").value = String(view.by);
+        fillHeat();
+      });
+      const head = make("th", { scope: "col", className: isFirstEma(data.freshness.tables, place) ? "gap" : "" }, button);
+      head.dataset.by = String(place);
+      return head;
+    });
+    return make("tr", {}, make("th", { scope: "col" }, "Asset"), ...cells);
+  }
+
+  function heatControls() {
+    const filter = make("input", { type: "search", id: "heat-filter", placeholder: "ID or name", autocomplete: "off" });
+    filter.addEventListener("input", () => { view.needle = filter.value; fillHeat(); });
+    const sort = make("select", { id: "heat-order" },
+      ...[["lag", "largest lag"], ["id", "ID"], ["name", "name"]].map(([value, word]) => make("option", { value }, word)),
+      ...data.freshness.tables.map((name, place) => make("option", { value: String(place) }, `lag of ${short(name)}`)));
+    sort.addEventListener("change", () => { view.by = sort.value in ORDERS ? sort.value : Number(sort.value); fillHeat(); });
+    const behind = make("input", { type: "checkbox", id: "heat-behind" });
+    behind.addEventListener("change", () => { view.behind = behind.checked; fillHeat(); });
+    return make("div", { className: "controls" }, make("label", {}, "Filter ", filter), make("label", {}, "Sort by ", sort),
+      make("label", {}, behind, "only behind"));
+  }
+
+  function showFreshness() {
+    const body = $("freshness-body");
+    if (!assets.length) return body.append(empty("There is no asset yet."));
+    const current = assets.filter((asset) => worst(asset) === 0).length;
+    $("freshness-sum").textContent = `${number(current)} of ${counted(assets.length, "asset")} up to date in all ` +
+      `${data.freshness.tables.length} tables. Days behind the source; click an asset for its prices.`;
+    const rows = make("tbody", { id: "heat-rows" });
+    rows.addEventListener("click", (event) => {
+      const row = event.target.closest("tr");
+      if (row) choose(Number(row.dataset.id), true);
+    });
+    rows.addEventListener("keydown", moveInHeat);
+    rows.addEventListener("mouseover", noteCell);
+    rows.addEventListener("focusin", noteCell);
+    const more = make("button", { type: "button", id: "heat-more" });
+    more.addEventListener("click", () => { view.all = true; fillHeat(); });
+    const none = empty("No asset is like that.");
+    none.id = "heat-none";
+    const keys = [...LAGS, ["none", "– not built"]].map(([kind, word]) =>
+      make("span", {}, make("i", { className: `cell ${kind}` }), word));
+    body.append(heatControls(),
+      make("div", { className: "heat", role: "region", "aria-label": "Days behind the source, by asset and table" },
+        make("table", {}, make("thead", {}, heatHead()), rows)),
+      none, more, make("p", { className: "muted", id: "cell-note" }), make("div", { className: "keys" }, ...keys));
+    fillHeat();
+  }
+
+  // Prices
+
+  const chart = { id: null, all: [], series: null, api: null, candles: null, lines: new Map(), periods: null, at: null };
+
+  /** A colour of the style sheet as the canvas understands it, whichever theme is on. */
+  function colour(name) {
+    const probe = $("chart-note");
+    probe.style.color = `var(--${name})`;
+    const found = getComputedStyle(probe).color;
+    probe.style.color = "";
+    return found;
+  }
+
+  const emaColour = (place) => `ema${place % EMA_COLOURS}`;
+  const emaStyle = (place) => Math.floor(place / EMA_COLOURS) % 3; // solid, dotted, dashed: more periods than colours
+  const periodsOf = (series) => Object.keys(series.emas).map(Number).sort((a, b) => a - b);
+
+  /** Base64 of gzip of JSON. */
+  async function unpack(blob) {
+    const bytes = Uint8Array.from(atob(blob), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
+  }
+
+  /** Select an asset everywhere, and draw its prices when they are unpacked. */
+  async function choose(id, scroll = false) {
+    chart.id = id;
+    $("asset").value = String(id);
+    markChosen();
+    if (scroll) scrollToPrices();
+    const blob = data.charts[id];
+    if (!blob) return showSeries([], "This page holds no prices of this asset.");
+    let found;
+    try {
+      found = (await unpack(blob)).series;
+    } catch {
+      return chart.id === id && showSeries([], "The prices of this asset cannot be unpacked by this browser.");
+    }
+    if (chart.id === id) showSeries(found, "This asset has no bars yet."); // another may have been chosen meanwhile
+  }
+
+  function scrollToPrices() {
+    const box = $("chart").getBoundingClientRect();
+    if (box.top < 0 || box.bottom > window.innerHeight) $("prices").scrollIntoView({ block: "start" });
+  }
+
+  function showSeries(all, otherwise) {
+    const before = chart.series;
+    chart.all = all;
+    const groups = new Map();
+    all.forEach((one, place) => {
+      const label = `${short(one.table)}${one.tf === "1D" ? "" : `, EMAs of ${short(one.ema_table)}`}`;
+      if (!groups.has(label)) groups.set(label, make("optgroup", { label }));
+      groups.get(label).append(make("option", { value: String(place) }, one.title));
+    });
+    $("timeframe").replaceChildren(...groups.values());
+    $("timeframe").disabled = all.length === 0;
+    // The next asset is shown in the timeframe in which the last one was looked at
+    const same = all.findIndex((one) => one.title === before?.title && one.ema_table === before?.ema_table);
+    if (all.length) draw(Math.max(same, 0));
+    else clearChart(otherwise);
+  }
+
+  function clearChart(words) {
+    chart.api?.remove();
+    Object.assign(chart, { api: null, candles: null, series: null, lines: new Map(), at: null });
+    $("chart").replaceChildren(empty(words));
+    for (const id of ["legend", "periods", "chart-note"]) $(id).replaceChildren();
+  }
+
+  function options() {
+    const line = colour("line");
+    return {
+      autoSize: true,
+      layout: { background: { color: colour("panel") }, textColor: colour("muted"), fontFamily: getComputedStyle(document.body).fontFamily, attributionLogo: true },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+      rightPriceScale: { borderColor: line },
+      timeScale: { borderColor: line, rightOffset: 3, fixLeftEdge: true },
+      crosshair: { mode: LightweightCharts.CrosshairMode.Normal },
+      localization: { dateFormat: "yyyy-MM-dd", locale: "en-US" },
+    };
+  }
+
+  function candles(series) {
+    const last = series.days.length - 1;
+    return series.days.map((day, place) => {
+      const bar = { time: day * DAY };
+      for (const name of ["open", "high", "low", "close"]) bar[name] = series[name][place];
+      if (Object.values(bar).includes(null)) return { time: bar.time };
+      return series.forming && place === last ? { ...bar, color: colour("panel") } : bar; // hollow: not closed yet
+    });
+  }
+
+  function candleColours() {
+    const [up, down] = [colour("up"), colour("down")];
+    return { upColor: up, downColor: down, borderUpColor: up, borderDownColor: down, wickUpColor: up, wickDownColor: down };
+  }
+
+  function draw(place) {
+    const series = chart.all[place];
+    const periods = periodsOf(series);
+    clearChart("");
+    $("chart").replaceChildren();
+    $("timeframe").value = String(place);
+    chart.series = series;
+    chart.periods ??= new Set(firstPeriods(periods));
+    chart.api = LightweightCharts.createChart($("chart"), options());
+    const digits = decimals(Math.max(...series.close.filter((one) => one !== null)));
+    const shared = { priceFormat: { type: "price", precision: digits, minMove: 10 ** -digits }, priceLineVisible: false };
+    chart.candles = chart.api.addSeries(LightweightCharts.CandlestickSeries, { ...shared, ...candleColours() });
+    chart.candles.setData(candles(series));
+    periods.forEach((period, at) => {
+      const line = chart.api.addSeries(LightweightCharts.LineSeries, { ...shared, color: colour(emaColour(at)), lineWidth: 2,
+        lineStyle: emaStyle(at), lastValueVisible: false, crosshairMarkerVisible: false, visible: chart.periods.has(period) });
+      line.setData(series.emas[period].map((value, bar) =>
+        value === null ? { time: series.days[bar] * DAY } : { time: series.days[bar] * DAY, value }));
+      chart.lines.set(period, line);
+    });
+    chart.api.timeScale().fitContent();
+    chart.api.subscribeCrosshairMove((event) => showLegend(event.time === undefined ? null : series.days.indexOf(event.time / DAY)));
+    showPeriods(periods);
+    showLegend(null);
+    const asset = `${chart.id} ${nameOf(chart.id)}`;
+    $("chart").setAttribute("aria-label", `${asset}, ${series.title}: candlesticks of ${counted(series.days.length, "bar")}. ` +
+      "The left and right arrow keys go from bar to bar.");
+    $("chart-note").textContent = `Bars of ${series.table}, EMAs of ${series.ema_table}.` +
+      (series.forming ? " The hollow last bar is not closed yet." : "");
+  }
+
+  /** Three of many, from quick to slow: more would hide the bars. */
+  function firstPeriods(periods) {
+    if (periods.length < 4) return periods;
+    return [periods[0], periods[Math.floor(periods.length / 2)], periods.at(-1)];
+  }
+
+  function swatch(at) {
+    const mark = make("i", { className: "swatch" });
+    mark.style.borderTopColor = `var(--${emaColour(at)})`;
+    mark.style.borderTopStyle = ["solid", "dotted", "dashed"][emaStyle(at)];
+    return mark;
+  }
+
+  function showPeriods(periods) {
+    const buttons = periods.map((period, at) => {
+      const button = make("button", { type: "button", className: "toggle", "aria-pressed": String(chart.periods.has(period)), "aria-label": `EMA ${period}` },
+        swatch(at), String(period));
+      button.addEventListener("click", () => {
+        const on = !chart.periods.has(period);
+        if (on) chart.periods.add(period);
+        else chart.periods.delete(period);
+        button.setAttribute("aria-pressed", String(on));
+        chart.lines.get(period).applyOptions({ visible: on });
+        showLegend(chart.at);
+      });
+      return button;
+    });
+    $("periods").replaceChildren(...(buttons.length ? [make("span", { className: "muted" }, "EMA")] : []), ...buttons);
+  }
+
+  /** The values of a bar; of the last one where none is pointed at. */
+  function showLegend(at) {
+    const series = chart.series;
+    if (!series) return;
+    chart.at = at !== null && at >= 0 ? at : null;
+    const place = chart.at ?? series.days.length - 1;
+    const day = new Date(series.days[place] * DAY * 1000).toISOString().slice(0, 10);
+    const open = series.forming && place === series.days.length - 1;
+    const parts = [make("span", {}, make("b", {}, open ? `${day}, not closed yet` : day))];
+    for (const [sign, name] of [["O", "open"], ["H", "high"], ["L", "low"], ["C", "close"]]) {
+      parts.push(make("span", {}, make("i", {}, sign), price(series[name][place])));
+    }
+    periodsOf(series).forEach((period, ema) => {
+      if (chart.periods.has(period)) {
+        parts.push(make("span", {}, swatch(ema), make("i", {}, `EMA ${period}`), price(series.emas[period][place])));
+      }
+    });
+    $("legend").replaceChildren(...parts);
+  }
+
+  function stepInChart(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !chart.series) return;
+    event.preventDefault();
+    const last = chart.series.days.length - 1;
+    const place = Math.min(last, Math.max(0, (chart.at ?? last + (step < 0 ? 1 : 0)) + step));
+    const close = chart.series.close[place];
+    if (close !== null) chart.api.setCrosshairPosition(close, chart.series.days[place] * DAY, chart.candles);
+    showLegend(place);
+    $("spoken").textContent = [...$("legend").children].map((one) => one.textContent).join(", ");
+  }
+
+  function recolour() {
+    if (!chart.api) return;
+    chart.api.applyOptions(options());
+    chart.candles.applyOptions(candleColours());
+    chart.candles.setData(candles(chart.series));
+    periodsOf(chart.series).forEach((period, at) => chart.lines.get(period).applyOptions({ color: colour(emaColour(at)) }));
+  }
+
+  function showPrices() {
+    if (!assets.length) return $("prices-body").replaceChildren(empty("There is no asset yet, so there are no prices."));
+    const inOrder = [...assets].sort(ORDERS.id);
+    $("asset").append(...inOrder.map((asset) => make("option", { value: String(asset.id) }, `${asset.id} ${asset.name}`)));
+    $("asset").addEventListener("change", () => choose(Number($("asset").value)));
+    $("timeframe").addEventListener("change", () => draw(Number($("timeframe").value)));
+    $("chart").addEventListener("keydown", stepInChart);
+    choose((inOrder.find((asset) => asset.id in data.charts) ?? inOrder[0]).id);
+  }
+
+  // Theme: the system's, until the button says otherwise
+
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+
+  function themed() {
+    $("theme").textContent = isDark() ? "☀ Light" : "☾ Dark";
+    $("theme").setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
+    recolour();
+  }
+
+  function showTheme() {
+    $("theme").addEventListener("click", () => {
+      document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+      themed();
+    });
+    system.addEventListener("change", themed);
+    themed();
+  }
+
+  showHead();
+  showLast();
+  showFailures();
+  showRestatements();
+  showRuns();
+  showFreshness();
+  showPrices();
+  showTheme();
+})();
