@@ -87,6 +87,7 @@ class Told:
     document: dict[str, Any]
     outcomes: list[dict[str, Any]]
     message: list[str]
+    page: dict[str, Any]
     bot: Bot
     engine: Engine
     changed: str
@@ -95,6 +96,14 @@ class Told:
     def events(self, name: str) -> list[dict[str, str]]:
         """The lines of the log about one thing."""
         return [line for line in self.log if line["event"] == name]
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """What a page holds for its script to show."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
 
 
 @pytest.fixture
@@ -113,19 +122,21 @@ def told(engine: Engine, bot: Bot, tmp_path: Path) -> Told:
     execute(engine, f"UPDATE {SOURCE} SET close = 101.5 WHERE id = {RESTATED} AND \"timestamp\"::date = '{changed}'")
     execute(engine, f"ALTER TABLE {BROKEN_TABLE} ADD CONSTRAINT not_today CHECK (id <> {BROKEN}) NOT VALID")
     document, logs = tmp_path / "run.json", tmp_path / "logs"
-    arguments = ["--all", "--json", str(document), "--log-dir", str(logs)]
+    page = tmp_path / "page.html"
+    arguments = ["--all", "--json", str(document), "--log-dir", str(logs), "--html", str(page)]
     url = engine.url.render_as_string(hide_password=False)
     ended = run("run_daily_refresh.py", *arguments, url=url, **bot.environ)
     (log,) = logs.glob("refresh-*.log")
     (message,) = bot.texts
     return Told(
         ended.returncode,
-        ended.stdout.splitlines(),
+        [line for line in ended.stdout.splitlines() if line != f"the page is {page.as_uri()}"],
         ended.stderr.splitlines(),
         [dict(pair.split("=", 1) for pair in shlex.split(line)[2:]) for line in log.read_text("utf-8").splitlines()],
         json.loads(document.read_text("utf-8")),
         [json.loads(line) for line in Path(f"{document}l").read_text("utf-8").splitlines()],
         message.splitlines(),
+        data_of(page),
         bot,
         engine,
         f"{changed}, 1 row: close of {changed} changed from {close} to 101.5",
@@ -248,6 +259,37 @@ def test_what_was_found(told: Told) -> None:
         assert [one["line"] for one in told.events("summary")].count(line) == 1
     assert sum(int(line.get(reason, 0)) for line in told.events("outcome")) == 1
     assert not document["recovered"]
+
+
+def test_page(told: Told) -> None:
+    """The page holds what the console says, the document, and the same failures, restatements and numbers."""
+    page, document = told.page, told.document
+    assert page["summary"] == document
+    assert page["headline"] == document["headline"] == told.console[-1]
+    assert page["details"] == document["details"] == told.console[-1 - len(page["details"]) : -1]
+    shown = {(one["builder"], one["id"], one["status"], one["why"]) for one in page["failures"]}
+    assert shown == {(one["builder"], one["id"], one["status"], one["why"]) for one in document["unfinished"]}
+    assert [{**one, "noted_at": None} for one in page["restatements"]] == [
+        {**one, "noted_at": None} for one in document["restated"]
+    ]
+    (only,) = page["runs"]
+    assert (only["run_id"], only["exit_code"], only["rows"], only["assets"]) == (
+        document["run_id"],
+        document["exit_code"],
+        document["rows"],
+        document["assets"],
+    )
+    launched = [step for step in document["steps"] if step["outcomes"]]
+    assert [(one["builder"], one["rows"], one["outcomes"]) for one in only["steps"]] == [
+        (one["builder"], one["rows"], one["outcomes"]) for one in launched
+    ]
+    lags = {one["id"]: one for one in page["freshness"]["assets"]}
+    behind = page["freshness"]["tables"].index(BROKEN_TABLE)
+    assert set(lags) == set(map(int, page["charts"]))
+    assert lags[BROKEN]["lags"][0] == 0
+    assert lags[BROKEN]["lags"][behind] == 1
+    assert lags[STALE]["last"] == told.silent_since
+    assert set(lags[HEALTHY]["lags"]) == {0}
 
 
 def test_one_failure_from_night_to_night(engine: Engine, bot: Bot) -> None:
