@@ -10,4 +10,7 @@ One direction: command line -> plan -> launch -> builder processes -> pure core 
 * ``run``      what happens inside the orchestrating process
 * ``faces``    what people see, and the command line
 * ``load``     CSV files into the source table
+* ``validation``  whether the tables are right
+
+Shared by processes of both kinds: ``options`` and their values, ``outcome``, ``settings``, ``stop``.
 """

@@ -30,36 +30,23 @@ MAY_IMPORT = {
     "validation": {"catalog", "core", "store", "builder"},
     "run": {"errors", "catalog", "outcome", "core", "options", "stop"},
     "faces": {"errors", "catalog", "outcome", "core", "options", "run"},
+    "faces.job": {"catalog", "options", "store"},
     "faces.record": {"errors", "catalog", "outcome", "core", "run", "faces", "store"},
+    "faces.looks": {"catalog", "core", "run", "faces", "faces.job", "store", "validation"},
     "faces.nightly": {
-        "validation",
-        "errors",
-        "catalog",
-        "core",
-        "options",
-        "run",
-        "stop",
-        "faces",
-        "faces.record",
-        "store",
-        "load",
+        *("errors", "options", "run", "stop", "faces", "faces.job", "faces.looks", "faces.record", "store", "load"),
     },
     "faces.cli": {
-        "errors",
-        "option_values",
-        "options",
-        "run",
-        "settings",
-        "stop",
-        "faces",
-        "faces.nightly",
-        "store",
+        *("errors", "option_values", "options", "run", "settings", "stop"),
+        *("faces", "faces.job", "faces.looks", "faces.nightly", "store"),
     },
 }
 """One way: whom each layer may import beside itself and the package."""
 
+JOINING = [["faces", name] for name in ("cli", "job", "looks", "nightly", "record")]
+"""The faces that join store and run."""
 SQL = {"sqlalchemy", "psycopg2"}
-HOLDS_A_CONNECTION = {"builder", "load", "validation", "faces.record", "faces.nightly"}
+HOLDS_A_CONNECTION = {"builder", "load", "validation", "faces.record", "faces.looks"}
 HANDLES = {"sqlalchemy.Connection", "sqlalchemy.Engine"}
 IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requests"}
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")
@@ -118,7 +105,7 @@ Rule = Callable[[Modules], Iterator[str]]
 def layer(name: str) -> str:
     """The layer of a dotted name of ours."""
     parts = name.split(".")
-    if parts[1:3] in (["faces", "cli"], ["faces", "nightly"], ["faces", "record"]):
+    if parts[1:3] in JOINING:
         return ".".join(parts[1:3])
     return "refresh" if parts[1:] in ([], ["__init__"]) else parts[1]
 

@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from refresh.errors import AlreadyRunningError, CannotStartError, RefreshError, SettingsError
-from refresh.faces import alerts, nightly
+from refresh.faces import alerts, looks, nightly
 from refresh.faces.console import make_console
 from refresh.faces.document import TERMINAL
+from refresh.faces.job import Job
 from refresh.faces.log import DAYS_KEPT, Log, open_log
 from refresh.option_values import read_zone
 from refresh.options import Command, Request, parse, selected
@@ -114,15 +115,15 @@ def _work(command: Command, request: Request, environ: Mapping[str, str], now: d
     with ExitStack() as stack:
         opened = stack.enter_context(database.opened(request.db_url, environ, locks.session_name(now)))
         console = make_console(error=request.json == TERMINAL)
-        job = nightly.Job(command, request, builders, now, environ, opened, console)
+        job = Job(command, request, builders, now, environ, opened, console)
         if request.check:
-            return nightly.check(job), None
+            return looks.check(job), None
         if request.explain is not None:
-            nightly.explain_asset(job, request.explain)
+            looks.explain_asset(job, request.explain)
             return 0, None
-        summary = nightly.refresh(job) if request.launches else nightly.validate(job) if request.validate else None
+        summary = nightly.refresh(job) if request.launches else looks.validate(job) if request.validate else None
         if request.html is not None and not request.dry_run:
-            nightly.write_page(job, request.html)
+            looks.write_page(job, request.html)
         return summary.exit_code if summary else 0, summary
 
 

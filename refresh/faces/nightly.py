@@ -5,57 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from dataclasses import replace
 
-from rich.console import Console
-from sqlalchemy import Connection
-
-from refresh.catalog import BUILDERS, BuilderConfig
-from refresh.core.validity import Validity
 from refresh.errors import CannotStartError
 from refresh.faces import console as face
-from refresh.faces import document, words
-from refresh.faces.files import write_whole
-from refresh.faces.html import page
+from refresh.faces import document
+from refresh.faces.job import Job
 from refresh.faces.log import Log
+from refresh.faces.looks import judge
 from refresh.faces.progress import Tally, progress
 from refresh.faces.record import Recorder
-from refresh.options import OPTIONS, Command, Request, remembered, resumed
+from refresh.options import Command, remembered, resumed
 from refresh.run.launch import RunContext
 from refresh.run.plan import Plan, make_plan
 from refresh.run.report import RunReport
 from refresh.run.steps import Limits, run
-from refresh.run.summary import INVALID, Summary, summarise
+from refresh.run.summary import Summary, summarise
 from refresh.run.watch import Watcher, Watchers
 from refresh.stop import Stop
-from refresh.store import database, explain, history, locks, source, survey
-from refresh.store.overview import collect
+from refresh.store import database, history, locks, source, survey
 from refresh.store.retry import DEFAULT_RETRIES
-
-DEFAULT_MAX_AGE = timedelta(hours=26)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a command is about: what was asked, of which database, and where to say what."""
-
-    command: Command
-    request: Request
-    builders: tuple[BuilderConfig, ...]
-    now: datetime
-    environ: Mapping[str, str]
-    opened: database.Opened
-    console: Console
-
-    def say(self, line: str) -> None:
-        """A line about the run itself."""
-        if not self.request.quiet:
-            self.console.print(line)
 
 
 def refresh(job: Job) -> Summary | None:
@@ -163,7 +134,7 @@ def _recorder(
 ) -> Recorder:
     started = history.Started(
         scopes[0].run_id,
-        shlex.join([job.command.value, *_typed(job.request)]),
+        job.typed,
         tuple(remembered(job.request)),
         locks.host(),
         os.getpid(),
@@ -178,16 +149,6 @@ def _recorder(
 
 def _complain(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _typed(request: Request) -> list[str]:
-    """The command line of a request, without the address of the database, which may hold a password."""
-    arguments: list[str] = []
-    for option in OPTIONS:
-        value = getattr(request, option.name)
-        if option.name != "db_url" and value is not None and value is not False:
-            arguments += [option.flag, option.text.show(value)] if option.text else [option.flag]
-    return arguments
 
 
 def _refresh(job: Job, recorder: Recorder, plan: Plan, left: Mapping[str, frozenset[int]], stop: Stop) -> Summary:
@@ -208,7 +169,7 @@ def _refresh(job: Job, recorder: Recorder, plan: Plan, left: Mapping[str, frozen
         command=recorder.run.command,
         started_at=job.now,
         resume=_resume(job),
-        validity=_validity(job) if job.request.validate and report.stopped_by is None else None,
+        validity=judge(job) if job.request.validate and report.stopped_by is None else None,
     )
     recorder.finish(summary)
     log.summary(summary)
@@ -216,48 +177,6 @@ def _refresh(job: Job, recorder: Recorder, plan: Plan, left: Mapping[str, frozen
     if job.request.json:
         document.write(document.run_document(summary), job.request.json)
     return summary
-
-
-def validate(job: Job) -> Summary:
-    """Check every table without refreshing any. Nothing is written, and no other refresh is kept waiting."""
-    with database.read_committed(job.opened.engine) as connection:
-        scopes = survey.open_scopes(connection, BUILDERS, job.request, job.now)
-        assets = len(_ids(connection, scopes[0]))
-        connection.rollback()
-    started = time.monotonic()
-    validity = _validity(job)
-    summary = Summary(
-        scopes[0].run_id,
-        shlex.join([job.command.value, *_typed(job.request)]),
-        job.now,
-        time.monotonic() - started,
-        INVALID if validity.findings else 0,
-        assets,
-        sum(len(builder.legs) for builder in BUILDERS),
-        (),
-        validity=validity,
-    )
-    Log(summary.run_id).summary(summary)
-    face.show_summary(job.console, summary)
-    if job.request.json:
-        document.write(document.run_document(summary), job.request.json)
-    return summary
-
-
-def _validity(job: Job) -> Validity:
-    """Check all twelve tables, as far as the run's filters reach."""
-    from refresh.validation import validate  # noqa: PLC0415 - it loads numpy, which a refresh does without
-
-    with database.read_committed(job.opened.engine) as connection:
-        scopes = survey.open_scopes(connection, BUILDERS, replace(job.request, full_rebuild=False), job.now)
-        ids = _ids(connection, scopes[0])
-        connection.rollback()
-    number = len(ids) if job.request.sample == "all" else job.request.sample
-    return validate(job.opened.engine, scopes, ids, number if isinstance(number, int) else None, job.now.date())
-
-
-def _ids(connection: Connection, scope: survey.Scope) -> list[int]:
-    return source.known_ids(connection) if scope.ids is None else list(scope.ids)
 
 
 def _resume(job: Job) -> str:
@@ -280,42 +199,3 @@ def _run(job: Job, plan: Plan, recorder: Recorder, watchers: Sequence[Watcher], 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def explain_asset(job: Job, id: int) -> None:
-    """What is known of one asset, and what a run would do to it. Writes nothing."""
-    request = replace(job.request, ids=(id,))
-    with database.read_committed(job.opened.engine) as connection:
-        scopes = survey.open_scopes(connection, job.builders, request, job.now)
-        plan = make_plan(job.builders, request, survey.survey(connection, scopes))
-        known = explain.standing(connection, job.builders, id, job.now)
-        connection.rollback()
-    face.show_standing(job.console, known, plan)
-
-
-def write_page(job: Job, target: str) -> None:
-    """Write the page about the database. Writes nothing into it."""
-    with database.read_committed(job.opened.engine) as connection:
-        scopes = survey.open_scopes(connection, BUILDERS, job.request, job.now)
-        data, charts = collect(connection, scopes, _ids(connection, scopes[0]), job.now)
-        connection.rollback()
-    write_whole(page(data, charts), target, "--html")
-    job.say(f"the page is {Path(target).absolute().as_uri()}")
-
-
-def check(job: Job) -> int:
-    """Whether the last good run is recent enough: prints a line and returns the exit code. Writes nothing."""
-    with database.read_committed(job.opened.engine) as connection:
-        good = history.last_good(connection)
-    if good is None:
-        job.console.print("no run of this database has ended well yet")
-        return 1
-    ended, run_id = good
-    age = job.now - ended
-    oldest = DEFAULT_MAX_AGE if job.request.max_age is None else job.request.max_age
-    late = age > oldest
-    job.console.print(
-        f"{'too old: ' if late else ''}the last good run ({run_id}) ended {words.spoken(age.total_seconds())} ago, "
-        f"{ended:%Y-%m-%d %H:%M} UTC; it may be {words.spoken(oldest.total_seconds())}"
-    )
-    return int(late)

@@ -24,7 +24,7 @@
 
   // Words and numbers
 
-  const number = (value) => value.toLocaleString("en-US");
+  const number = (value) => (value ?? 0).toLocaleString("en-US");
   const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
   const instant = (iso) => new Date(iso).toISOString().slice(0, 16).replace("T", " ");
   const secondsBetween = (from, to) => (Date.parse(to) - Date.parse(from)) / 1000;
@@ -33,7 +33,9 @@
 
   function spoken(seconds) {
     if (seconds < 10) return `${seconds.toFixed(1)} s`;
-    if (seconds < 99.5) return `${Math.round(seconds)} s`;
+    const whole = Math.round(seconds);
+    if (whole < 100) return `${whole} s`;
+    if (whole < 600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
     const minutes = Math.round(seconds / 60);
     return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
   }
@@ -60,23 +62,30 @@
     const none = !data.summary && !data.runs.length;
     $("last").classList.add(none || !(data.severity in signs) ? "unknown" : data.severity);
     const sign = make("span", { className: "pill" }, none ? "No run yet" : (signs[data.severity] ?? data.severity));
-    $("headline").append(sign, make("span", {}, data.headline));
+    $("headline").append(sign, headline());
     for (const what of ["failures", "restatements"]) {
       $(`${what}-count`).textContent = number(data[what].length);
       $(`${what}-count`).classList.toggle("some", what === "failures" && data[what].length > 0);
     }
   }
 
+  /** The headline; the command at its end is marked, to be copied. */
+  function headline() {
+    const command = data.summary?.next_command;
+    if (!command || !data.headline.endsWith(command)) return make("span", {}, data.headline);
+    return make("span", {}, data.headline.slice(0, -command.length), make("code", {}, command));
+  }
+
   function showFacts(summary) {
     const total = (counts) => Object.values(counts ?? {}).reduce((sum, one) => sum + one, 0);
     const facts = [
-      ["started", instant(summary.started_at).slice(5), false],
+      [`started ${instant(summary.started_at).slice(5, 10)}`, instant(summary.started_at).slice(11), false],
       ["took", spoken(summary.seconds), false],
       ["exit code", String(summary.exit_code), summary.exit_code !== 0],
       ["assets", number(summary.assets), false],
       ["bars", number(summary.bars), false],
       ["EMAs", number(summary.emas), false],
-      ["not done", number(summary.unfinished.length), summary.unfinished.length > 0],
+      ["not done", number(summary.unfinished?.length), summary.unfinished?.length > 0],
       ["repaired", number(total(summary.repairs)), false],
       ["refused", number(total(summary.rejects)), false],
       ["missing days", number(summary.missing_days), false],
@@ -98,9 +107,6 @@
   function showLast() {
     const place = $("details");
     if (data.summary) showFacts(data.summary);
-    if (data.summary?.next_command) {
-      place.append(make("p", { className: "next" }, "Next: ", make("code", {}, data.summary.next_command)));
-    }
     if (data.details.length) place.append(make("ul", { className: "lines" }, ...data.details.map(detail)));
     else if (!data.summary) place.append(empty("No run has ended yet, so there is nothing to tell of one."));
   }
@@ -144,15 +150,16 @@
   function showRestatements() {
     const rows = data.restatements;
     if (!rows.length) return $("restatements-body").append(empty("The source has changed no past price."));
-    const days = (row) => (row.first_day === row.last_day ? row.first_day : `${row.first_day} to ${row.last_day}`);
+    const day = (iso) => make("span", { className: "fixed" }, iso);
+    const days = (row) => make("span", {}, day(row.first_day), ...(row.first_day === row.last_day ? [] : [" to ", day(row.last_day)]));
     const closes = (row) => `${price(row.old_close)} → ${price(row.new_close)}`;
     $("restatements-body").append(table("Restatements", [
       ["Asset", "", (row) => assetLink(row.id)],
-      ["Days", "", days],
+      ["Noted", "fixed", (row) => instant(row.noted_at).slice(0, 10)],
+      ["Days", "days", days],
       ["Rows", "number", (row) => number(row.rows)],
       ["Close", "number", closes],
       ["Reason", "why", (row) => row.reason],
-      ["Noted", "fixed", (row) => instant(row.noted_at).slice(0, 10)],
     ], rows));
   }
 
@@ -168,7 +175,7 @@
       return [kind, ENDS[run.exit_code] ?? `exit code ${run.exit_code}`];
     }
     const recent = secondsBetween(run.started_at, data.generated_at) < DAY;
-    return place === 0 && recent ? ["running", "running, or killed"] : ["killed", "killed: no end noted"];
+    return place === 0 && recent ? ["running", "running, or killed"] : ["killed", "killed"];
   }
 
   function stepState(step, kindOfRun) {
@@ -191,7 +198,7 @@
     }
     const took = run.ended_at ? spoken(secondsBetween(run.started_at, run.ended_at)) : "no end";
     return make("button", { type: "button", "aria-pressed": "false" },
-      make("span", {}, instant(run.started_at)), stateWord(state), make("span", { className: "took" }, took), strip);
+      make("span", {}, instant(run.started_at)), stateWord(state), strip, make("span", { className: "took" }, took));
   }
 
   /** From the start of the run to its end, or as far as anything is known of it. */
@@ -200,7 +207,8 @@
     const ends = run.steps.flatMap((step) => [step.started_at, step.ended_at]).filter(Boolean).map(Date.parse);
     if (run.ended_at) ends.push(Date.parse(run.ended_at));
     else if (kind === "running") ends.push(Date.parse(data.generated_at));
-    return [from, Math.max(from + 1000, ...ends)];
+    const to = Math.max(from + 1000, ...ends);
+    return [from, kind === "killed" ? to + 0.08 * (to - from) : to]; // room for a builder whose end nobody noted
   }
 
   function ganttRow(step, kindOfRun, [from, to]) {
@@ -226,9 +234,11 @@
       make("span", { className: "what" }, facts.join(" · ") || state[1]));
   }
 
-  function axis([from, to]) {
-    const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => make("span", {}, spoken(((to - from) / 1000) * part)));
-    return make("li", { className: "axis", "aria-hidden": "true" }, make("span"), make("div", {}, ...marks), make("span"));
+  function axis([from, to], ended) {
+    const seconds = (to - from) / 1000;
+    const marks = [0, 0.25, 0.5, 0.75].map((part) => make("span", {}, part ? spoken(seconds * part) : "0"));
+    return make("li", { className: "axis", "aria-hidden": "true" }, make("span"), make("div", {}, ...marks),
+      make("span", {}, ended ? `${spoken(seconds)} in all` : "no end"));
   }
 
   function showRun(run, place, into) {
@@ -238,7 +248,7 @@
       make("span", { className: "muted" }, facts.join(" · ")), make("code", { className: "muted" }, run.command));
     const scale = span(run, state[0]);
     const rows = run.steps.map((step) => ganttRow(step, state[0], scale));
-    const chart = rows.length ? make("ol", { className: "gantt" }, ...rows, axis(scale)) : empty("This run began no builder.");
+    const chart = rows.length ? make("ol", { className: "gantt" }, ...rows, axis(scale, run.ended_at)) : empty("This run began no builder.");
     into.replaceChildren(head, chart);
   }
 
@@ -392,9 +402,10 @@
     none.id = "heat-none";
     const keys = [...LAGS, ["none", "– not built"]].map(([kind, word]) =>
       make("span", {}, make("i", { className: `cell ${kind}` }), word));
+    const map = make("table", {}, make("thead", {}, heatHead()), rows);
+    map.style.setProperty("--columns", String(data.freshness.tables.length));
     body.append(heatControls(),
-      make("div", { className: "heat", role: "region", "aria-label": "Days behind the source, by asset and table" },
-        make("table", {}, make("thead", {}, heatHead()), rows)),
+      make("div", { className: "heat", role: "region", "aria-label": "Days behind the source, by asset and table" }, map),
       none, more, make("p", { className: "muted", id: "cell-note" }), make("div", { className: "keys" }, ...keys));
     fillHeat();
   }
