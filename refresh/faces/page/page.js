@@ -150,15 +150,15 @@
   function showRestatements() {
     const rows = data.restatements;
     if (!rows.length) return $("restatements-body").append(empty("The source has changed no past price."));
-    const day = (iso) => make("span", { className: "fixed" }, iso);
-    const days = (row) => make("span", {}, day(row.first_day), ...(row.first_day === row.last_day ? [] : [" to ", day(row.last_day)]));
-    const closes = (row) => `${price(row.old_close)} → ${price(row.new_close)}`;
+    const whole = (word) => make("span", { className: "fixed" }, word); // broken between words only
+    const days = (row) => make("span", {}, whole(row.first_day), ...(row.first_day === row.last_day ? [] : [" to ", whole(row.last_day)]));
+    const closes = (row) => make("span", {}, whole(price(row.old_close)), " → ", whole(price(row.new_close)));
     $("restatements-body").append(table("Restatements", [
       ["Asset", "", (row) => assetLink(row.id)],
       ["Noted", "fixed", (row) => instant(row.noted_at).slice(0, 10)],
       ["Days", "days", days],
       ["Rows", "number", (row) => number(row.rows)],
-      ["Close", "number", closes],
+      ["Close", "closes", closes],
       ["Reason", "why", (row) => row.reason],
     ], rows));
   }

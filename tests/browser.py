@@ -1,0 +1,264 @@
+"""A page with made-up data of many assets, and a browser without a window or a network to look at it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import random
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from refresh.catalog import BUILDERS
+from refresh.faces.html import page
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+NOW = datetime(2026, 11, 24, 2, 20, tzinfo=UTC)
+TODAY = NOW.date()
+EVIL = "<img src=x onerror=\"document.title='run'\"></script>"
+PERIODS = (10, 20, 50, 100, 200, 252, 365)
+SERIES = (
+    ("cmc_price_bars_1d", "1D", "1D, EMAs of 2D", "cmc_ema_multi_tf_v2", 1),
+    ("cmc_price_bars_multi_tf", "7D", "7D", "cmc_ema_multi_tf", 7),
+    ("cmc_price_bars_multi_tf_cal_us", "2W_CAL_US", "2W_CAL_US", "cmc_ema_multi_tf_cal_us", 14),
+    ("cmc_price_bars_multi_tf_cal_anchor_iso", "1M_CAL_ANCHOR_ISO", "1M", "cmc_ema_multi_tf_cal_anchor_iso", 30),
+)
+_NAMES = ("Bitcoin", "Litecoin", "Namecoin", "Terracoin", "Peercoin", "Novacoin", "Devcoin", "Feathercoin", "Mincoin")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-prefers-reduced-motion",
+    "--hide-scrollbars",
+)
+
+Row = dict[str, Any]
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Chrome]:
+    """A browser with an empty profile; the test is skipped where there is none."""
+    pytest.importorskip("selenium", reason="selenium drives the browser: install it from requirements-dev.txt")
+    from selenium import webdriver  # noqa: PLC0415 - it may not be there
+
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    driver = os.environ.get("CHROMEDRIVER") or shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("no browser: install chromium and chromedriver, or name them in CHROMIUM and CHROMEDRIVER")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    try:
+        yield chrome
+    finally:
+        chrome.quit()
+
+
+def write_page(target: Path, data: Mapping[str, Any], charts: Mapping[int, bytes]) -> str:
+    """Write the page as the refresh does, and return its address."""
+    target.write_text(page(data, charts), encoding="utf-8")
+    return target.as_uri()
+
+
+def nothing() -> Row:
+    """What is known of a database before its first run."""
+    return {
+        "generated_at": NOW.isoformat(),
+        "database": "prices on db1",
+        "headline": "No run has ended yet.",
+        "severity": "info",
+        "details": [],
+        "summary": None,
+        "runs": [],
+        "freshness": {"tables": tables(), "assets": []},
+        "failures": [],
+        "restatements": [],
+    }
+
+
+def tables() -> list[str]:
+    """The twelve tables in the order of the builders."""
+    return [leg.target for builder in BUILDERS for leg in builder.legs]
+
+
+def many(number: int = 200) -> tuple[Row, dict[int, bytes]]:
+    """What is known of a database with many assets after an incomplete run, and the chart of each asset but the last.
+
+    The name of the third asset is markup.
+    """
+    dice = random.Random(number)  # noqa: S311 - prices, not secrets
+    ids = [1, 7, 52, 825, *range(1027, 1023 + number)]
+    failures = _failures()
+    headline = (
+        f"Not complete: 1 of {number} assets (ID 825) failed, skipped or not reached; 4 minutes of work left. "
+        "Next: python run_daily_refresh.py --all --resume"
+    )
+    details = [
+        "written: 3,245 bars, 81,240 EMAs",
+        "gaps: 12 days without a bar",
+        "repaired in the source: high 3, low 1, timehigh 14",
+        f"failed: bars.1d, ID 825: {failures[0]['why']} (still, since 2026-11-20)",
+        "skipped: emas.multi_tf, ID 825: bars failed (still, since 2026-11-20)",
+        "restated: ID 7, 2019-05-01, 1 row: close of 2019-05-01 changed from 5350.7 to 5402.7",
+        "recovered: bars.cal_us, ID 52, 1027",
+        "bars.cal_iso took three times as long as it does otherwise",
+    ]
+    data = nothing() | {
+        "headline": headline,
+        "severity": "error",
+        "details": details,
+        "summary": _summary(headline, details, failures, number),
+        "runs": [_run(dice, place, number) for place in range(14)],
+        "freshness": {"tables": tables(), "assets": [_asset(dice, place, id) for place, id in enumerate(ids)]},
+        "failures": failures,
+        "restatements": _restatements(),
+    }
+    return data, {id: _chart(dice, 10 ** dice.uniform(-5, 4.8)) for id in ids[:-1]}
+
+
+def _asset(dice: random.Random, place: int, id: int) -> Row:
+    lags: list[int | None] = [0] * len(tables())
+    if id == 825:
+        lags = [4, 4, 4, 4, 4, 4, 5, 5, 5, 9, 12, None]
+    elif dice.random() < 0.08:
+        lags = [lag if dice.random() < 0.6 else dice.choice((1, 1, 2, 3, 6)) for lag in lags]
+    name = EVIL if place == 2 else _NAMES[place % len(_NAMES)] + (f" {place}" if place >= len(_NAMES) else "")
+    return {"id": id, "name": name, "last": str(TODAY - timedelta(days=2)), "lags": lags}
+
+
+def _failures() -> list[Row]:
+    why = "OperationalError: canceling statement due to statement timeout"
+    shared = {"id": 825, "since": "2026-11-20T02:14:03.120+00:00", "at": "2026-11-24T02:15:01.512+00:00"}
+    skipped = [
+        {"builder": builder.key, "status": "skipped", "why": "bars failed", **shared} for builder in BUILDERS[1:]
+    ]
+    return [{"builder": "bars.1d", "status": "failed", "why": why, **shared}, *skipped]
+
+
+def _restatements() -> list[Row]:
+    reason = "close of 2019-05-01 changed from 5350.7 to 5402.7"
+    one = {"id": 7, "first_day": "2019-05-01", "last_day": "2019-05-01", "rows": 1, "reason": reason}
+    two = {"id": 52, "first_day": "2021-02-03", "last_day": "2021-02-09", "rows": 7, "reason": f"rows changed: {EVIL}"}
+    return [
+        {**one, "old_close": 5350.7, "new_close": 5402.7, "noted_at": "2026-11-24T02:14:03.120+00:00"},
+        {**two, "old_close": 0.00001234, "new_close": None, "noted_at": "2026-11-21T02:14:03.120+00:00"},
+    ]
+
+
+def _summary(headline: str, details: list[str], failures: list[Row], number: int) -> Row:
+    return {
+        "version": 1,
+        "kind": "run",
+        "run_id": "run-0",
+        "command": "python run_daily_refresh.py --all",
+        "started_at": "2026-11-24T02:10:00+00:00",
+        "seconds": 482.131,
+        "exit_code": 1,
+        "severity": "error",
+        "headline": headline,
+        "details": details,
+        "assets": number,
+        "rows": 84_485,
+        "bars": 3_245,
+        "emas": 81_240,
+        "missing_days": 12,
+        "ema_violations": 0,
+        "repairs": {"repaired_high": 3, "repaired_low": 1, "repaired_timehigh": 14},
+        "rejects": {"low above high": 2},
+        "steps": [],
+        "unfinished": failures,
+        "recovered": [],
+        "restated": [],
+        "notices": [],
+        "remaining_seconds": 240.0,
+        "next_command": "python run_daily_refresh.py --all --resume",
+        "stopped_by": None,
+        "validation": None,
+    }
+
+
+def _run(dice: random.Random, place: int, number: int) -> Row:
+    """Every fifth run was killed in its sixth builder; the newest failed in part."""
+    killed, failed = place % 5 == 3, place % 5 == 0
+    started = at = NOW - timedelta(days=place, minutes=10)
+    steps: list[Row] = []
+    for builder in BUILDERS[: 6 if killed else None]:
+        seconds, rows = round(dice.uniform(8, 90), 1), dice.randint(200, 15_000)
+        wrong = 0 if not failed else 1
+        outcomes = {"done": number - wrong} | ({"skipped" if steps else "failed": wrong} if wrong else {})
+        end = at + timedelta(seconds=seconds)
+        whole = {"ended_at": end.isoformat(), "seconds": seconds, "rows": rows, "outcomes": outcomes}
+        part = {"ended_at": None, "seconds": None, "rows": None, "outcomes": {"done": number // 3}}
+        last = killed and len(steps) == 5
+        times = {"builder": builder.key, "title": builder.title, "started_at": at.isoformat()}
+        steps.append(times | (part if last else whole))
+        at = end
+    return {
+        "run_id": f"run-{place}",
+        "command": "python run_daily_refresh.py --all",
+        "started_at": started.isoformat(),
+        "ended_at": None if killed else at.isoformat(),
+        "exit_code": None if killed else int(failed),
+        "rows": sum(step["rows"] or 0 for step in steps),
+        "assets": number,
+        "steps": steps,
+    }
+
+
+def _chart(dice: random.Random, price: float) -> bytes:
+    """At most 150 bars of each series; a young asset has fewer of the long ones."""
+    age = dice.randint(400, 4000)
+    series = [_series(dice, price, min(150, age // kind[-1]), *kind) for kind in SERIES]
+    return gzip.compress(json.dumps({"series": series}).encode(), mtime=0)
+
+
+def _series(dice: random.Random, price: float, bars: int, table: str, tf: str, title: str, emas: str, days: int) -> Row:
+    last = (TODAY - date(1970, 1, 1)).days - 2
+    closes = [price]
+    for _ in range(bars):
+        closes.append(closes[-1] * math.exp(dice.gauss(0, 0.02 * math.sqrt(days))))
+    pairs = list(pairwise(closes))
+    return {
+        "table": table,
+        "tf": tf,
+        "title": title,
+        "days": [last - days * (bars - 1 - place) for place in range(bars)],
+        "open": [_short(before) for before, _ in pairs],
+        "high": [_short(max(pair) * (1 + abs(dice.gauss(0, 0.01)))) for pair in pairs],
+        "low": [_short(min(pair) / (1 + abs(dice.gauss(0, 0.01)))) for pair in pairs],
+        "close": [_short(close) for _, close in pairs],
+        "forming": days > 1,
+        "ema_table": emas,
+        "emas": {str(period): _ema(closes[1:], period) for period in PERIODS},
+    }
+
+
+def _ema(closes: list[float], period: int) -> list[float | None]:
+    """The EMA from the third of its period on, so that quick ones begin early and the slowest late."""
+    value, found = closes[0], list[float | None]()
+    for place, close in enumerate(closes):
+        value += (close - value) * 2 / (period + 1)
+        found.append(_short(value) if place >= period // 3 else None)
+    return found
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
