@@ -68,7 +68,12 @@ def _jobs(value: str) -> int:
 
 
 def _sample(value: str) -> int | str:
-    return value if value == "all" else _jobs(value)
+    if value == "all":
+        return value
+    number = _count(value)
+    if not number:
+        raise argparse.ArgumentTypeError("0 assets prove nothing; say 1 or more, or all")
+    return number
 
 
 def _id(value: str) -> int:

@@ -34,22 +34,29 @@ def validate(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int], number
     """Check every table; compute ``number`` assets anew (``None``: one of a hundred, at least one).
 
     An asset for which something is due is not judged: its tables are right as soon as it is refreshed. A state that
-    contradicts its table is a finding, though a refresh would mend it.
+    contradicts its table is a finding, though a refresh would mend it. Nor is one judged that the source has no more.
     """
     began = time.monotonic()
     with transaction(engine) as connection:
-        dues = {
-            scope: [one for leg in scope.builder.legs for one in survey.due(connection, scope, leg)] for scope in scopes
-        }
+        dues = _dues(connection, scopes)
         pending = {due.id for each in dues.values() for due in each}
         settled = [id for id in _sourced(connection, scopes[0], ids) if id not in pending]
         use_all_cores(connection)
         findings = [*_contradictions(dues), *_checked(connection, scopes, settled)]
     chosen = sample(settled, max(1, len(settled) // SHARE) if number is None else number, today)
+    recomputed: list[int] = []
     for first in range(0, len(chosen), ASSETS_A_SHADOW):
-        findings += _compared(engine, scopes, chosen[first : first + ASSETS_A_SHADOW])
+        some, found = _compared(engine, scopes, chosen[first : first + ASSETS_A_SHADOW])
+        recomputed += some
+        findings += found
+    moved = set(chosen) - set(recomputed)
     seconds = time.monotonic() - began
-    return Validity(len(ids), chosen, tuple(sorted(pending & set(ids))), tuple(findings), seconds)
+    late = tuple(sorted((pending & set(ids)) | moved))
+    return Validity(len(settled) - len(moved), tuple(recomputed), late, tuple(findings), seconds)
+
+
+def _dues(connection: Connection, scopes: Sequence[Scope]) -> dict[Leg, list[Due]]:
+    return {leg: survey.due(connection, scope, leg) for scope in scopes for leg in scope.builder.legs}
 
 
 def _sourced(connection: Connection, scope: Scope, ids: Sequence[int]) -> list[int]:
@@ -58,12 +65,11 @@ def _sourced(connection: Connection, scope: Scope, ids: Sequence[int]) -> list[i
     return [id for id in ids if id in last]
 
 
-def _contradictions(dues: Mapping[Scope, Sequence[Due]]) -> Iterator[Finding]:
-    for scope, each in dues.items():
+def _contradictions(dues: Mapping[Leg, Sequence[Due]]) -> Iterator[Finding]:
+    for leg, each in dues.items():
         for due in each:
             if due.cause is Cause.CONTRADICTION:
-                table = scope.builder.legs[0].target
-                yield Finding(table, due.id, None, None, None, "an end as the state says", due.reason)
+                yield Finding(leg.target, due.id, None, None, None, "an end as the state says", due.reason)
 
 
 def _checked(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
@@ -91,11 +97,20 @@ def _starts(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) 
     ]
 
 
-def _compared(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
-    """Build some assets in the shadow of the tables, and compare."""
+def _compared(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int]) -> tuple[list[int], list[Finding]]:
+    """Build some assets in the shadow of the tables, and compare; leave out for whom something has come to be due."""
     with transaction(engine) as connection:
-        build_shadow(connection, scopes, ids)
-        return [finding for scope in scopes for finding in shadow.differences(connection, scope.builder, ids)]
+        narrow = [replace(scope, ids=tuple(ids)) for scope in scopes]
+        moved = {due.id for each in _dues(connection, narrow).values() for due in each}
+        still = [id for id in ids if id not in moved]
+        build_shadow(connection, scopes, still)
+        found = [
+            finding
+            for scope in scopes
+            for leg in scope.builder.legs
+            for finding in shadow.differences(connection, leg, scope.of(leg), still)
+        ]
+        return still, found
 
 
 def build_shadow(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> None:

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "faces": {"errors", "catalog", "outcome", "core", "options", "run"},
     "faces.job": {"catalog", "options", "store"},
     "faces.record": {"errors", "catalog", "outcome", "core", "run", "faces", "store"},
-    "faces.looks": {"catalog", "core", "run", "faces", "faces.job", "store", "validation"},
+    "faces.looks": {"errors", "catalog", "core", "run", "faces", "faces.job", "store", "validation"},
     "faces.nightly": {
         *("errors", "options", "run", "stop", "faces", "faces.job", "faces.looks", "faces.record", "store", "load"),
     },

@@ -36,9 +36,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """What a validation came to: how many assets it looked at, whom it recomputed, whom it could not judge."""
+    """What a validation came to: how many assets it judged, whom it recomputed, for whom something is due."""
 
-    assets: int
+    judged: int
     recomputed: tuple[int, ...]
     pending: tuple[int, ...]
     findings: tuple[Finding, ...]

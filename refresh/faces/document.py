@@ -115,7 +115,7 @@ def run_document(summary: Summary) -> dict[str, Any]:
 
 def _validity(validity: Validity) -> dict[str, Any]:
     return {
-        "assets": validity.assets,
+        "judged": validity.judged,
         "recomputed": list(validity.recomputed),
         "pending": list(validity.pending),
         "seconds": round(validity.seconds, 3),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from refresh.catalog import BUILDERS
 from refresh.core.validity import Validity
+from refresh.errors import CannotStartError
 from refresh.faces import console as face
 from refresh.faces import document, words
 from refresh.faces.files import write_whole
@@ -19,7 +20,7 @@ from refresh.faces.job import Job
 from refresh.faces.log import Log
 from refresh.run.plan import make_plan
 from refresh.run.summary import INVALID, Summary
-from refresh.store import database, explain, history, source, survey
+from refresh.store import database, explain, history, schema, source, survey
 from refresh.store.overview import collect
 
 DEFAULT_MAX_AGE = timedelta(hours=26)
@@ -28,6 +29,8 @@ DEFAULT_MAX_AGE = timedelta(hours=26)
 def validate(job: Job) -> Summary:
     """Check every table without refreshing any. Nothing is written, and no other refresh is kept waiting."""
     with database.read_committed(job.opened.engine) as connection:
+        if not schema.is_prepared(connection):
+            raise CannotStartError("nothing has been built in this database yet; run a refresh first")
         scopes = survey.open_scopes(connection, BUILDERS, job.request, job.now)
         assets = len(_ids(connection, scopes[0]))
         connection.rollback()

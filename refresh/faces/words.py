@@ -121,7 +121,7 @@ def _validity(summary: Summary) -> Iterator[str]:
     if summary.validity.pending:
         yield f"not judged, as they are not up to date: ID {ids(summary.validity.pending)}"
     anew = summary.validity.recomputed
-    judged = counted(summary.validity.assets - len(summary.validity.pending), "asset")
+    judged = f"{summary.validity.judged:,} of {counted(summary.assets, 'asset')}"
     yield (
         f"validated: {judged} in {counted(summary.tables, 'table')}, {len(anew):,} computed anew"
         f"{f' (ID {ids(anew)})' if anew else ''}, in {summary.validity.seconds:.1f}s"
@@ -155,7 +155,8 @@ def verdict(summary: Summary) -> str:
         of_all = f"{len(assets):,} of {counted(summary.assets, 'asset')}"
         return f"Not complete: {of_all} (ID {ids(assets)}) failed, skipped or not reached{_left(summary)}"
     if not summary.steps and summary.validity:
-        return f"Valid: {counted(summary.assets, 'asset')} in {counted(summary.tables, 'table')}."
+        valid = f"Valid: {counted(summary.validity.judged, 'asset')} in {counted(summary.tables, 'table')}."
+        return valid if summary.validity.judged else "Nothing was judged: no asset is up to date. Refresh first."
     if summary.idle:
         return f"Nothing to do: {counted(summary.assets, 'asset')} up to date in {counted(summary.tables, 'table')}."
     return f"Done: {counted(summary.rows, 'row')} written in {summary.seconds:.1f}s."

@@ -83,7 +83,7 @@ def check_leg(
     wanted = {(one.timeframe.tf, one.period) for one in series}
     findings: list[Finding] = []
     for key in sorted({*expected, *(one for one in found if one[1:] in wanted)}):
-        problem = _problem(expected.get(key), found.get(key), state.get(key), closes[key[0]])
+        problem = _problem(leg, expected.get(key), found.get(key), state.get(key), closes[key[0]])
         if problem:
             lawless, at, *words = problem
             at = _first_bad(connection, leg, key, closes[key[0]]) if lawless else at
@@ -109,10 +109,11 @@ def _closes(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[float
     return {id: known.get(id, (0.0, 0.0)) for id in ids}
 
 
-def _problem(expected: Any, found: Any, state: Any, closes: tuple[float, float]) -> _Problem | None:
+def _problem(leg: Leg, expected: Any, found: Any, state: Any, closes: tuple[float, float]) -> _Problem | None:
     """What is wrong with a series, if anything."""
     if found and not found.lawful:
-        return True, None, "low <= open, close <= high and times in order", "a row without"
+        law = "every EMA" if has_periods(leg) else "low <= open, close <= high and times in order"
+        return True, None, law, "a row without"
     if found and found.lowest is not None and not _within(found, closes):
         return True, None, f"EMAs within the closes {closes[0]} to {closes[1]}", f"{found.lowest} to {found.highest}"
     there = (found.rows, found.first, found.last) if found else (0, None, None)

@@ -40,6 +40,11 @@ def found_columns(connection: Connection, names: Iterable[str]) -> Found:
     return found
 
 
+def is_prepared(connection: Connection) -> bool:
+    """Whether the tables are there at all."""
+    return len(found_columns(connection, METADATA.tables)) == len(METADATA.tables)
+
+
 def prepare(connection: Connection, tz: str = "UTC") -> None:
     """Create what is missing, verify what is there, insert default timeframes and periods, pin the time zone.
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from refresh.catalog import BuilderConfig, Leg
+from refresh.catalog import Leg
+from refresh.core.series import Series
 from refresh.core.validity import Finding
 from refresh.store.state import has_periods
 from refresh.store.tables import METADATA, OUTCOMES
@@ -31,22 +32,16 @@ def cast_shadow(connection: Connection) -> None:
             )
 
 
-def differences(connection: Connection, builder: BuilderConfig, ids: Sequence[int]) -> list[Finding]:
-    """Where the real tables of a builder do not hold what their shadows do; rows of disabled series are not judged."""
+def differences(connection: Connection, leg: Leg, series: Sequence[Series], ids: Sequence[int]) -> Iterator[Finding]:
+    """Where a real table does not hold what its shadow does, in some series; daily bars have none."""
     for method in ("hashjoin", "mergejoin", "seqscan"):
         connection.execute(text(f"SET LOCAL enable_{method} = on"))
-    return [finding for leg in builder.legs for finding in _differences(connection, leg, ids)]
-
-
-def _differences(connection: Connection, leg: Leg, ids: Sequence[int]) -> Iterator[Finding]:
     table = METADATA.tables[leg.target]
-    key = [column.name for column in table.primary_key.columns]
     columns = ", ".join(f'"{column.name}"' for column in table.columns if column.name != "ingested_at")
-    enabled = "tf = '1D' OR tf IN (SELECT tf FROM dim_timeframe WHERE is_enabled)"
-    if has_periods(leg):
-        enabled = f"({enabled}) AND period IN (SELECT period FROM dim_period WHERE is_enabled)"
-    real = f"SELECT {columns} FROM public.{leg.target} WHERE id = ANY(:ids) AND ({enabled})"
-    same = " AND ".join(f'r."{name}" = s."{name}"' for name in key)
+    period = "period" if has_periods(leg) else "0"
+    wanted = f"AND (tf, {period}) IN (SELECT * FROM unnest(CAST(:tfs AS text[]), CAST(:periods AS int[])))"
+    real = f"SELECT {columns} FROM public.{leg.target} WHERE id = ANY(:ids) {wanted if leg.family else ''}"
+    same = " AND ".join(f'r."{column.name}" = s."{column.name}"' for column in table.primary_key.columns)
     time = "ts" if has_periods(leg) else "timestamp"
     query = text(f"""
         SELECT coalesce(s.id, r.id) AS id, coalesce(s.tf, r.tf) AS tf, coalesce(s."{time}", r."{time}") AS at,
@@ -56,7 +51,10 @@ def _differences(connection: Connection, leg: Leg, ids: Sequence[int]) -> Iterat
         FROM ({real}) AS r FULL JOIN (SELECT {columns} FROM pg_temp.{leg.target}) AS s ON {same}
         WHERE r IS DISTINCT FROM s ORDER BY 1, 3, 2, 4 LIMIT {SHOWN}
     """)
-    for row in connection.execute(query, {"ids": list(ids)}):
+    parameters: dict[str, Any] = {"ids": list(ids)}
+    if leg.family:
+        parameters |= {"tfs": [one.timeframe.tf for one in series], "periods": [one.period for one in series]}
+    for row in connection.execute(query, parameters):
         expected, found = _told(row.expected, row.found)
         yield Finding(leg.target, row.id, row.tf, row.period, row.at, expected, found)
 

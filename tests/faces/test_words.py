@@ -273,11 +273,11 @@ def test_stopped() -> None:
 def test_validated() -> None:
     """A validation that found nothing says how much it looked at."""
     assert details(validity=Validity(3, (), (), (), 1.46)) == [
-        "validated: 3 assets in 12 tables, 0 computed anew, in 1.5s"
+        "validated: 3 of 3 assets in 12 tables, 0 computed anew, in 1.5s"
     ]
-    assert details(validity=Validity(3, (1, 52), (825,), (), 1.46)) == [
+    assert details(validity=Validity(2, (1, 52), (825,), (), 1.46)) == [
         "not judged, as they are not up to date: ID 825",
-        "validated: 2 assets in 12 tables, 2 computed anew (ID 1, 52), in 1.5s",
+        "validated: 2 of 3 assets in 12 tables, 2 computed anew (ID 1, 52), in 1.5s",
     ]
 
 
