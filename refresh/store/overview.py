@@ -193,7 +193,8 @@ def chart(connection: Connection, id: int, wanted: Sequence[tuple[Leg, Leg, str]
     ``wanted``: (bars, EMAs, timeframe). EMAs that a calendar table keeps twice are those of whole bars.
     """
     series = [_series(connection, id, bars, emas, tf, periods) for bars, emas, tf in wanted]
-    return gzip.compress(json.dumps({"series": [one for one in series if one["days"]]}).encode(), mtime=0)
+    text = json.dumps({"series": [one for one in series if one["days"]]}, separators=(",", ":"))
+    return gzip.compress(text.encode(), mtime=0)
 
 
 def _series(connection: Connection, id: int, bars: Leg, emas: Leg, tf: str, periods: Sequence[int]) -> Row:
@@ -231,5 +232,5 @@ def _series(connection: Connection, id: int, bars: Leg, emas: Leg, tf: str, peri
 
 
 def _short(value: float | None) -> float | None:
-    """Six digits are more than a chart can show."""
-    return None if value is None else float(f"{value:.6g}")
+    """Five digits are more than a chart can show."""
+    return None if value is None else float(f"{value:.5g}")
