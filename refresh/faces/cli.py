@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from refresh.errors import AlreadyRunningError, CannotStartError, RefreshError, SettingsError
-from refresh.faces import alerts, looks, nightly
+from refresh.faces import alerts, looks, nightly, words
 from refresh.faces.console import make_console
 from refresh.faces.document import TERMINAL
 from refresh.faces.job import Job
@@ -87,6 +87,9 @@ def _watched(
     code, beats = RefreshError.exit_code, True
     try:
         code, summary = _work(command, request, environ, now)
+        if summary and request.quiet and summary.validity:
+            for line in words.findings(summary.validity, words.SHOWN_FINDINGS):
+                _complain(line)
         if summary and (digest := alerts.digest(summary)):
             alerts.send(told, digest, _complain)
     except AlreadyRunningError as error:

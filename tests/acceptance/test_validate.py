@@ -120,6 +120,14 @@ def test_lawless_row_is_found_without_computing_anew(engine: Engine, url: str) -
     assert any(line.startswith(f"wrong: {BARS}: id 52, tf 7D, from 2024-02-09 23:59:59Z on") for line in lines)
 
 
+def test_quiet_tells_what_is_wrong_on_stderr(engine: Engine, url: str) -> None:
+    """Who throws the summary away, as cron does, still learns of a wrong value."""
+    execute(engine, LAWLESS)
+    ended = run(DAILY, "--validate", "--quiet", url=url)
+    assert ended.returncode == 4
+    assert ended.stderr.startswith("wrong: cmc_")
+
+
 def test_sample_of_two(url: str) -> None:
     """As many assets are computed anew as were asked for."""
     code, lines = validated(url, "--sample", "2")
