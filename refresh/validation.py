@@ -20,7 +20,7 @@ from refresh.core.rows import DAY
 from refresh.core.span import Cause, Due, batches
 from refresh.core.validity import Finding, Validity, sample
 from refresh.core.window import first_day
-from refresh.store import checks, freshness, shadow, survey
+from refresh.store import checks, freshness, shadow, source, survey
 from refresh.store.database import prefer_indexes, transaction, use_all_cores
 from refresh.store.survey import Scope
 
@@ -42,7 +42,11 @@ def validate(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int], number
         pending = {due.id for each in dues.values() for due in each}
         settled = [id for id in _sourced(connection, scopes[0], ids) if id not in pending]
         use_all_cores(connection)
-        findings = [*_contradictions(dues), *_checked(connection, scopes, settled)]
+        findings = [
+            *_contradictions(dues),
+            *_unowned(connection, scopes),
+            *_checked(connection, scopes, settled),
+        ]
     chosen = sample(settled, max(1, len(settled) // SHARE) if number is None else number, today)
     recomputed: list[int] = []
     for first in range(0, len(chosen), ASSETS_A_SHADOW):
@@ -70,6 +74,15 @@ def _contradictions(dues: Mapping[Leg, Sequence[Due]]) -> Iterator[Finding]:
         for due in each:
             if due.cause is Cause.CONTRADICTION:
                 yield Finding(leg.target, due.id, None, None, None, "an end as the state says", due.reason)
+
+
+def _unowned(connection: Connection, scopes: Sequence[Scope]) -> Iterator[Finding]:
+    """Rows of unknown assets; looked for where all assets are asked for."""
+    if scopes[0].ids is None:
+        known = set(source.known_ids(connection))
+        for scope in scopes:
+            for leg in scope.builder.legs:
+                yield from checks.check_owners(connection, leg, known)
 
 
 def _checked(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:

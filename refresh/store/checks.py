@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -25,6 +25,19 @@ def first_days(connection: Connection, ids: Sequence[int], tz: str) -> dict[int,
     query = text(f"""SELECT id, (min("timestamp") AT TIME ZONE :tz)::date AS day FROM {DAILY}
                      WHERE id = ANY(:ids) GROUP BY id ORDER BY id""")
     return {row.id: row.day for row in connection.execute(query, {"ids": list(ids), "tz": tz})}
+
+
+def check_owners(connection: Connection, leg: Leg, known: Collection[int]) -> list[Finding]:
+    """Rows of assets that neither the source nor the daily bars know; from one asset to the next over the key."""
+    query = text(f"""
+        WITH RECURSIVE found AS (
+            (SELECT id FROM {leg.target} ORDER BY id LIMIT 1) UNION ALL
+            SELECT (SELECT t.id FROM {leg.target} t WHERE t.id > f.id ORDER BY t.id LIMIT 1) FROM found f
+            WHERE f.id IS NOT NULL
+        ) SELECT id FROM found WHERE id IS NOT NULL
+    """)
+    strangers = [row.id for row in connection.execute(query) if row.id not in known]
+    return [Finding(leg.target, id, None, None, None, "no rows of an unknown asset", "some") for id in strangers]
 
 
 def check_daily(connection: Connection, ids: Sequence[int], tz: str) -> list[Finding]:

@@ -355,6 +355,16 @@ def test_state_of_one_series_tells_another_end(session: Connection, leg: Any) ->
     assert all("as the state says" in one.expected for one in found)
 
 
+@pytest.mark.parametrize("table", TARGETS)
+def test_rows_of_an_unknown_asset(engine: Engine, table: str) -> None:
+    """Rows whose asset neither the source nor the daily bars know are found in every table."""
+    columns = ", ".join(f'"{column.name}"' for column in METADATA.tables[table].columns if column.name != "id")
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO {table} (id, {columns}) SELECT 99, {columns} FROM {table} WHERE id = 1"))
+    (finding,) = judge(engine).findings
+    assert (finding.table, finding.id, finding.expected) == (table, 99, "no rows of an unknown asset")
+
+
 @pytest.mark.parametrize(
     "kind",
     ["bars", "EMAs"],
