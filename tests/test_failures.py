@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from conftest import database
@@ -227,6 +228,18 @@ def test_one_asset_fails(engine: Engine) -> None:
     ]
     assert "Not complete: 1 of 3 assets (ID 825)" in ended.stdout
     assert "Traceback" not in ended.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written(engine: Engine) -> None:
+    """A full disk behind stdout is told in one line on stderr."""
+    command = [sys.executable, DAILY, "--bars"]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            command, cwd=PROJECT, env=environment(address(engine)), text=True, stdout=full, stderr=subprocess.PIPE,
+            check=False, timeout=120,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (1, "error: [Errno 28] No space left on device\n")
 
 
 def children(pid: int) -> str:

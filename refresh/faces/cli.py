@@ -44,8 +44,12 @@ def main(command: Command) -> int:
         by_hand = isinstance(stopped, KeyboardInterrupt)
         _complain(f"stopped by {'Ctrl-C' if by_hand else 'SIGTERM'}; no builder was running")
         return INTERRUPTED if by_hand else TERMINATED
-    except BrokenPipeError:
+    except OSError as error:  # a closed pipe, a full disk: Python would fail once more when it flushes at its end
+        if "--verbose" in arguments:
+            traceback.print_exc()
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"error: {error}")
         return RefreshError.exit_code
     except (RefreshError, *database.ASSET_ERRORS) as error:
         if "--verbose" in arguments:
