@@ -114,4 +114,5 @@ def test_the_refresh_and_its_builder_are_killed(environ: dict[str, str]) -> None
     until(process, "[7/10]")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
     check_completed(environ)
