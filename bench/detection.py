@@ -10,16 +10,13 @@ Everything happens in an embedded PostgreSQL of its own, which is removed afterw
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
-import tempfile
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, MetaData, create_engine, make_url, text
+from throwaway import LAST, fill, folder, settings
 
 from refresh.builder import work
 from refresh.catalog import BUILDERS, SOURCE
@@ -30,25 +27,18 @@ from refresh.store.database import connect, read_committed
 from refresh.store.embedded import lease
 from refresh.store.tables import source_table
 
-LAST = datetime(2025, 12, 31, tzinfo=UTC)
-
 
 def main() -> None:
     """Measure and print."""
     asked = _arguments()
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))
-    folder.chmod(0o711)  # the server may be another user than we are
-    try:
-        with lease({**os.environ, "REFRESH_DATA_DIR": f"{folder}/data"}) as server, ExitStack() as stack:
-            big, short, long = (_database(stack, server.url, name) for name in ("big", "short", "long"))
-            fill(big, asked.assets, asked.days)
-            _print_digest(big, asked)
-            for engine, days in ((short, asked.days // 4), (long, asked.days)):
-                fill(engine, asked.refreshed, days)
-                _refresh(engine)
-            _print_pairs(short, long, asked)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder() as place, lease(settings(place)) as server, ExitStack() as stack:
+        big, short, long = (_database(stack, server.url, name) for name in ("big", "short", "long"))
+        fill(big, asked.assets, asked.days)
+        _print_digest(big, asked)
+        for engine, days in ((short, asked.days // 4), (long, asked.days)):
+            fill(engine, asked.refreshed, days)
+            _refresh(engine)
+        _print_pairs(short, long, asked)
 
 
 def _arguments() -> argparse.Namespace:
@@ -68,24 +58,6 @@ def _database(stack: ExitStack, url: str, name: str) -> Engine:
     with engine.begin() as connection:
         source_table(MetaData()).create(connection)
     return engine
-
-
-def fill(engine: Engine, assets: int, days: int) -> None:
-    """Give every asset ``days`` days that end with ``LAST``."""
-    with engine.begin() as connection:
-        connection.execute(
-            text(f"""
-                INSERT INTO {SOURCE} (id, name, timeopen, timeclose, timehigh, timelow, open, high, low, close, volume,
-                                      marketcap, "timestamp", source_file)
-                SELECT a, 'asset ' || a, d, d + interval '23:59:59', d + interval '7h', d + interval '3h',
-                       100 + random(), 102 + random(), 98 + random(), 100 + random(), 1e6 * random(), 1e9 * random(),
-                       d + interval '23:59:59', 'prices.csv'
-                FROM generate_series(1, :assets) a,
-                     generate_series(CAST(:first AS timestamptz), :last, interval '1 day') d
-            """),
-            {"assets": assets, "first": LAST - timedelta(days=days - 1), "last": LAST},
-        )
-        connection.execute(text(f"ANALYZE {SOURCE}"))
 
 
 def _print_digest(engine: Engine, asked: argparse.Namespace) -> None:

@@ -20,7 +20,8 @@ from refresh.store.database import raw_cursor
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-BLOCK_ROWS = 16_384
+BLOCK_ROWS = 512
+"""Few enough for a block to fit the buffer of a local socket: the server works on one while the next is encoded."""
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 in microseconds since 1970."""
 POSTGRES_EPOCH_DAY = 10_957
@@ -128,7 +129,7 @@ def write(connection: Connection, table: Table, rows: Rows) -> int:
     names = ", ".join(f'"{name}"' for name in rows)
     with raw_cursor(connection) as cursor:
         cursor.copy_expert(
-            f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT binary)', _Stream(_encoded(table, rows)), 1 << 20
+            f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT binary)', _Stream(encoded(table, rows)), 1 << 20
         )
     return count(rows)
 
@@ -148,7 +149,8 @@ class _Stream(io.RawIOBase):
         return bytes(part)
 
 
-def _encoded(table: Table, rows: Rows) -> Iterator[bytes]:
+def encoded(table: Table, rows: Rows) -> Iterator[bytes]:
+    """The bytes of a binary COPY into some columns of a table, block by block."""
     yield SIGNATURE
     for begin in range(0, count(rows), BLOCK_ROWS):
         block = {name: column[begin : begin + BLOCK_ROWS] for name, column in rows.items()}
@@ -158,13 +160,13 @@ def _encoded(table: Table, rows: Rows) -> Iterator[bytes]:
 
 def _block(table: Table, rows: Rows) -> bytes:
     """Rows as COPY's tuples: a count of fields, then per field its size and, where it is not NULL, its bytes."""
-    encoded = [_field_bytes(table, name, column) for name, column in rows.items()]
+    columns = [_field_bytes(table, name, column) for name, column in rows.items()]
     size = count(rows)
-    buffer = np.empty((size, 2 + sum(4 + values.shape[1] for values, _ in encoded)), np.uint8)
+    buffer = np.empty((size, 2 + sum(4 + values.shape[1] for values, _ in columns)), np.uint8)
     keep = np.ones(buffer.shape, bool)
-    buffer[:, :2] = np.array([len(encoded)], ">i2").view(np.uint8)
+    buffer[:, :2] = np.array([len(columns)], ">i2").view(np.uint8)
     place = 2
-    for values, used in encoded:
+    for values, used in columns:
         width = values.shape[1]
         sizes = used if used is not None else np.full(size, width)
         buffer[:, place : place + 4] = sizes.astype(">i4")[:, None].view(np.uint8)
