@@ -53,8 +53,10 @@ lint: .venv/.dev ## look for mistakes and for what is not formatted
 law: .venv/.dev ## search longer for a history that does not end as a rebuild: EXAMPLES=5000
 	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
 
-bench: .venv/.runtime ## measure what finding changes costs, and how well the remaining time is told
-	PYTHONPATH=. $(RUN) bench/detection.py $(ARGS)
+bench: .venv/.runtime ## measure what building, writing and finding changes cost, and how well the remaining time is told
+	PYTHONPATH=. $(RUN) bench/build.py $(ARGS)
+	PYTHONPATH=. $(RUN) bench/writing.py
+	PYTHONPATH=. $(RUN) bench/detection.py
 	PYTHONPATH=. $(RUN) bench/idle.py
 	PYTHONPATH=. $(RUN) bench/eta.py
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -52,6 +52,9 @@ WITH_EMAS = frozenset({Command.DAILY, Command.EMAS})
 DRIVERS = WITH_BARS | WITH_EMAS
 BUILDER = frozenset({Command.BUILDER})
 EVERYWHERE = frozenset(Command)
+
+IDS_AT_ONCE = 10_000
+"""How many assets one argument names: Linux takes none that is longer than 128 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +205,18 @@ def parser(command: Command) -> argparse.ArgumentParser:
         if option.text is None:
             made.add_argument(option.flag, action="store_true", help=option.help)
         else:
-            made.add_argument(option.flag, metavar=option.text.metavar, type=option.text.read, help=option.help)
+            kind, metavar = option.text.read, option.text.metavar
+            made.add_argument(option.flag, action=_Joined, metavar=metavar, type=kind, help=option.help)
     return made
+
+
+class _Joined(argparse.Action):
+    """A list that is given in parts is one list; of everything else the last word counts."""
+
+    def __call__(self, _: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, __: Any = None) -> None:
+        before = getattr(namespace, self.dest)
+        both = isinstance(before, tuple) and isinstance(values, tuple)
+        setattr(namespace, self.dest, tuple(dict.fromkeys((*before, *values))) if both else values)
 
 
 _ABOUT = {
@@ -275,9 +288,14 @@ def _named(option: str, names: Sequence[str] | None, offered: Sequence[BuilderCo
 
 def builder_arguments(builder: BuilderConfig, request: Request, ids: Sequence[int] | None) -> list[str]:
     """The arguments that make a builder process do its part of a request. They never hold a secret."""
-    asked = "all" if ids is None else listed(ids)
-    named = [f"--ids={asked}"] if asked.startswith("-") else ["--ids", asked]
-    return [builder.key, *named, *_forwarded(request, builder)]
+    return [builder.key, *_named_ids(ids), *_forwarded(request, builder)]
+
+
+def _named_ids(ids: Sequence[int] | None) -> Iterator[str]:
+    """The assets in as many arguments as their number needs; none at all are still named, and refused."""
+    parts = ["all"] if ids is None else [listed(ids[n : n + IDS_AT_ONCE]) for n in range(0, len(ids) or 1, IDS_AT_ONCE)]
+    for part in parts:
+        yield from [f"--ids={part}"] if part.startswith("-") else ["--ids", part]
 
 
 def _forwarded(request: Request, builder: BuilderConfig | None) -> list[str]:

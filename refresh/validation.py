@@ -14,10 +14,10 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from refresh.builder.recipes import RECIPES
-from refresh.builder.work import ASSETS_AT_ONCE, ROWS_AT_ONCE
+from refresh.builder.work import batches_of
 from refresh.catalog import Alignment, Kind, Leg
 from refresh.core.rows import DAY
-from refresh.core.span import Cause, Due, batches
+from refresh.core.span import Cause, Due
 from refresh.core.validity import Finding, Validity, sample
 from refresh.core.window import first_day
 from refresh.store import checks, freshness, shadow, source, survey
@@ -133,5 +133,5 @@ def build_shadow(connection: Connection, scopes: Sequence[Scope], ids: Sequence[
     for scope in (replace(scope, ids=tuple(ids)) for scope in scopes):
         for leg in scope.builder.legs:
             dues = survey.due(connection, scope, leg)
-            for batch in batches(dues, ROWS_AT_ONCE, ASSETS_AT_ONCE):
+            for batch in batches_of(leg, dues):
                 RECIPES[scope.builder.kind](connection, scope, leg, batch)

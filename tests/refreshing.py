@@ -25,13 +25,14 @@ def refresh(
     builders: Sequence[BuilderConfig] = BUILDERS,
     *,
     now: datetime = NOW,
+    values_at_once: int = work.VALUES_AT_ONCE,
 ) -> list[Outcome]:
     """Run builders in their order, each as its process would, and return every outcome."""
     outcomes: list[Outcome] = []
     with transaction(engine) as connection:
         scopes = survey.open_scopes(connection, builders, request or Request(), now)
     for scope in scopes:
-        work.refresh(engine, scope, outcomes.append)
+        work.refresh(engine, scope, outcomes.append, values_at_once=values_at_once)
     return outcomes
 
 

@@ -90,24 +90,29 @@ def _refresh(
     connection: Connection, scope: Scope, leg: Leg, batch: Batch, at: inputs.Spans, grid: Grid, followed: _Followed
 ) -> Done:
     """Compute the stretch from what the rows before it left, write it, and advance the state."""
-    formula = leg.formula or Formula.CONTINUOUS
     nominal_days = _nominal(scope, leg)
     nominal = grid.spread(np.array([nominal_days[tf] for tf in grid.tfs.tolist()], np.int64))
-    series = ema.Series(grid.periods, nominal)
-    needed = grid.periods * (nominal if formula is Formula.CONTINUOUS else 1)
-    sums = _close_sums(connection, leg, at, grid, followed, needed)
-    days = ema.Days(grid.close, grid.spread(followed.canonical), grid.spread(followed.bar_count), grid.spread(sums))
-    carries = _carries(connection, leg, at, grid, followed)
-    result = ema.emas(formula, series, days, carries)
-    _check(leg, grid, days, result, carries)
-    rows = _rows(grid, days, result, nominal)
+    needed = grid.periods * (nominal if leg.formula is Formula.CONTINUOUS else 1)
+    rows, advances = _computed(connection, leg, at, grid, followed, nominal, needed)
     chosen = scope.chosen(leg, batch)
     place = Place(at.ids, at.begins, tuple(one.timeframe.tf for one in chosen), tuple(one.period for one in chosen))
     target = Target(leg.target, ("id", "ts", "tf", "period"), "ts")
     changes = replace(connection, target, place, rows, rewrite=batch.rewrites)
     selected = [(one.timeframe.tf, one.period, bars) for one, bars in zip(chosen, needed.tolist(), strict=True)]
-    state.save_emas(connection, leg, _advances(at, grid, days, result), selected)
+    state.save_emas(connection, leg, advances, selected)
     return Done(changes.written, changes.deleted)
+
+
+def _computed(
+    connection: Connection, leg: Leg, at: inputs.Spans, grid: Grid, followed: _Followed, nominal: Array, needed: Array
+) -> tuple[Rows, list[state.Advance]]:
+    """The rows of the stretch and how far they take each series; ``nominal`` and ``needed`` have shape (series,)."""
+    sums = _close_sums(connection, leg, at, grid, followed, needed)
+    days = ema.Days(grid.close, grid.spread(followed.canonical), grid.spread(followed.bar_count), grid.spread(sums))
+    carries = _carries(connection, leg, at, grid, followed)
+    result = ema.emas(leg.formula or Formula.CONTINUOUS, ema.Series(grid.periods, nominal), days, carries)
+    _check(leg, grid, days, result, carries)
+    return _rows(grid, days, result, nominal), _advances(at, grid, days, result)
 
 
 def _close_sums(

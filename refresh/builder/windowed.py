@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from refresh.builder.done import Done
 from refresh.catalog import Leg
 from refresh.core.bars import DAILY_COLUMNS, snapshots
-from refresh.core.rows import Rows, count, stack, take
+from refresh.core.rows import Rows, count, merge, take
 from refresh.core.span import Batch
 from refresh.core.timeframe import Timeframe
 from refresh.store import inputs, state
@@ -38,9 +38,8 @@ def _all_snapshots(chosen: Sequence[Timeframe], daily: Rows, carry: Rows) -> Row
     parts = []
     for timeframe in chosen:
         part = snapshots(timeframe, daily, take(carry, carry["tf"] == timeframe.tf.encode()))
-        parts.append(part | {"tf": np.full(count(part), timeframe.tf.encode(), "S32")})
-    rows = stack(parts)
-    return take(rows, np.lexsort((rows["tf"], rows["timestamp"], rows["id"])))
+        parts.append(part | {"tf": np.full(count(part), timeframe.tf.encode())})
+    return merge(parts, ("id", "timestamp", "tf"))
 
 
 def _advances(at: inputs.Spans, chosen: Sequence[Timeframe], rows: Rows) -> list[state.Advance]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from sqlalchemy import Connection, Engine
 
@@ -26,9 +27,10 @@ from refresh.store.locks import assets_held
 from refresh.store.retry import passes, retried
 from refresh.store.state import forget_contradictions
 from refresh.store.survey import Scope
+from refresh.store.tables import METADATA
 
-ROWS_AT_ONCE = 250_000
-"""How many rows of one table are computed at once: what bounds a builder's memory, whatever the number of assets."""
+VALUES_AT_ONCE = 7_000_000
+"""How many values of one table are computed at once: what bounds a builder's memory, whatever the number of assets."""
 ASSETS_AT_ONCE = 1_000
 """How many assets are held at once: the server has room for some six thousand locks."""
 
@@ -76,13 +78,14 @@ def refresh(
     *,
     note: Note = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
+    values_at_once: int = VALUES_AT_ONCE,
 ) -> None:
     """Bring every leg of a builder up to date and report each asset once, when its last leg is through.
 
     ``note`` is told of what is tried again. Where ``stopping`` turns true no further batch is begun.
     """
     dues = retried(lambda _: _due(engine, scope), scope.retries, lambda error: note(_again(error)))
-    _Work(engine, scope, report, note, stopping).run(dues)
+    _Work(engine, scope, report, note, stopping, values_at_once).run(dues)
 
 
 def _due(engine: Engine, scope: Scope) -> dict[Leg, list[Due]]:
@@ -96,6 +99,12 @@ def _due(engine: Engine, scope: Scope) -> dict[Leg, list[Due]]:
     return dues
 
 
+def batches_of(leg: Leg, dues: Iterable[Due], values_at_once: int = VALUES_AT_ONCE) -> Iterator[Batch]:
+    """What is computed at once, and committed together, of all that is due on a leg and not refused."""
+    rows_at_once = values_at_once // len(METADATA.tables[leg.target].columns)
+    return batches((due for due in dues if not due.refusal), rows_at_once, ASSETS_AT_ONCE)
+
+
 def _outcomes(scope: Scope, progress: Mapping[int, _Progress]) -> list[Outcome]:
     return [one.outcome(scope.builder.key, id) for id, one in progress.items()]
 
@@ -107,18 +116,29 @@ def _again(error: Exception) -> str:
 class _Work:
     """One builder at work: what is due on its legs, batch by batch."""
 
-    def __init__(self, engine: Engine, scope: Scope, report: Report, note: Note, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        scope: Scope,
+        report: Report,
+        note: Note,
+        stopping: Callable[[], bool],
+        values_at_once: int,
+    ) -> None:
         self._engine, self._scope, self._recipe = engine, scope, RECIPES[scope.builder.kind]
         self._report, self._note, self._stopping = report, note, stopping
+        self._values_at_once = values_at_once
         self._progress: dict[int, _Progress] = {}
 
     def run(self, dues: Mapping[Leg, Sequence[Due]]) -> None:
         """Work on everything due, leg by leg."""
-        sizes = Counter(one.id for each in dues.values() for one in each)
-        self._progress = {id: _Progress(size) for id, size in sizes.items()}
-        for leg, each in dues.items():
-            self._refuse([due for due in each if due.refusal])
-            for batch in batches((due for due in each if not due.refusal), ROWS_AT_ONCE, ASSETS_AT_ONCE):
+        refused = {leg: [due for due in each if due.refusal] for leg, each in dues.items()}
+        planned = {leg: list(batches_of(leg, each, self._values_at_once)) for leg, each in dues.items()}
+        pieces = chain(*refused.values(), *(batch.dues for each in planned.values() for batch in each))
+        self._progress = {id: _Progress(size) for id, size in Counter(due.id for due in pieces).items()}
+        for leg in dues:
+            self._refuse(refused[leg])
+            for batch in planned[leg]:
                 if self._stopping():
                     return
                 self._settle(leg, batch)
@@ -168,8 +188,11 @@ class _Work:
             return progress
 
     def _still_due(self, connection: Connection, leg: Leg, batch: Batch) -> Iterator[Batch]:
+        """What is due now of the assets and series of a batch."""
         dues = survey.due(connection, replace(self._scope, ids=tuple(batch.ids)), leg)
-        return batches((due for due in dues if not due.refusal), ROWS_AT_ONCE, ASSETS_AT_ONCE)
+        wanted = set(batch.series)
+        narrowed = (due.on(wanted) for due in dues if not wanted or wanted & set(due.series))
+        return batches_of(leg, narrowed, self._values_at_once)
 
     def _tell(self, batch: Batch, error: Exception) -> None:
         self._note(_again(error))

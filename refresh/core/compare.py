@@ -22,16 +22,25 @@ def difference(stored: Rows, computed: Rows, keys: Sequence[str], values: Sequen
     """Compare rows by key, value for value; NULL equals NULL. Keys are unique on either side, in any order."""
     if not count(stored):
         return Difference(np.zeros(0, bool), np.ones(count(computed), bool))
-    old, new = _codes(stored, computed, keys)
-    order = np.argsort(new)
-    place = np.minimum(np.searchsorted(new, old, sorter=order), max(len(new) - 1, 0))
-    partner = order[place] if len(new) else np.zeros(len(old), np.int64)
-    kept = new[partner] == old if len(new) else np.zeros(len(old), bool)
+    partner, kept = _partners(stored, computed, keys)
     for name in values:
         kept[kept] = _equal(stored[name][kept], computed[name][partner[kept]])
-    fresh = np.ones(len(new), bool)
+    fresh = np.ones(count(computed), bool)
     fresh[partner[kept]] = False
     return Difference(~kept, fresh)
+
+
+def _partners(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:
+    """Per stored row, the place of the computed row with the same key, and whether there is one."""
+    size = count(stored)
+    if all(np.array_equal(stored[key], computed[key]) for key in keys):  # most often, and found without sorting
+        return np.arange(size), np.ones(size, bool)
+    old, new = _codes(stored, computed, keys)
+    if not len(new):
+        return np.zeros(size, np.int64), np.zeros(size, bool)
+    order = np.argsort(new)
+    partner = order[np.minimum(np.searchsorted(new, old, sorter=order), len(new) - 1)]
+    return partner, new[partner] == old
 
 
 def _codes(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import MINYEAR, UTC, date, datetime
 from enum import Enum
+from math import ceil
 from zoneinfo import ZoneInfo
 
 from refresh.core.revision import Revision
@@ -70,6 +71,10 @@ class Due:
             whole = self.since is None or self.since.year == MINYEAR
             return "revise from the first day" if whole else f"revise from {self.since:%Y-%m-%d}"
         return f"build {days}: {self.cause.value}" if self.cause else f"build {days}"
+
+    def on(self, series: Collection[int]) -> Due:
+        """The same work on those of its series alone that are among these."""
+        return replace(self, series=tuple(one for one in self.series if one in series))
 
     @property
     def rewrites(self) -> bool:
@@ -181,13 +186,14 @@ def examined(due: Due, revision: Revision, refusal: str | None) -> Due:
 
 
 def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iterator[Batch]:
-    """Batches of at most ``rows_at_once`` computed rows, or of a single asset that has more.
+    """Batches of at most ``rows_at_once`` computed rows, or of a single series that has more.
 
     Arrays are as long as the longest stretch among their assets, so stretches of like length go together. An asset
-    stands at most once in a batch.
+    stands at most once in a batch; one that has too many rows falls into several, by its series.
     """
     held: list[Due] = []
-    for due in sorted(dues, key=lambda due: (*_alike(due), due.days, due.id)):
+    pieces = (piece for due in dues for piece in _pieces(due, rows_at_once))
+    for due in sorted(pieces, key=lambda due: (*_alike(due), due.days, due.id)):
         full = len(held) == assets_at_once or _rows(due) * (len(held) + 1) > rows_at_once
         if held and (full or _alike(held[0]) != _alike(due)):
             yield Batch(tuple(held))
@@ -195,6 +201,15 @@ def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iter
         held.append(due)
     if held:
         yield Batch(tuple(held))
+
+
+def _pieces(due: Due, rows_at_once: int) -> Iterator[Due]:
+    """The work in as few pieces as keep the limit, of about as many series each and of one at the least."""
+    most = max(rows_at_once // (due.days + 1), 1)
+    number = max(ceil(len(due.series) / most), 1)
+    size = max(ceil(len(due.series) / number), 1)
+    for place in range(number):
+        yield replace(due, series=due.series[place * size : (place + 1) * size])
 
 
 def _alike(due: Due) -> tuple[bool, bool, tuple[int, ...]]:

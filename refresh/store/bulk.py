@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import BigInteger, Boolean, Connection, Date, DateTime, Double, Integer, Table, Text
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count
 from refresh.store.database import raw_cursor
@@ -51,6 +51,20 @@ TIMESTAMP = Field(">i8", "case when isfinite({0}::timestamptz) then {0}::timesta
 DATE = Field(">i4", "case when isfinite({0}::date) then {0}::date else '-infinity' end", DAY)
 
 
+ADDRESS = Field("V6", "{0}", "V6")
+"""Where a row version lies in its table, ``ctid``: the shortest way back to it within the transaction that read it."""
+
+
+class Address(UserDefinedType[object]):
+    """The type of ``ctid``."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Its name in PostgreSQL."""
+        return "tid"
+
+
 def text_field(width: int) -> Field:
     """Text of at most ``width`` bytes; padded with zero bytes on the way in."""
     value = r"coalesce(convert_to({0}::text, 'UTF8'), '\xff'::bytea)"
@@ -68,6 +82,7 @@ _OF_TYPE: dict[type[TypeEngine[Any]], Field] = {
     DateTime: TIMESTAMP,
     Date: DATE,
     Text: LABEL,
+    Address: ADDRESS,
 }
 
 

@@ -6,19 +6,27 @@ that differ, so that an append, a revision and a run twice are the same act, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Column, Connection, MetaData, Table
+from sqlalchemy import Column, Connection, MetaData, Table, text
+from sqlalchemy.schema import CreateTable
 
 from refresh.core.compare import difference, earliest
 from refresh.core.rows import Array, Rows, count, take
 from refresh.store import bulk
 from refresh.store.database import raw_cursor
 from refresh.store.tables import METADATA
+
+_STALE = Table(
+    "stale_rows",
+    MetaData(),
+    Column("address", bulk.Address(), nullable=False),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 """Before every row."""
@@ -72,10 +80,11 @@ def replace(connection: Connection, target: Target, place: Place, rows: Rows, *,
         bulk.write(connection, METADATA.tables[target.table], _columns(target, rows))
         return Changes(_per_asset(rows["id"]), deleted, _all_marks(target, place))
     stored = _read_place(connection, target, place, rows)
+    addresses = stored.pop("ctid")
     values = [name for name in stored if name not in target.key]
     changed = difference(stored, rows, target.key, values)
     stale, fresh = take(stored, changed.stale), take(rows, changed.fresh)
-    _delete_rows(connection, target, stale)
+    _delete_rows(connection, target, addresses[changed.stale])
     bulk.write(connection, METADATA.tables[target.table], _columns(target, fresh))
     concern = difference(stale, fresh, target.key, target.followed)
     marks = [*_marks(target, take(stale, concern.stale)), *_marks(target, take(fresh, concern.fresh))]
@@ -110,26 +119,38 @@ def _all_marks(target: Target, place: Place) -> list[tuple[int, str | None, date
 
 
 def _where(place: Place) -> str:
-    if place.periods:
-        return "AND (t.tf, t.period) IN (SELECT * FROM unnest(%(tfs)s::text[], %(periods)s::int[]))"
-    return "AND t.tf = ANY(%(tfs)s)" if place.tfs else ""
+    """SQL for the series of a place, by lists that PostgreSQL looks a row up in: it would join pairs row by row."""
+    if not place.tfs:
+        return ""
+    by_tf = "AND t.tf = ANY(%(tfs)s)"
+    if not place.periods:
+        return by_tf
+    by_both = f"{by_tf} AND t.period = ANY(%(periods)s)"
+    every_pair = len(set(place.tfs)) * len(set(place.periods)) == len(place.tfs)
+    return by_both if every_pair else f"{by_both} AND t.tf || ':' || t.period = ANY(%(pairs)s)"
 
 
 def _parameters(place: Place) -> dict[str, Any]:
-    return {"ids": place.ids, "begins": place.begins, "tfs": list(place.tfs), "periods": list(place.periods)}
+    pairs = [f"{tf}:{period}" for tf, period in zip(place.tfs, place.periods, strict=False)]
+    lists = {"tfs": sorted(set(place.tfs)), "periods": sorted(set(place.periods)), "pairs": pairs}
+    return {"ids": place.ids, "begins": place.begins, **lists}
 
 
 def _read_place(connection: Connection, target: Target, place: Place, rows: Rows) -> Rows:
+    """The stored rows of a place, with the address of each."""
     table = METADATA.tables[target.table]
     names = [name for name in _columns(target, rows) if name not in target.unseen]
     query = f"""
-        SELECT t.* FROM unnest(%(ids)s::int[], %(begins)s::timestamptz[]) AS s(id, begin)
+        SELECT t.*, t.ctid FROM unnest(%(ids)s::int[], %(begins)s::timestamptz[]) AS s(id, begin)
         JOIN {target.table} t ON t.id = s.id AND {target.moment} >= coalesce(s.begin, '-infinity') {_where(place)}
     """
     texts = [name for name in names if rows[name].dtype.kind == "S" and name not in {"tf", "reason"}]
     parameters = _parameters(place)
     widths = bulk.text_widths(connection, query, parameters, texts) if texts else {}
-    return bulk.read(connection, query, parameters, bulk.fields(table, names) | widths)
+    if place.tfs:
+        widths["tf"] = bulk.text_field(max(map(len, place.tfs)))
+    fields = bulk.fields(table, names) | widths | {"ctid": bulk.ADDRESS}
+    return bulk.read(connection, query, parameters, fields)
 
 
 def _delete_place(connection: Connection, target: Target, place: Place) -> int:
@@ -142,27 +163,11 @@ def _delete_place(connection: Connection, target: Target, place: Place) -> int:
         return int(cursor.rowcount)
 
 
-def _delete_rows(connection: Connection, target: Target, rows: Rows) -> None:
-    """Delete rows by key: their keys go to a temporary table first, however many there are."""
-    if not count(rows):
+def _delete_rows(connection: Connection, target: Target, addresses: Array) -> None:
+    """Delete rows by address: the addresses go to a temporary table first, however many there are."""
+    if not len(addresses):
         return
-    keys = Table(
-        f"stale_{target.table}"[:63], MetaData(), *(Column(name, column.type) for name, column in _keys(target))
-    )
-    names = ", ".join(f'"{name}"' for name in target.key)
-    matches = " AND ".join(
-        f't."{name}" {"IS NOT DISTINCT FROM" if column.nullable else "="} k."{name}"' for name, column in _keys(target)
-    )
-    with raw_cursor(connection) as cursor:
-        cursor.execute(
-            f'CREATE TEMP TABLE "{keys.name}" ON COMMIT DROP AS SELECT {names} FROM {target.table} WITH NO DATA'
-        )
-    bulk.write(connection, keys, {name: rows[name] for name in target.key})
-    with raw_cursor(connection) as cursor:
-        cursor.execute(f'DELETE FROM {target.table} t USING "{keys.name}" k WHERE {matches}')
-        cursor.execute(f'DROP TABLE "{keys.name}"')
-
-
-def _keys(target: Target) -> Sequence[tuple[str, Column[Any]]]:
-    columns = METADATA.tables[target.table].columns
-    return [(name, columns[name]) for name in target.key]
+    connection.execute(CreateTable(_STALE))
+    bulk.write(connection, _STALE, {"address": addresses})
+    connection.execute(text(f"DELETE FROM {target.table} t USING {_STALE.name} s WHERE t.ctid = s.address"))
+    connection.execute(text(f"DROP TABLE {_STALE.name}"))

@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from refreshing import TARGETS, digest, refresh, rows
 from sqlalchemy import URL, Engine, text
 
+from refresh.builder.work import VALUES_AT_ONCE
 from refresh.catalog import BUILDERS, SOURCE
 from refresh.errors import UsageError
 from refresh.options import Request
@@ -47,6 +48,8 @@ bad = st.sampled_from([None, float("nan"), float("inf"), 0.0, -1.0])
 mostly_good = st.one_of(*[prices] * 12, bad)
 days = st.integers(0, 150)
 ids = st.sampled_from(IDS)
+at_once = st.sampled_from([VALUES_AT_ONCE, 20_000, 1_000])
+"""How much is computed at once: everything, an asset's series in two or three batches, or in dozens."""
 
 
 @st.composite
@@ -218,13 +221,14 @@ class History(RuleBasedStateMachine):
         with suppress(UsageError):  # a filter that leaves nothing, or an asset that is not there, is refused
             assert not [one for one in refresh(self.pair.refreshed, request, chosen) if one.error]
 
-    @rule(milliseconds=st.integers(0, 250))
-    def kill_a_refresh(self, milliseconds: int) -> None:
+    @rule(milliseconds=st.integers(0, 250), values=at_once)
+    def kill_a_refresh(self, milliseconds: int, values: int) -> None:
         """A refreshing process dies in the middle of whatever it was doing."""
         child = os.fork()
         if not child:
             try:
-                refresh(connect(self.pair.refreshed.url.render_as_string(hide_password=False)))
+                engine = connect(self.pair.refreshed.url.render_as_string(hide_password=False))
+                refresh(engine, values_at_once=values)
             finally:
                 os._exit(0)
         time.sleep(milliseconds / 1000)
@@ -243,10 +247,11 @@ class History(RuleBasedStateMachine):
                     return
             time.sleep(0.005)
 
-    @rule(twice=st.booleans())
-    def refresh_and_compare(self, twice: bool) -> None:
+    @rule(twice=st.booleans(), values=at_once)
+    def refresh_and_compare(self, twice: bool, values: int) -> None:
         """A refresh without filters leaves what a rebuild would; a second one finds nothing to do."""
-        outcomes = refresh(self.pair.refreshed, Request(accept_restatement=True, prune=True))
+        request = Request(accept_restatement=True, prune=True)
+        outcomes = refresh(self.pair.refreshed, request, values_at_once=values)
         assert not [outcome for outcome in outcomes if outcome.error]
         if twice:
             assert refresh(self.pair.refreshed, Request(prune=True)) == []
@@ -271,7 +276,7 @@ class History(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """However a history ends, a last refresh must bring the tables to what a rebuild leaves."""
-        self.refresh_and_compare(twice=True)
+        self.refresh_and_compare(twice=True, values=VALUES_AT_ONCE)
 
 
 @pytest.fixture

@@ -221,8 +221,14 @@ def size_of(batch: Batch) -> int:
 @settings(deadline=None)
 @given(DUES, st.integers(1, 300))
 def test_every_due_is_in_one_batch(dues: list[Due], limit: int) -> None:
-    """All work is done, each piece once."""
-    assert Counter(due for batch in batches(dues, limit, MANY) for due in batch.dues) == Counter(dues)
+    """All work is done, each series of each asset once, and work that was cut up is otherwise what it was."""
+    pieces = [due for batch in batches(dues, limit, MANY) for due in batch.dues]
+    assert Counter(cut(pieces)) == Counter(cut(dues))
+
+
+def cut(dues: list[Due]) -> list[Due]:
+    """Each series by itself."""
+    return [replace(due, series=due.series[n : n + 1]) for due in dues for n in range(len(due.series) or 1)]
 
 
 @settings(deadline=None)
@@ -240,8 +246,9 @@ def test_a_batch_is_of_one_kind(dues: list[Due], limit: int) -> None:
 @settings(deadline=None)
 @given(DUES, st.integers(1, 300))
 def test_a_batch_keeps_the_limit(dues: list[Due], limit: int) -> None:
-    """No batch computes more rows than the limit, but for a single asset that has more."""
-    assert all(size_of(batch) <= limit or len(batch.dues) == 1 for batch in batches(dues, limit, MANY))
+    """No batch computes more rows than the limit, but for a single series of a single asset that has more."""
+    for batch in batches(dues, limit, MANY):
+        assert size_of(batch) <= limit or (len(batch.dues) == 1 and len(batch.series) <= 1)
 
 
 @settings(deadline=None)
@@ -258,6 +265,18 @@ def test_batches_are_full(dues: list[Due], limit: int) -> None:
 def test_batches_do_not_depend_on_order(dues: list[Due], limit: int, random: Random) -> None:
     """The same work falls into the same batches in whatever order it is found."""
     assert list(batches(random.sample(dues, len(dues)), limit, MANY)) == list(batches(dues, limit, MANY))
+
+
+def test_an_asset_with_too_many_rows_is_cut_evenly() -> None:
+    """Seven series of a hundred rows each go into three pieces where three hundred rows are the limit."""
+    due = Due(1, Action.REBUILD, None, None, 99, tuple(range(10, 17)))
+    assert [batch.series for batch in batches([due], 300, MANY)] == [(10, 11, 12), (13, 14, 15), (16,)]
+
+
+def test_work_on_some_series() -> None:
+    """Work can be narrowed to those of its series that are asked for, in their order."""
+    due = Due(1, Action.APPEND, None, None, 3, (4, 1, 2))
+    assert due.on({2, 4, 9}) == replace(due, series=(4, 2))
 
 
 def test_a_batch_has_so_many_assets() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -214,6 +216,23 @@ def test_all_assets(ids: str) -> None:
 def test_lists_forgive_spaces_and_repetitions() -> None:
     """Blanks around entries, empty entries and entries that were said before do not matter."""
     assert parse(Command.BARS, ["--tfs", " 7d,, 1w ,7d,"]).tfs == ("7d", "1w")
+
+
+def test_a_list_in_parts_is_one_list() -> None:
+    """A list option that is given twice names what both name, each once; anything else is what was said last."""
+    arguments = ["--ids", "1,52", "--ids", "52,825", "--tfs", "7d", "--tfs", "1w", "--jobs", "2", "--jobs", "3"]
+    read = parse(Command.BARS, arguments)
+    assert (read.ids, read.tfs, read.jobs) == ((1, 52, 825), ("7d", "1w"), 3)
+
+
+def test_any_number_of_assets_reaches_a_builder() -> None:
+    """More assets than one argument can name are named in several, which a process can be started with."""
+    ids = tuple(range(2**31 - 100_000, 2**31))
+    arguments = builder_arguments(by_key("bars.1d"), Request(), ids)
+    assert parse(Command.BUILDER, arguments).ids == ids
+    program = "import sys; print(len(sys.argv))"
+    told = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert int(told.stdout) == len(arguments) + 1
 
 
 @pytest.mark.parametrize(
