@@ -76,20 +76,20 @@ def _belongs(builder: BuilderConfig, timeframe: Timeframe) -> bool:
 
 def _periods(dimensions: Dimensions, filters: Filters) -> tuple[int, ...]:
     for period in filters.periods or ():
-        _check_period("--periods", period, dimensions.periods)
+        _check_period(f"--periods {period}", period, dimensions.periods)
     return tuple(period for period in dimensions.periods if filters.periods is None or period in filters.periods)
 
 
 def _pairs(timeframes: Sequence[Timeframe], dimensions: Dimensions, filters: Filters) -> set[Series]:
     pairs = set()
     for name, period in filters.combos or ():
-        _check_period("--tf-period-combos", period, dimensions.periods)
+        _check_period(f"--tf-period-combos {name}:{period}", period, dimensions.periods)
         pairs |= {Series(timeframe, period) for timeframe in select((name,), timeframes, option="--tf-period-combos")}
     return pairs
 
 
-def _check_period(option: str, period: int, known: Sequence[int]) -> None:
+def _check_period(asked: str, period: int, known: Sequence[int]) -> None:
     if period not in known:
         close = sorted(known, key=lambda other: (abs(other - period), other))[:3]
         shown = f"nearest: {', '.join(map(str, sorted(close)))}" if close else "none is enabled"
-        raise UsageError(f"{option} {period}: no such period in dim_period; {shown}")
+        raise UsageError(f"{asked}: no such period in dim_period; {shown}")

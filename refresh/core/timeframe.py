@@ -158,9 +158,23 @@ def select(wanted: Sequence[str], timeframes: Sequence[Timeframe], *, option: st
     """
     for name in wanted:
         if not any(_answers(timeframe, name) for timeframe in timeframes):
-            labels = [spelling for timeframe in timeframes for spelling in (timeframe.tf, timeframe.short)]
-            raise UsageError(f"{option} {name}: no such timeframe in the builders being run; {nearest(name, labels)}")
+            raise UsageError(
+                f"{option} {name}: no such timeframe in the builders being run; {_nearest(name, timeframes)}"
+            )
     return tuple(timeframe for timeframe in timeframes if any(_answers(timeframe, name) for name in wanted))
+
+
+def _nearest(name: str, timeframes: Sequence[Timeframe]) -> str:
+    """The lengths nearest to a wrong one, those of its own unit first; for what is no length, the nearest spellings."""
+    length = _LENGTH.fullmatch(name.upper())
+    units = {unit.value: unit for unit in Unit}
+    if not length or length[2] not in units or not timeframes:
+        return nearest(name, (spelling for timeframe in timeframes for spelling in (timeframe.tf, timeframe.short)))
+    unit = units[length[2]]
+    days = int(length[1]) * NOMINAL_DAYS[unit]
+    offered = {one.short: one for one in timeframes}.values()
+    close = sorted(offered, key=lambda one: (one.unit is not unit, abs(one.days_nominal - days), one.days_nominal))[:3]
+    return f"nearest: {', '.join(one.short for one in sorted(close, key=lambda one: one.days_nominal))}"
 
 
 def _answers(timeframe: Timeframe, name: str) -> bool:

@@ -171,7 +171,7 @@ def test_each_series_is_tested_by_each_filter(
         ({"tfs": ("7d", "6W")}, "--tfs 6W: "),
         ({"periods": (15,)}, "--periods 15: no such period in dim_period; nearest: 10, 14, 20$"),
         ({"periods": (10, 1000)}, "--periods 1000: no such period in dim_period; nearest: 50, 100, 200$"),
-        ({"combos": (("7d", 21),)}, "--tf-period-combos 21: no such period in dim_period; nearest: 14, 20, 30$"),
+        ({"combos": (("7d", 21),)}, "--tf-period-combos 7d:21: no such period in dim_period; nearest: 14, 20, 30$"),
         ({"combos": (("7d", 10), ("8y", 10))}, "--tf-period-combos 8y: no such timeframe .*nearest: .*1Y"),
     ],
     ids=str,

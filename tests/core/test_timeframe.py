@@ -238,6 +238,23 @@ def test_a_name_that_picks_nothing(name: str, near: str) -> None:
     assert near in message.partition("nearest: ")[2].split(", ")
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("9d", "5D, 7D, 10D"), ("400D", "90D, 180D, 365D"), ("3w", "1W, 2W, 4W"), ("8m", "3M, 6M, 12M")],
+)
+def test_the_nearest_lengths(name: str, near: str) -> None:
+    """For a length that does not exist, the three of its unit that are nearest in days, the shortest first."""
+    with pytest.raises(UsageError, match=f"nearest: {near}$"):
+        select([name], DEFAULT_TIMEFRAMES)
+
+
+def test_the_nearest_lengths_of_other_units() -> None:
+    """Where no builder of the run counts in that unit, days decide: three weeks are 21 of them."""
+    rolling = [one for one in DEFAULT_TIMEFRAMES if one.belongs_to(ROLLING)]
+    with pytest.raises(UsageError, match=r"nearest: 14D, 21D, 28D$"):
+        select(["3w"], rolling)
+
+
 @pytest.mark.parametrize("name", ["", "D", "7", "07D", "7D ", "7D_CAL", "*"])
 def test_a_name_is_never_guessed(name: str) -> None:
     """What is neither a label nor a short form picks nothing."""
