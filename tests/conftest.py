@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
-from sqlalchemy import URL, Connection, MetaData, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, make_url
 from sqlalchemy.pool import NullPool
 from testing.postgresql import Postgresql
 
+from refresh.store.database import connect
 from refresh.store.programs import Programs, binaries, usable
 from refresh.store.schema import prepare
 from refresh.store.tables import source_table
@@ -76,6 +77,14 @@ def prepared_url(server: URL, template: str) -> Iterator[str]:
     """The URL of a new database that has the source table and all of ours, empty but for the default dimensions."""
     with database(server, template) as url:
         yield url
+
+
+@pytest.fixture
+def engine(prepared_url: str) -> Iterator[Engine]:
+    """An engine on a new database that has all tables, with nothing in them but the default dimensions."""
+    engine = connect(prepared_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 from conftest import database
 from programs import PROJECT
 from sqlalchemy import URL, Engine, make_url, text
+from statements import execute
 
 from refresh.store.database import connect
 
@@ -54,12 +55,6 @@ def engine(prepared_url: str) -> Iterator[Engine]:
     execute(engine, FILL)
     yield engine
     engine.dispose()
-
-
-def execute(engine: Engine, statement: str) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement))
 
 
 def address(engine: Engine) -> str:
@@ -108,7 +103,7 @@ USAGE = {
     "no id": (DAILY, ["--all", "--ids", ""], "--ids: the list is empty; leave the option out to select everything"),
     "unknown timeframe": (DAILY, ["--bars", "--tfs", "8d"], "--tfs 8d: no such timeframe in the builders being run"),
     "unknown period": (EMAS, ["--periods", "11"], "--periods 11: no such period in dim_period; nearest: 10, 14"),
-    "unknown pair": (EMAS, ["--tf-period-combos", "7d:11"], "--tf-period-combos 11: no such period"),
+    "unknown pair": (EMAS, ["--tf-period-combos", "7d:11"], "--tf-period-combos 7d:11: no such period"),
     "unknown builder": (BARS, ["--builders", "cal_usa"], "--builders cal_usa: no such builder; nearest: cal_us"),
     "unknown refresher": (EMAS, ["--skip", "v3"], "--skip v3: no such builder; nearest: v2"),
     "unknown zone": (BARS, ["--tz", "Mars/Phobos"], "--tz: 'Mars/Phobos' is not a time zone name such as UTC"),

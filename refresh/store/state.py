@@ -62,21 +62,26 @@ def _at(time: str) -> str:
 
 
 def _all_settled(connection: Connection, leg: Leg, parameters: Mapping[str, Any]) -> bool:
-    """Whether every wanted series of every asset stands where its input does, told without unfolding the periods."""
+    """Whether every wanted series of every asset stands where its input does, told without unfolding the periods.
+
+    By a difference of sets, which is hashed or sorted: a join of tables without statistics may be a loop in a loop.
+    """
     query = text(f"""
         WITH wanted AS (
-            SELECT tf, array_agg(period) AS periods
-            FROM unnest(CAST(:tfs AS text[]), CAST(:periods AS int[])) AS w(tf, period) GROUP BY tf
+            SELECT tf COLLATE "C" AS tf, array_agg(period) AS periods
+            FROM unnest(CAST(:tfs AS text[]), CAST(:periods AS int[])) AS w(tf, period) GROUP BY 1
         ),
-        input AS (SELECT * FROM ({_input_watermarks(leg)}) AS i WHERE :everything OR id = ANY(:ids)),
+        needed AS (
+            SELECT i.id, w.tf, i.through, cardinality(w.periods)::bigint AS periods
+            FROM ({_input_watermarks(leg)}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
+            WHERE :everything OR i.id = ANY(:ids)
+        ),
         settled AS (
-            SELECT FROM input i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
-            JOIN {leg.state} s ON s.id = i.id AND s.tf = w.tf AND s.dirty_from IS NULL
-             AND s.seen_ts IS NOT DISTINCT FROM i.through AND s.periods <@ w.periods
-            GROUP BY s.id, s.tf, w.periods HAVING sum(cardinality(s.periods)) = cardinality(w.periods)
+            SELECT s.id, s.tf, s.seen_ts, sum(cardinality(s.periods)) AS periods
+            FROM {leg.state} s JOIN wanted w USING (tf)
+            WHERE s.dirty_from IS NULL AND s.periods <@ w.periods GROUP BY s.id, s.tf, s.seen_ts
         )
-        SELECT (SELECT count(*) FROM input i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf)
-               = (SELECT count(*) FROM settled) AND NOT EXISTS ({_contradicting(leg)})
+        SELECT NOT EXISTS (SELECT * FROM needed EXCEPT SELECT * FROM settled) AND NOT EXISTS ({_contradicting(leg)})
     """)
     return bool(connection.execute(query, parameters).scalar_one())
 

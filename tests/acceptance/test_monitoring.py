@@ -13,6 +13,7 @@ import pytest
 from bot_api import HEARTBEAT, TOKEN, Bot, serving
 from programs import run
 from sqlalchemy import Engine, make_url, text
+from statements import execute
 
 from refresh.catalog import SOURCE
 from refresh.store.database import connect
@@ -53,12 +54,6 @@ def engine(prepared_url: str) -> Iterator[Engine]:
     execute(made, FILL, last=midnight - timedelta(milliseconds=1))
     yield made
     made.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
 
 
 def address(engine: Engine) -> str:

@@ -20,6 +20,7 @@ from conftest import closing_server, create_tables, database, guarded_folder
 from programs import PROJECT
 from refreshing import TARGETS, moved, refresh, rows
 from sqlalchemy import URL, Engine, MetaData, create_engine, make_url, text
+from statements import ask, execute
 from testing.postgresql import Postgresql
 
 from refresh.catalog import BUILDERS, SOURCE
@@ -176,18 +177,6 @@ def fill(url: str) -> None:
     refresh(engine, Request(ids=(1,)))
     execute(engine, FILL, first=NEXT, last=NEXT, assets=[1])
     engine.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str, **values: Any) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query), values)]
 
 
 def until(true: Callable[[], object], what: str) -> None:

@@ -16,7 +16,8 @@ import pytest
 from bot_api import Bot, serving
 from programs import run
 from refreshing import refresh
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from statements import ask, execute
 
 from refresh.catalog import BUILDERS, DAILY, SOURCE
 from refresh.store.database import connect
@@ -52,18 +53,6 @@ def engine(prepared_url: str) -> Iterator[Engine]:
     execute(made, "UPDATE dim_period SET is_enabled = period IN (10, 20)")
     yield made
     made.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def fill(engine: Engine, assets: list[int], first: date, last: date) -> None:

@@ -7,28 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from prices import FILL
 from programs import PROJECT, run
 from sqlalchemy import Engine, text
+from statements import ask, execute
+from waiting import PATIENCE, eventually
 
 from refresh.outcome import Outcome, Status
 from refresh.store.database import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-PATIENCE = 60.0
-"""Seconds in which something that will happen has happened."""
-FILL = """
-    INSERT INTO cmc_price_histories7 (id, "timestamp", timeopen, timeclose, open, high, low, close, volume)
-    SELECT :asset, at, at - interval '1 day - 1 ms', at, 10, 20, 5, 10 + extract(day FROM at) / 100, 1000
-    FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), interval '1 day') AS day
-    CROSS JOIN LATERAL (SELECT day + interval '1 day - 1 ms' AS at) AS d
-"""
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -39,28 +32,6 @@ def engine(prepared_url: str) -> Iterator[Engine]:
         execute(engine, FILL, asset=asset, first="2024-01-01Z", last="2024-02-09Z")
     yield engine
     engine.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
-
-
-def eventually(happened: Callable[[], object]) -> bool:
-    """Whether something happens in time."""
-    until = time.monotonic() + PATIENCE
-    while not happened():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def build(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,11 +6,13 @@ import os
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from prices import fill
 from refreshing import TARGETS, digest, refresh, rows
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from statements import ask, execute
 
 from refresh.builder.__main__ import main
 from refresh.catalog import BUILDERS, by_key
@@ -25,12 +27,6 @@ if TYPE_CHECKING:
 DAILY, BARS, EMAS, CAL, V2 = (
     by_key(key) for key in ("bars.1d", "bars.multi_tf", "emas.multi_tf", "emas.cal", "emas.v2")
 )
-FILL = """
-    INSERT INTO cmc_price_histories7 (id, "timestamp", timeopen, timeclose, open, high, low, close, volume)
-    SELECT :asset, at, at - interval '1 day - 1 ms', at, 10, 20, 5, 10 + extract(day FROM at) / 100, 1000
-    FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), interval '1 day') AS day
-    CROSS JOIN LATERAL (SELECT day + interval '1 day - 1 ms' AS at) AS d
-"""
 PRICES = "open = {0}, high = {0}, low = {0}, close = {0}"
 
 
@@ -39,22 +35,10 @@ def engine(prepared_url: str) -> Iterator[Engine]:
     """An engine on a database with forty days of assets 1, 2 and 3 that were never taken in; EMAs begin early."""
     engine = connect(prepared_url)
     for asset in (1, 2, 3):
-        execute(engine, FILL, asset=asset, first="2024-01-01Z", last="2024-02-09Z")
+        fill(engine, asset, "2024-01-01", "2024-02-09")
     execute(engine, "INSERT INTO dim_period VALUES (2, true, 0)")
     yield engine
     engine.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def assets(engine: Engine, table: str) -> set[int]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+import terminals
 from rich.console import Console
 
 from refresh.catalog import BUILDERS, by_key
@@ -267,27 +266,8 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, show: Callable[[Console], object]) -> str:
-    """What a terminal gets while stdout is one."""
-    for name, value in {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40", "NO_COLOR": "1"}.items():
-        monkeypatch.setenv(name, value)
-    reading, writing = pty.openpty()
-    with ThreadPoolExecutor(1) as reader:
-        received = reader.submit(everything, reading)
-        with os.fdopen(writing, "w", encoding="utf-8") as terminal, monkeypatch.context() as patched:
-            patched.setattr(sys, "stdout", terminal)
-            show(make_console())
-        return received.result()
-
-
-def everything(descriptor: int) -> str:
-    """All that arrives at a terminal until its last writer is gone."""
-    with os.fdopen(descriptor, "rb", buffering=0) as terminal:
-        parts: list[bytes] = []
-        while True:
-            try:
-                parts.append(terminal.read(1 << 16))
-            except OSError:
-                return b"".join(parts).decode()
+    """What a terminal without colours gets while stdout is one."""
+    return terminals.on_terminal(monkeypatch, lambda: show(make_console()), LINES="40", NO_COLOR="1")
 
 
 def screen(text: str) -> list[str]:

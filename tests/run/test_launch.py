@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from refreshing import NOW, refresh
 from sqlalchemy import Engine, make_url, text
+from statements import ask, execute
 
 from refresh.catalog import by_key
 from refresh.faces.console import make_console
@@ -46,18 +47,6 @@ def engine(prepared_url: str) -> Iterator[Engine]:
     execute(engine, FILL, last="2024-01-25Z", assets=[1, 52, 825])
     yield engine
     engine.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def context(engine: Engine, **environ: str) -> RunContext:

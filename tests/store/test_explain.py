@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from refreshing import NOW, refresh
 from sqlalchemy import Engine, text
+from statements import execute
 
 from refresh.catalog import BUILDERS, by_key
 from refresh.core.standing import Failure, Standing, TableStanding
@@ -42,12 +43,6 @@ def engine(prepared_url: str) -> Iterator[Engine]:
     execute(engine, "INSERT INTO dim_period VALUES (2, true, 0)")
     yield engine
     engine.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
 
 
 def standing(engine: Engine, asset: int, builders: Sequence[BuilderConfig] = BUILDERS, now: datetime = NOW) -> Standing:

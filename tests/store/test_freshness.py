@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from refreshing import refresh
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from statements import execute
 
 from refresh.catalog import BuilderConfig, by_key
 from refresh.store import freshness, source
-from refresh.store.database import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 DAILY, EMAS, CAL, V2 = (by_key(key) for key in ("bars.1d", "emas.multi_tf", "emas.cal", "emas.v2"))
 DAY = timedelta(days=1)
@@ -30,20 +30,6 @@ DAILY_STATE = "INSERT INTO cmc_price_bars_1d_state VALUES (:asset, :at, :at, now
 BARS_STATE = "INSERT INTO {0}_state (id, tf, seen_ts, last_ts) VALUES (:asset, :tf, :at, :at)"
 PRICE = 'INSERT INTO cmc_price_histories7 (id, "timestamp", close) VALUES (:asset, :at, 1)'
 EVERY_DAY, WORKDAYS, FRIDAYS = [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5], [5]
-
-
-@pytest.fixture
-def engine(prepared_url: str) -> Iterator[Engine]:
-    """An engine on a database whose tables are empty."""
-    engine = connect(prepared_url)
-    yield engine
-    engine.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
 
 
 def told(engine: Engine, asset: int, at: datetime | str = LAST) -> None:

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from prices import FILL
 from refreshing import digest, refresh
 from sqlalchemy import Engine, text
+from statements import ask, execute
 
 from refresh.catalog import by_key
 from refresh.core.estimate import Past
 from refresh.options import Request
 from refresh.outcome import Outcome, Status
 from refresh.store import history, views
-from refresh.store.database import connect
 from refresh.store.history import Started, Unfinished
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DAILY, BARS, CAL = (by_key(key) for key in ("bars.1d", "bars.multi_tf", "emas.cal"))
 AT = datetime(2024, 1, 1, tzinfo=UTC)
-FILL = """
-    INSERT INTO cmc_price_histories7 (id, "timestamp", timeopen, timeclose, open, high, low, close, volume)
-    SELECT :asset, at, at - interval '1 day - 1 ms', at, 10, 20, 5, 10 + extract(day FROM at) / 100, 1000
-    FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), interval '1 day') AS day
-    CROSS JOIN LATERAL (SELECT day + interval '1 day - 1 ms' AS at) AS d
-"""
 ODD = """it's "odd", {1,NULL}, \\N, %s :id; -- 日本 \t and\na second line"""
-
-
-@pytest.fixture
-def engine(prepared_url: str) -> Iterator[Engine]:
-    """An engine on a database without prices or runs."""
-    engine = connect(prepared_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -47,18 +30,6 @@ def filled(engine: Engine) -> Engine:
         execute(engine, FILL, asset=asset, first="2024-01-01Z", last="2024-02-09Z")
     execute(engine, "INSERT INTO dim_period VALUES (2, true, 0)")
     return engine
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def begin(engine: Engine, run_id: str, *arguments: str, at: datetime = AT) -> None:

@@ -12,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import database, execute
 from programs import PROJECT
 from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import OperationalError
+from statements import ask
+from waiting import PATIENCE, eventually
 
 from refresh.catalog import BUILDERS, BuilderConfig, by_key
 from refresh.errors import AlreadyRunningError
@@ -27,11 +29,9 @@ from refresh.store.database import connect, snapshot
 from refresh.store.locks import RefreshLock, assets_held, end_sessions, session_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 DAILY, EMAS = by_key("bars.1d"), by_key("emas.multi_tf")
-PATIENCE = 60.0
-"""Seconds in which something that will happen has happened."""
 A_MOMENT = 0.6
 """Seconds in which something would have happened that must not."""
 SINCE = datetime(2024, 1, 2, 3, 4, tzinfo=UTC)
@@ -73,22 +73,6 @@ def observer(prepared_url: str) -> Iterator[Engine]:
     engine = connect(prepared_url, "observer")
     yield engine
     engine.dispose()
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
-
-
-def eventually(happened: Callable[[], object]) -> bool:
-    """Whether something happens in time."""
-    until = time.monotonic() + PATIENCE
-    while not happened():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def end_holder(observer: Engine) -> None:

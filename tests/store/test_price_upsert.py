@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine, text
+from statements import execute
 
 from refresh.core.rows import NULL_TEXT, TIME, Rows
 from refresh.errors import SchemaError
@@ -57,13 +58,6 @@ def held(engine: Engine, columns: str) -> Sequence[tuple[Any, ...]]:
     with engine.connect() as connection:
         query = f'SELECT {columns} FROM cmc_price_histories7 ORDER BY id, "timestamp"'
         return [tuple(row) for row in connection.execute(text(query))]
-
-
-def execute(engine: Engine, *statements: str, values: Mapping[str, Any] | None = None) -> None:
-    """Run statements in one transaction."""
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement), values or {})
 
 
 def test_new_rows(engine: Engine) -> None:

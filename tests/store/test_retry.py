@@ -7,13 +7,14 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import conftest
 import pytest
 from refreshing import TARGETS, digest, refresh
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
+from statements import ask, execute
 from tenacity import wait_fixed, wait_none
 
 from refresh.catalog import by_key
@@ -59,18 +60,6 @@ def other(prepared_url: str) -> Iterator[Engine]:
     engine = connect(prepared_url, "somebody else")
     yield engine
     engine.dispose()
-
-
-def execute(engine: Engine, statement: str, **values: Any) -> None:
-    """Run a statement in a transaction of its own."""
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def error_of(connection: Connection, statement: str) -> DBAPIError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, text
+from statements import ask, execute
 
 from refresh.catalog import BUILDERS, Group
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
@@ -82,19 +83,6 @@ def prepared(prepared_url: str) -> Iterator[Engine]:
     engine = connect(prepared_url)
     yield engine
     engine.dispose()
-
-
-def execute(engine: Engine, *statements: str) -> None:
-    """Run statements in one transaction."""
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def prepare_in(engine: Engine, tz: str = "UTC") -> None:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prices import FILL, fill
 from refreshing import NOW, refresh, rows
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from statements import ask, execute
 
 from refresh.catalog import by_key
 from refresh.core.span import Action, Due
@@ -31,12 +33,6 @@ TYPES_OF_THE_USERS = f"""CREATE TABLE {PRICES} (id bigint, "timestamp" timestamp
     timeclose timestamp, timehigh timestamp(0), timelow timestamp, open numeric, high numeric(20, 8), low real,
     close numeric, volume bigint, marketcap numeric, circulatingsupply bigint, name varchar(20), source_file text,
     load_ts timestamp)"""
-FILL = f"""
-    INSERT INTO {PRICES} (id, "timestamp", timeopen, timeclose, open, high, low, close, volume)
-    SELECT :asset, at, at - interval '1 day - 1 ms', at, 10, 20, 5, 10 + extract(day FROM at) / 100, 1000
-    FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), interval '1 day') AS day
-    CROSS JOIN LATERAL (SELECT day + interval '1 day - 1 ms' AS at) AS d
-"""
 CHANGES = {
     "day after the last": ("INSERT", "2024-04-11", "2024-04-01"),
     "day of a new month": ("INSERT", "2024-05-02", "2024-05-01"),
@@ -51,14 +47,6 @@ CHANGES = {
     "last one deleted": (f"DELETE FROM {PRICES}", "2024-04-10", "2024-04-01"),
     "time of day": (f"""UPDATE {PRICES} SET "timestamp" = "timestamp" - interval '1 h'""", "2024-03-10", "2024-03-01"),
 }
-
-
-@pytest.fixture
-def engine(prepared_url: str) -> Iterator[Engine]:
-    """An engine on a database with all tables, the source's among them."""
-    engine = connect(prepared_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -77,24 +65,6 @@ def known(engine: Engine) -> Engine:
     execute(engine, f"""DELETE FROM {PRICES} WHERE ("timestamp" AT TIME ZONE 'UTC')::date = '2024-02-20'""")
     refresh(engine, builders=[DAILY])
     return engine
-
-
-def execute(engine: Engine, *statements: str, **values: Any) -> None:
-    """Run statements in one transaction."""
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
-
-
-def fill(engine: Engine, asset: int, first: str, last: str) -> None:
-    """A row for each day of an asset, at its last millisecond in UTC."""
-    execute(engine, FILL, asset=asset, first=f"{first}Z", last=f"{last}Z")
 
 
 def add(engine: Engine, asset: int, timestamp: str | None, close: float = 10.0) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from prices import fill
 from refreshing import NOW, TARGETS, digest, refresh
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from statements import ask, execute
 
 from refresh.catalog import BUILDERS, BuilderConfig, by_key
 from refresh.core.span import Action, Cause, Due
 from refresh.options import Request
 from refresh.store import state, survey
-from refresh.store.database import connect, transaction
+from refresh.store.database import transaction
 from refresh.store.state import Advance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 DAILY, BARS, EMAS, V2 = (by_key(key) for key in ("bars.1d", "bars.multi_tf", "emas.multi_tf", "emas.v2"))
 BARS_LEG, EMAS_LEG, V2_LEG = BARS.legs[0], EMAS.legs[0], V2.legs[0]
@@ -25,22 +27,7 @@ DERIVED = [leg for builder in BUILDERS if builder != DAILY for leg in builder.le
 LAST = datetime(2024, 2, 9, 23, 59, 59, 999000, tzinfo=UTC)
 """The close of the fortieth day of 2024."""
 
-FILL = """
-    INSERT INTO cmc_price_histories7 (id, "timestamp", timeopen, timeclose, open, high, low, close, volume)
-    SELECT :asset, at, at - interval '1 day - 1 ms', at, 10, 20, 5, 10 + extract(day FROM at) / 100, 1000
-    FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), interval '1 day') AS day
-    CROSS JOIN LATERAL (SELECT day + interval '1 day - 1 ms' AS at) AS d
-"""
-
 Row = tuple[int, str, tuple[int, ...], int | None, int | None, int | None, float]
-
-
-@pytest.fixture
-def engine(prepared_url: str) -> Iterator[Engine]:
-    """An engine on a database whose tables are empty."""
-    engine = connect(prepared_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -50,24 +37,6 @@ def built(engine: Engine) -> Engine:
         fill(engine, asset, "2024-01-01", "2024-02-09")
     refresh(engine)
     return engine
-
-
-def execute(engine: Engine, *statements: str, **values: Any) -> None:
-    """Run statements in one transaction."""
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement), values)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
-
-
-def fill(engine: Engine, asset: int, first: str, last: str) -> None:
-    """A row for each day of an asset, at its last millisecond in UTC."""
-    execute(engine, FILL, asset=asset, first=f"{first}Z", last=f"{last}Z")
 
 
 def change(engine: Engine, day: str, *, asset: int = 1) -> None:
