@@ -167,7 +167,13 @@ def _unfinished(cluster: _Cluster) -> Path:
 
 def _start(cluster: _Cluster) -> Path:
     sockets = _socket_folder(cluster)
-    options = f"-p {_PORT} -c listen_addresses='' -c unix_socket_directories={sockets} -c unix_socket_permissions=0700"
+    settings = {
+        "listen_addresses": "''",
+        "unix_socket_directories": sockets,
+        "unix_socket_permissions": "0700",
+        "autovacuum_naptime": "5s",  # a server that runs for seconds a night would never come to clean up
+    }
+    options = " ".join([f"-p {_PORT}", *(f"-c {name}={value}" for name, value in settings.items())])
     cluster.run("pg_ctl", "start", "-s", "-w", "-t", str(_SECONDS_TO_ANSWER), "-o", options)
     return sockets
 

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
+from waiting import eventually
 
 from refresh.errors import EmbeddedServerError
 from refresh.store import programs
@@ -162,6 +163,18 @@ def test_first_lease_makes_an_empty_database(place: Place) -> None:
         assert make_url(server.url).drivername == "postgresql+psycopg2"
         assert ask(server, "SELECT current_database() || ' of ' || current_user") == "refresh of postgres"
         assert ask(server, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
+def test_rows_that_went_are_cleaned_up_in_a_short_lease(used: Place) -> None:
+    """A server that runs for as long as a refresh comes to vacuum and analyze what the refresh has changed."""
+    with lease(used.environ) as server:
+        ask(server, "CREATE TABLE busy AS SELECT generate_series(1, 10000) AS value")
+        ask(server, "DELETE FROM busy WHERE value > 5000")
+        cleaned = """SELECT last_autovacuum IS NOT NULL AND last_autoanalyze IS NOT NULL
+                     FROM pg_stat_user_tables WHERE relname = 'busy'"""
+        began = time.monotonic()
+        assert eventually(lambda: ask(server, cleaned))
+        assert time.monotonic() - began < 30
 
 
 def test_data_are_kept_between_leases(used: Place) -> None:
