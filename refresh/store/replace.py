@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Column, Connection, MetaData, Table, text
+from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, text
 from sqlalchemy.schema import CreateTable
 
 from refresh.core.compare import difference, earliest
@@ -20,13 +20,17 @@ from refresh.store import bulk
 from refresh.store.database import raw_cursor
 from refresh.store.tables import METADATA
 
+_ADDRESS = {"part": bulk.BIGINT, "address": bulk.ADDRESS}
+"""Where a row lies: in a table that was parted, an address alone is not enough."""
 _STALE = Table(
     "stale_rows",
     MetaData(),
+    Column("part", BigInteger, nullable=False),
     Column("address", bulk.Address(), nullable=False),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
+_SAME_ROW = "t.ctid = s.address AND t.tableoid = s.part::oid"
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 """Before every row."""
@@ -80,11 +84,11 @@ def replace(connection: Connection, target: Target, place: Place, rows: Rows, *,
         bulk.write(connection, METADATA.tables[target.table], _columns(target, rows))
         return Changes(_per_asset(rows["id"]), deleted, _all_marks(target, place))
     stored = _read_place(connection, target, place, rows)
-    addresses = stored.pop("ctid")
+    addresses = {name: stored.pop(name) for name in _ADDRESS}
     values = [name for name in stored if name not in target.key]
     changed = difference(stored, rows, target.key, values)
     stale, fresh = take(stored, changed.stale), take(rows, changed.fresh)
-    _delete_rows(connection, target, addresses[changed.stale])
+    _delete_rows(connection, target, take(addresses, changed.stale))
     bulk.write(connection, METADATA.tables[target.table], _columns(target, fresh))
     concern = difference(stale, fresh, target.key, target.followed)
     marks = [*_marks(target, take(stale, concern.stale)), *_marks(target, take(fresh, concern.fresh))]
@@ -126,7 +130,7 @@ def _at_place(target: Target, place: Place) -> str:
     """
     return f"""
         SELECT t.* FROM unnest(%(ids)s::int[], %(begins)s::timestamptz[]) AS s(id, begin)
-        CROSS JOIN LATERAL (SELECT t.*, t.ctid FROM {target.table} t
+        CROSS JOIN LATERAL (SELECT t.*, t.tableoid::int8 AS part, t.ctid AS address FROM {target.table} t
                             WHERE t.id = s.id AND {target.moment} >= coalesce(s.begin, '-infinity') OFFSET 0) AS t
         WHERE {_among(place)}
     """
@@ -160,24 +164,24 @@ def _read_place(connection: Connection, target: Target, place: Place, rows: Rows
     widths = bulk.text_widths(connection, query, parameters, texts) if texts else {}
     if place.tfs:
         widths["tf"] = bulk.text_field(max(map(len, place.tfs)))
-    fields = bulk.fields(table, names) | widths | {"ctid": bulk.ADDRESS}
+    fields = bulk.fields(table, names) | widths | _ADDRESS
     return bulk.read(connection, query, parameters, fields)
 
 
 def _delete_place(connection: Connection, target: Target, place: Place) -> int:
     with raw_cursor(connection) as cursor:
         cursor.execute(
-            f"DELETE FROM {target.table} d USING ({_at_place(target, place)}) AS p WHERE d.ctid = p.ctid",
+            f"DELETE FROM {target.table} t USING ({_at_place(target, place)}) AS s WHERE {_SAME_ROW}",
             _parameters(place),
         )
         return int(cursor.rowcount)
 
 
-def _delete_rows(connection: Connection, target: Target, addresses: Array) -> None:
+def _delete_rows(connection: Connection, target: Target, addresses: Rows) -> None:
     """Delete rows by address: the addresses go to a temporary table first, however many there are."""
-    if not len(addresses):
+    if not count(addresses):
         return
     connection.execute(CreateTable(_STALE))
-    bulk.write(connection, _STALE, {"address": addresses})
-    connection.execute(text(f"DELETE FROM {target.table} t USING {_STALE.name} s WHERE t.ctid = s.address"))
+    bulk.write(connection, _STALE, addresses)
+    connection.execute(text(f"DELETE FROM {target.table} t USING {_STALE.name} s WHERE {_SAME_ROW}"))
     connection.execute(text(f"DROP TABLE {_STALE.name}"))

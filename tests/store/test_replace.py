@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from statements import ask, execute
 
 from refresh.builder.daily import BARS, REJECTS
 from refresh.core.rows import NULL_TEXT, TIME, Rows, count
 from refresh.store.bulk import BLOCK_ROWS
-from refresh.store.database import connect, transaction
+from refresh.store.database import transaction
 from refresh.store.replace import BEGINNING, Changes, Place, Target, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 EMAS = Target("cmc_ema_multi_tf_v2", ("id", "ts", "tf", "period"), "ts", ("ema",))
 PAIRS = [("2D", 10), ("2D", 14), ("3D", 10), ("3D", 14)]
@@ -114,14 +115,6 @@ def rejects(*held: tuple[int | None, str, int], close: float = 10.0, run: str = 
     }
 
 
-@pytest.fixture
-def engine(prepared_url: str) -> Iterator[Engine]:
-    """An engine on a database whose tables are empty."""
-    engine = connect(prepared_url)
-    yield engine
-    engine.dispose()
-
-
 def put(engine: Engine, target: Target, rows: Rows, place: Place | None = None, *, rewrite: bool = False) -> Changes:
     """Make the table hold the rows, in a transaction of its own; asset 1 from its beginning where nothing is said.
 
@@ -134,12 +127,6 @@ def put(engine: Engine, target: Target, rows: Rows, place: Place | None = None, 
         earliest[asset, tf] = min(time, earliest.get((asset, tf), time))
     marks = [(*series, time) for series, time in sorted(earliest.items(), key=str)]
     return changed(changes, marks=marks)
-
-
-def ask(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def held(engine: Engine) -> dict[Key, tuple[Values, str]]:
@@ -353,3 +340,23 @@ def followed(rows: Mapping[Key, Any], key: Key) -> Any:
         return "absent"
     first = rows[key][0]
     return first[0] if isinstance(first, tuple) else first
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_a_table_that_was_parted(engine: Engine, *, rewrite: bool) -> None:
+    """In a table in several parts, whose rows share addresses, only the rows of the place are touched."""
+    execute(
+        engine,
+        f"ALTER TABLE {BARS.table} RENAME TO whole",
+        f"CREATE TABLE {BARS.table} (LIKE whole INCLUDING DEFAULTS) PARTITION BY LIST (id)",
+        *(f"CREATE TABLE part{id} PARTITION OF {BARS.table} FOR VALUES IN ({id})" for id in (1, 2)),
+    )
+    put(
+        engine,
+        BARS,
+        bars(*(Bar(number, asset=asset) for asset in (1, 2) for number in (1, 2, 3))),
+        Place([1, 2], [None] * 2),
+    )
+    put(engine, BARS, bars(Bar(1), Bar(2, close=11.0)), rewrite=rewrite)
+    days = f'SELECT id, extract(day FROM "timestamp")::int, close FROM {BARS.table} ORDER BY 1, 2'
+    assert ask(engine, days) == [(1, 1, 10.0), (1, 2, 11.0), (2, 1, 10.0), (2, 2, 10.0), (2, 3, 10.0)]
