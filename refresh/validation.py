@@ -132,6 +132,6 @@ def build_shadow(connection: Connection, scopes: Sequence[Scope], ids: Sequence[
     prefer_indexes(connection)
     for scope in (replace(scope, ids=tuple(ids)) for scope in scopes):
         for leg in scope.builder.legs:
-            dues = survey.due(connection, scope, leg)
-            for batch in batches_of(leg, dues):
-                RECIPES[scope.builder.kind](connection, scope, leg, batch)
+            recipe = RECIPES[scope.builder.kind]
+            for batch in batches_of(recipe, leg, survey.due(connection, scope, leg)):
+                recipe.refresh(connection, scope, leg, batch)

@@ -16,7 +16,7 @@ from itertools import chain
 from sqlalchemy import Connection, Engine
 
 from refresh.builder.done import Done
-from refresh.builder.recipes import RECIPES
+from refresh.builder.recipes import RECIPES, Recipe
 from refresh.catalog import Group, Leg
 from refresh.core.span import Batch, Due, batches
 from refresh.errors import RefreshError, ViolationError
@@ -99,9 +99,9 @@ def _due(engine: Engine, scope: Scope) -> dict[Leg, list[Due]]:
     return dues
 
 
-def batches_of(leg: Leg, dues: Iterable[Due], values_at_once: int = VALUES_AT_ONCE) -> Iterator[Batch]:
+def batches_of(recipe: Recipe, leg: Leg, dues: Iterable[Due], values_at_once: int = VALUES_AT_ONCE) -> Iterator[Batch]:
     """What is computed at once, and committed together, of all that is due on a leg and not refused."""
-    rows_at_once = values_at_once // len(METADATA.tables[leg.target].columns)
+    rows_at_once = values_at_once // (recipe.held * len(METADATA.tables[leg.target].columns))
     return batches((due for due in dues if not due.refusal), rows_at_once, ASSETS_AT_ONCE)
 
 
@@ -133,7 +133,7 @@ class _Work:
     def run(self, dues: Mapping[Leg, Sequence[Due]]) -> None:
         """Work on everything due, leg by leg."""
         refused = {leg: [due for due in each if due.refusal] for leg, each in dues.items()}
-        planned = {leg: list(batches_of(leg, each, self._values_at_once)) for leg, each in dues.items()}
+        planned = {leg: list(batches_of(self._recipe, leg, each, self._values_at_once)) for leg, each in dues.items()}
         pieces = chain(*refused.values(), *(batch.dues for each in planned.values() for batch in each))
         self._progress = {id: _Progress(size) for id, size in Counter(due.id for due in pieces).items()}
         for leg in dues:
@@ -181,7 +181,7 @@ class _Work:
             with snapshot(connection):
                 prefer_indexes(connection)
                 parts = self._still_due(connection, leg, batch) if waited or tries else [batch]
-                done = sum((self._recipe(connection, self._scope, leg, part) for part in parts), Done())
+                done = sum((self._recipe.refresh(connection, self._scope, leg, part) for part in parts), Done())
                 seconds = (time.monotonic() - began) / len(batch.dues)
                 progress = {due.id: self._after(due, done=done, seconds=seconds) for due in batch.dues}
                 history.save_outcomes(connection, self._scope.run_id, _outcomes(self._scope, progress))
@@ -192,7 +192,7 @@ class _Work:
         dues = survey.due(connection, replace(self._scope, ids=tuple(batch.ids)), leg)
         wanted = set(batch.series)
         narrowed = (due.on(wanted) for due in dues if not wanted or wanted & set(due.series))
-        return batches_of(leg, narrowed, self._values_at_once)
+        return batches_of(self._recipe, leg, narrowed, self._values_at_once)
 
     def _tell(self, batch: Batch, error: Exception) -> None:
         self._note(_again(error))
