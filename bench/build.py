@@ -90,7 +90,7 @@ def _time(table: str) -> str:
 def _load(made: Opened, place: Path) -> float:
     """The seconds in which psql fills the tables, one after another in each of several sessions."""
     began = time.monotonic()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as sessions:
+    with ThreadPoolExecutor(os.cpu_count()) as sessions:
         loads = [
             sessions.submit(psql, made, f"\\copy {table} from '{place / table}' (format binary)") for table in TABLES
         ]

@@ -168,6 +168,7 @@ def test_first_lease_makes_an_empty_database(place: Place) -> None:
 def test_rows_that_went_are_cleaned_up_in_a_short_lease(used: Place) -> None:
     """A server that runs for as long as a refresh comes to vacuum and analyze what the refresh has changed."""
     with lease(used.environ) as server:
+        assert ask(server, "SHOW autovacuum_naptime") == "5s"
         ask(server, "CREATE TABLE busy AS SELECT generate_series(1, 10000) AS value")
         ask(server, "DELETE FROM busy WHERE value > 5000")
         cleaned = """SELECT last_autovacuum IS NOT NULL AND last_autoanalyze IS NOT NULL
