@@ -2,8 +2,8 @@
 
 import sys
 
-from refresh.faces.cli import main
-from refresh.options import Command
+from refresh.commands.program import main
+from refresh.options.declaration import Program
 
 if __name__ == "__main__":
-    sys.exit(main(Command.BARS))
+    sys.exit(main(Program.BARS))

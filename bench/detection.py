@@ -20,11 +20,12 @@ from throwaway import LAST, fill, folder, settings
 
 from refresh.builder import work
 from refresh.catalog import BUILDERS, SOURCE
-from refresh.options import Request
-from refresh.outcome import Outcome
-from refresh.store import source, survey
+from refresh.options.request import Request
+from refresh.records import Outcome
+from refresh.store import source
+from refresh.due import survey
 from refresh.store.database import connect, read_committed
-from refresh.store.embedded import lease
+from refresh.server.embedded import lease
 from refresh.store.tables import source_table
 
 

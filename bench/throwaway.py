@@ -17,7 +17,7 @@ from sqlalchemy import Engine, MetaData, text
 
 from refresh.catalog import SOURCE
 from refresh.store.database import Opened, opened
-from refresh.store.programs import binaries
+from refresh.server.programs import binaries
 from refresh.store.tables import source_table
 
 PROGRAM = Path(__file__).resolve().parents[1] / "run_daily_refresh.py"

@@ -1,25 +1,52 @@
-"""The error tree. Each class knows the exit code of a process that ends with it.
+"""The error tree and every exit code. Each error class knows the exit code of a process that ends with it.
 
 A message is one line: it names the parameter, the value and the way out. It never holds a password.
 """
 
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Self
+
+
+class ExitCode(IntEnum):
+    """How a program ends, and what that means."""
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """An ordinary integer that knows its meaning."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    DONE = 0, "everything due is done, or nothing was due; with --check: the last good run is recent enough"
+    FAILED = 1, "an asset, a builder, a price file or some of its lines failed or was left out; the rest is done"
+    USAGE = 2, "the command line asks for something that does not exist or does not fit together"
+    CANNOT_START = 3, "nothing could start: a setting, the database, a table or a dimension row does not fit"
+    INVALID = 4, "validation found wrong values"
+    ALREADY_RUNNING = 75, "another refresh of this database is running"
+    INTERRUPTED = 130, "stopped by Ctrl-C (SIGINT)"
+    TERMINATED = 143, "stopped by SIGTERM"
+
 
 class RefreshError(Exception):
-    """A failure that is told to the user in one line."""
+    """A failure that is reported to the user in one line."""
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
 
 class UsageError(RefreshError):
     """The command line asks for something that does not exist or does not fit together."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class CannotStartError(RefreshError):
     """Nothing could run: settings, database or schema."""
 
-    exit_code = 3
+    exit_code = ExitCode.CANNOT_START
 
 
 class SettingsError(CannotStartError):
@@ -45,7 +72,11 @@ class DimensionError(CannotStartError):
 class AlreadyRunningError(RefreshError):
     """Another refresh works on the same database."""
 
-    exit_code = 75
+    exit_code = ExitCode.ALREADY_RUNNING
+
+
+class SequenceError(RefreshError):
+    """Daily bars do not follow the bars that are stored before them."""
 
 
 class ViolationError(RefreshError):

@@ -1,4 +1,4 @@
-"""A page with made-up data of many assets, and a browser without a window or a network to look at it."""
+"""A page with invented data of many assets, and a headless browser without a network that opens it."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ Row = dict[str, Any]
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Chrome]:
-    """A browser with an empty profile; the test is skipped where there is none."""
+    """A browser with an empty profile; skips the test if there is no browser."""
     pytest.importorskip("selenium", reason="selenium drives the browser: install it from requirements-dev.txt")
-    from selenium import webdriver  # noqa: PLC0415 - it may not be there
+    from selenium import webdriver  # noqa: PLC0415 - it may not be installed
 
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     driver = os.environ.get("CHROMEDRIVER") or shutil.which("chromedriver")
@@ -79,7 +79,7 @@ def write_page(target: Path, data: Mapping[str, Any], charts: Mapping[int, bytes
 
 
 def nothing() -> Row:
-    """What is known of a database before its first run."""
+    """The data of a page about a database before its first run."""
     return {
         "generated_at": NOW.isoformat(),
         "database": "prices on db1",
@@ -100,7 +100,7 @@ def tables() -> list[str]:
 
 
 def many(number: int = 200) -> tuple[Row, dict[int, bytes]]:
-    """What is known of a database with many assets after an incomplete run, and the chart of each asset but the last.
+    """The data of a page about many assets after an incomplete run, and the chart of each asset except the last.
 
     The name of the third asset is markup.
     """
@@ -119,29 +119,37 @@ def many(number: int = 200) -> tuple[Row, dict[int, bytes]]:
         "skipped: emas.multi_tf, ID 825: bars failed (still, since 2026-11-20)",
         "restated: ID 7, 2019-05-01, 1 row: close of 2019-05-01 changed from 5350.7 to 5402.7",
         "recovered: bars.cal_us, ID 52, 1027",
-        "bars.cal_iso took three times as long as it does otherwise",
+        "bars.cal_iso took three times as long as usual",
     ]
+    runs = [_run(dice, days_ago, number) for days_ago in range(14)]
+    assets = [_asset(dice, position, id) for position, id in enumerate(ids)]
     data = nothing() | {
         "headline": headline,
         "severity": "error",
         "details": details,
         "summary": _summary(headline, details, failures, number),
-        "runs": [_run(dice, place, number) for place in range(14)],
-        "freshness": {"tables": tables(), "assets": [_asset(dice, place, id) for place, id in enumerate(ids)]},
+        "runs": runs,
+        "freshness": {"tables": tables(), "assets": assets},
         "failures": failures,
         "restatements": _restatements(),
     }
     return data, {id: _chart(dice, 10 ** dice.uniform(-5, 4.8)) for id in ids[:-1]}
 
 
-def _asset(dice: random.Random, place: int, id: int) -> Row:
+def _asset(dice: random.Random, position: int, id: int) -> Row:
     lags: list[int | None] = [0] * len(tables())
     if id == 825:
         lags = [4, 4, 4, 4, 4, 4, 5, 5, 5, 9, 12, None]
     elif dice.random() < 0.08:
         lags = [lag if dice.random() < 0.6 else dice.choice((1, 1, 2, 3, 6)) for lag in lags]
-    name = EVIL if place == 2 else _NAMES[place % len(_NAMES)] + (f" {place}" if place >= len(_NAMES) else "")
-    return {"id": id, "name": name, "last": str(TODAY - timedelta(days=2)), "lags": lags}
+    return {"id": id, "name": _name(position), "last": str(TODAY - timedelta(days=2)), "lags": lags}
+
+
+def _name(position: int) -> str:
+    if position == 2:
+        return EVIL
+    name = _NAMES[position % len(_NAMES)]
+    return name if position < len(_NAMES) else f"{name} {position}"
 
 
 def _failures() -> list[Row]:
@@ -155,11 +163,17 @@ def _failures() -> list[Row]:
 
 def _restatements() -> list[Row]:
     reason = "close of 2019-05-01 changed from 5350.7 to 5402.7"
-    one = {"id": 7, "first_day": "2019-05-01", "last_day": "2019-05-01", "rows": 1, "reason": reason}
-    two = {"id": 52, "first_day": "2021-02-03", "last_day": "2021-02-09", "rows": 7, "reason": f"rows changed: {EVIL}"}
+    one_day = {"id": 7, "first_day": "2019-05-01", "last_day": "2019-05-01", "rows": 1, "reason": reason}
+    one_week = {
+        "id": 52,
+        "first_day": "2021-02-03",
+        "last_day": "2021-02-09",
+        "rows": 7,
+        "reason": f"rows changed: {EVIL}",
+    }
     return [
-        {**one, "old_close": 5350.7, "new_close": 5402.7, "noted_at": "2026-11-24T02:14:03.120+00:00"},
-        {**two, "old_close": 0.00001234, "new_close": None, "noted_at": "2026-11-21T02:14:03.120+00:00"},
+        {**one_day, "old_close": 5350.7, "new_close": 5402.7, "noted_at": "2026-11-24T02:14:03.120+00:00"},
+        {**one_week, "old_close": 0.00001234, "new_close": None, "noted_at": "2026-11-21T02:14:03.120+00:00"},
     ]
 
 
@@ -195,28 +209,28 @@ def _summary(headline: str, details: list[str], failures: list[Row], number: int
     }
 
 
-def _run(dice: random.Random, place: int, number: int) -> Row:
+def _run(dice: random.Random, days_ago: int, number: int) -> Row:
     """Every fifth run was killed in its sixth builder; the newest failed in part."""
-    killed, failed = place % 5 == 3, place % 5 == 0
-    started = at = NOW - timedelta(days=place, minutes=10)
+    is_killed = days_ago % 5 == 3
+    has_failed = days_ago % 5 == 0
+    builders = BUILDERS[:6] if is_killed else BUILDERS
+    started = now = NOW - timedelta(days=days_ago, minutes=10)
     steps: list[Row] = []
-    for builder in BUILDERS[: 6 if killed else None]:
+    for builder in builders:
+        step = {"builder": builder.key, "title": builder.title, "started_at": now.isoformat()}
+        status = "skipped" if steps else "failed"
         seconds, rows = round(dice.uniform(8, 90), 1), dice.randint(200, 15_000)
-        wrong = 0 if not failed else 1
-        outcomes = {"done": number - wrong} | ({"skipped" if steps else "failed": wrong} if wrong else {})
-        end = at + timedelta(seconds=seconds)
-        whole = {"ended_at": end.isoformat(), "seconds": seconds, "rows": rows, "outcomes": outcomes}
-        part = {"ended_at": None, "seconds": None, "rows": None, "outcomes": {"done": number // 3}}
-        last = killed and len(steps) == 5
-        times = {"builder": builder.key, "title": builder.title, "started_at": at.isoformat()}
-        steps.append(times | (part if last else whole))
-        at = end
+        outcomes = {"done": number - 1, status: 1} if has_failed else {"done": number}
+        now += timedelta(seconds=seconds)
+        steps.append(step | {"ended_at": now.isoformat(), "seconds": seconds, "rows": rows, "outcomes": outcomes})
+    if is_killed:
+        steps[-1] |= {"ended_at": None, "seconds": None, "rows": None, "outcomes": {"done": number // 3}}
     return {
-        "run_id": f"run-{place}",
+        "run_id": f"run-{days_ago}",
         "command": "python run_daily_refresh.py --all",
         "started_at": started.isoformat(),
-        "ended_at": None if killed else at.isoformat(),
-        "exit_code": None if killed else int(failed),
+        "ended_at": None if is_killed else now.isoformat(),
+        "exit_code": None if is_killed else int(has_failed),
         "rows": sum(step["rows"] or 0 for step in steps),
         "assets": number,
         "steps": steps,
@@ -240,8 +254,8 @@ def _series(dice: random.Random, price: float, bars: int, table: str, tf: str, t
         "table": table,
         "tf": tf,
         "title": title,
-        "days": [last - days * (bars - 1 - place) for place in range(bars)],
-        "open": [_short(before) for before, _ in pairs],
+        "days": [last - days * (bars - 1 - position) for position in range(bars)],
+        "open": [_short(previous) for previous, _ in pairs],
         "high": [_short(max(pair) * (1 + abs(dice.gauss(0, 0.01)))) for pair in pairs],
         "low": [_short(min(pair) / (1 + abs(dice.gauss(0, 0.01)))) for pair in pairs],
         "close": [_short(close) for _, close in pairs],
@@ -252,12 +266,12 @@ def _series(dice: random.Random, price: float, bars: int, table: str, tf: str, t
 
 
 def _ema(closes: list[float], period: int) -> list[float | None]:
-    """The EMA from the third of its period on, so that quick ones begin early and the slowest late."""
-    value, found = closes[0], list[float | None]()
-    for place, close in enumerate(closes):
+    """The EMA after a third of its period, so that fast EMAs begin early and slow ones late."""
+    value, emas = closes[0], list[float | None]()
+    for position, close in enumerate(closes):
         value += (close - value) * 2 / (period + 1)
-        found.append(_short(value) if place >= period // 3 else None)
-    return found
+        emas.append(_short(value) if position >= period // 3 else None)
+    return emas
 
 
 def _short(value: float) -> float:

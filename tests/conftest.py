@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from testing.postgresql import Postgresql
 
 from refresh.store.database import connect
-from refresh.store.programs import Programs, binaries, usable
+from refresh.server.programs import Programs, binaries, usable
 from refresh.store.schema import prepare
 from refresh.store.tables import source_table
 
@@ -82,9 +82,8 @@ def prepared_url(server: URL, template: str) -> Iterator[str]:
 @pytest.fixture
 def engine(prepared_url: str) -> Iterator[Engine]:
     """An engine on a new database that has all tables, with nothing in them but the default dimensions."""
-    engine = connect(prepared_url)
-    yield engine
-    engine.dispose()
+    with connect(prepared_url) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

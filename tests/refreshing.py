@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, text
 
 from refresh.builder import work
-from refresh.catalog import BUILDERS, BuilderConfig
-from refresh.options import Request
-from refresh.outcome import Outcome
-from refresh.store import survey
-from refresh.store.database import transaction
+from refresh.catalog import BUILDERS, BuilderConfig, legs
+from refresh.due import survey
+from refresh.due.scope import Scope
+from refresh.options.request import Request
+from refresh.records import Outcome
+from refresh.store.database import read_committed
+from refresh.store.schema import prepare
 from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-TARGETS = tuple(leg.target for builder in BUILDERS for leg in builder.legs)
+TARGETS = tuple(leg.target for _, leg in legs())
 
 
 def refresh(
@@ -29,11 +31,23 @@ def refresh(
 ) -> list[Outcome]:
     """Run builders in their order, each as its process would, and return every outcome."""
     outcomes: list[Outcome] = []
-    with transaction(engine) as connection:
-        scopes = survey.open_scopes(connection, builders, request or Request(), now)
-    for scope in scopes:
-        work.refresh(engine, scope, outcomes.append, values_at_once=values_at_once)
+    for scope in open_scopes(engine, request, builders, now=now):
+        work.refresh(engine, scope, work.Listeners(report=outcomes.append), values_at_once=values_at_once)
     return outcomes
+
+
+def open_scopes(
+    engine: Engine,
+    request: Request | None = None,
+    builders: Sequence[BuilderConfig] = BUILDERS,
+    *,
+    now: datetime = NOW,
+) -> tuple[Scope, ...]:
+    """The scopes of some builders, on tables that are prepared as for a run."""
+    selection = (request or Request()).selection
+    with read_committed(engine) as connection:
+        prepare(connection, selection.tz)
+        return survey.open_scopes(connection, builders, selection, now)
 
 
 def columns(table: str) -> list[str]:

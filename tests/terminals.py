@@ -1,4 +1,4 @@
-"""A terminal that is read: what whoever looks at it would get."""
+"""A terminal whose output is read, as its user would see it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pytest
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, show: Callable[[], object], **environ: str) -> str:
-    """What a terminal gets while stdout is one."""
+    """The output of ``show`` on a terminal."""
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "100", **environ}.items():
         monkeypatch.setenv(name, value)
-    reading, writing = pty.openpty()
+    reader_end, writer_end = pty.openpty()
     with ThreadPoolExecutor(1) as reader:
-        received = reader.submit(everything, reading)
-        with os.fdopen(writing, "w", encoding="utf-8") as terminal, monkeypatch.context() as patched:
+        received = reader.submit(everything, reader_end)
+        with os.fdopen(writer_end, "w", encoding="utf-8") as terminal, monkeypatch.context() as patched:
             patched.setattr(sys, "stdout", terminal)
             show()
         return received.result()
 
 
 def everything(descriptor: int) -> str:
-    """All that arrives at a terminal until its last writer is gone."""
+    """All output of a terminal until its last writer closes it."""
     with os.fdopen(descriptor, "rb", buffering=0) as terminal:
         parts: list[bytes] = []
         while True:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from refresh import errors
-from refresh.options import OPTIONS, Command, Option
 from refresh.store.tables import METADATA
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -18,19 +16,6 @@ DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((CHE
 ABOUT = {"cmc_price_bars_": "bars.md", "cmc_ema_": "emas.md"}
 """Which document tells of the tables whose names begin so; of others, any does."""
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-OPTION_TABLE = re.compile(r"<!-- options: .* -->\n(.*)<!-- end of options -->", re.DOTALL)
-
-
-def option_row(option: Option) -> str:
-    """One option as a row of the README's table."""
-    typed = f"{option.flag} {option.text.metavar}" if option.text else option.flag
-    takers = [command.name.lower() for command in Command if command in option.where]
-    return f"| `{typed}` | {'all four' if len(takers) == len(Command) else ', '.join(takers)} | {option.help} |\n"
-
-
-def option_table() -> str:
-    """The README's table of options, as the declarations say it."""
-    return "| option | taken by | meaning |\n|---|---|---|\n" + "".join(map(option_row, OPTIONS))
 
 
 def code_spans(text: str) -> Iterator[str]:
@@ -41,20 +26,6 @@ def code_spans(text: str) -> Iterator[str]:
 def first_cells(text: str) -> Iterator[str]:
     """The first cell of every row of every table."""
     return (cell.strip() for cell in re.findall(r"^\|([^|\n]*)\|", text, re.MULTILINE))
-
-
-def exit_codes() -> set[int]:
-    """The exit codes of the error tree, and that of success."""
-    tree = (one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.RefreshError))
-    return {0} | {one.exit_code for one in tree}
-
-
-def test_option_table_is_that_of_the_declarations() -> None:
-    """The README's table of options says what ``refresh/options.py`` declares."""
-    found = OPTION_TABLE.search(README)
-    assert found, "README.md has no table of options between its two comments"
-    expected = option_table()
-    assert found[1] == expected, f"paste this between the two comments of README.md:\n\n{expected}"
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -72,13 +43,6 @@ def test_every_make_command_exists() -> None:
     """The README names no target that the Makefile lacks."""
     named = {span.split()[1] for span in code_spans(README) if re.match(r"make [a-z]", span)}
     assert named <= set(TARGETS)
-
-
-@pytest.mark.parametrize("code", sorted(exit_codes()))
-def test_exit_code_is_told(code: int) -> None:
-    """Each exit code of ``refresh/errors.py`` has a row in the README's table."""
-    section = README.partition("### Exit codes\n")[2].partition("\n#")[0]
-    assert str(code) in set(first_cells(section)), f"README.md has no row for exit code {code}"
 
 
 @pytest.mark.parametrize("table", METADATA.tables)

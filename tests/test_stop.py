@@ -1,4 +1,4 @@
-"""Signals that ask this process to stop."""
+"""Signals that ask this process to stop, really sent."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from refresh.stop import SIGNALS, Stop, TerminatedError, raising
 
 
 def handlers() -> list[object]:
-    """What SIGTERM and SIGINT do now."""
-    return [signal.getsignal(one) for one in SIGNALS]
+    """The current handlers of SIGTERM and SIGINT."""
+    return [signal.getsignal(number) for number in SIGNALS]
 
 
-def test_nobody_asked() -> None:
-    """Without a signal there is no reason to stop."""
+def test_no_signal() -> None:
+    """Without a signal no stop is requested, and the exit code is not that of a stop."""
     stop = Stop()
     with stop.listening():
-        assert not stop()
+        assert not stop.requested
         assert not stop.urgent
+    assert (stop.signal, stop.exit_code) == (None, 0)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_asked_once(number: int, code: int) -> None:
-    """The first signal is a request, and names the exit code as a shell does."""
+def test_first_signal(number: int, code: int) -> None:
+    """The first signal requests a stop; the exit code is the one that a shell reports."""
     stop = Stop()
     with stop.listening():
         os.kill(os.getpid(), number)
-        assert stop()
+        assert stop.requested
         assert not stop.urgent
     assert (stop.signal, stop.exit_code) == (number, code)
 
 
 @pytest.mark.parametrize(("first", "second"), [*product(SIGNALS, SIGNALS)])
-def test_asked_twice(first: int, second: int) -> None:
-    """The second signal is urgent, whichever it is; the exit code is that of the first."""
+def test_second_signal(first: int, second: int) -> None:
+    """A second signal of either kind is urgent; the exit code is that of the first."""
     stop = Stop()
     with stop.listening():
         os.kill(os.getpid(), first)
@@ -47,12 +48,12 @@ def test_asked_twice(first: int, second: int) -> None:
 
 
 def test_listening_ends() -> None:
-    """Behind the block signals do what they did before, however it ended."""
-    before = handlers()
+    """After the block, even if it failed, the previous handlers are back."""
+    previous = handlers()
     stop = Stop()
     with stop.listening():
-        assert handlers() != before
-    assert handlers() == before
+        assert handlers() != previous
+    assert handlers() == previous
 
     def fail() -> None:
         with stop.listening():
@@ -60,43 +61,43 @@ def test_listening_ends() -> None:
 
     with pytest.raises(KeyError):
         fail()
-    assert handlers() == before
+    assert handlers() == previous
 
 
-def test_stopping_in_turn() -> None:
-    """A block inside a block hears the signal, and the outer one hears the next."""
+def test_nested_blocks() -> None:
+    """The inner block receives the signals that arrive within it, and the outer block the later ones."""
     outer, inner = Stop(), Stop()
     with outer.listening():
         with inner.listening():
             os.kill(os.getpid(), signal.SIGTERM)
-        assert (inner(), outer()) == (True, False)
+        assert (inner.requested, outer.requested) == (True, False)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (inner.urgent, outer()) == (False, True)
+        assert (inner.urgent, outer.requested) == (False, True)
 
 
-def test_breaking_off() -> None:
-    """SIGTERM breaks off a block that listens to nothing else, past everything that catches ordinary errors."""
-    before = handlers()
+def test_termination_ends_the_block() -> None:
+    """SIGTERM ends a block without another handler, and is not caught as an ordinary error."""
+    previous = handlers()
     seen = []
 
     def work() -> None:
         with raising():
             try:
                 os.kill(os.getpid(), signal.SIGTERM)
-            except Exception:  # noqa: BLE001 - what must not happen
+            except Exception:  # noqa: BLE001 - this must not happen
                 seen.append("caught")
             seen.append("went on")
 
     with pytest.raises(TerminatedError):
         work()
     assert seen == []
-    assert handlers() == before
+    assert handlers() == previous
 
 
-def test_stop_within_a_block_that_can_be_broken_off() -> None:
-    """Whoever stops in order is not broken off."""
+def test_stop_within_a_block_that_termination_ends() -> None:
+    """A process that stops gracefully is not ended by the same signal."""
     stop = Stop()
     with raising():
         with stop.listening():
             os.kill(os.getpid(), signal.SIGTERM)
-        assert stop()
+        assert stop.requested

@@ -1,4 +1,4 @@
-"""Waiting for what others do in their own time."""
+"""Waiting for something that another process or thread does."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 60.0
-"""Seconds in which something that will happen has happened."""
+"""Seconds within which anything expected happens, even on a busy machine."""
 
 
 def eventually(happened: Callable[[], object]) -> bool:
-    """Whether something happens in time."""
-    until = time.monotonic() + PATIENCE
+    """Whether something happens within ``PATIENCE``."""
+    deadline = time.monotonic() + PATIENCE
     while not happened():
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True

@@ -6,149 +6,125 @@ Outcomes go to a pipe of their own, a JSON line per asset as it ends; stdout and
 from __future__ import annotations
 
 import os
-import shlex
-import socket
-import stat
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TextIO
 
 import numpy as np
 from sqlalchemy import Engine
 
 from refresh.builder import work
-from refresh.catalog import BUILDERS, BuilderConfig, Group
+from refresh.builder.channel import open_channel
+from refresh.builder.run_alone import recorded
 from refresh.core import ema
 from refresh.core.series import Series
-from refresh.core.timeframe import nearest
-from refresh.errors import RefreshError, UsageError
-from refresh.options import Command, Request, builder_arguments, parse, remembered
-from refresh.outcome import Outcome, Status
-from refresh.settings import settings
+from refresh.due import survey
+from refresh.due.scope import Scope
+from refresh.errors import ExitCode, RefreshError
+from refresh.options.builders import named_builder
+from refresh.options.declaration import Program
+from refresh.options.environment import settings
+from refresh.options.parsing import parse
+from refresh.options.request import Request
+from refresh.records import Outcome, Status
 from refresh.stop import Stop
-from refresh.store import database, dimensions, history, locks, retry, source, survey
+from refresh.store import database, dimensions, history, locks, retry, schema
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
     """Run one builder. Returns its exit code: 0 where every asset is done."""
-    request = None
     try:
-        request = parse(Command.BUILDER, arguments)
-        builder = _builder(request.builder or "")
-        with ExitStack() as stack:
-            now = request.now or datetime.now(UTC)
-            opened = _opened(stack, request, environ, now)
-            stream = stack.enter_context(_outcomes(request))
-            return _run(opened.engine, builder, request, now, stream, stop)
+        return _main(parse(Program.BUILDER, arguments, environ), environ, stop)
     except RefreshError as error:
-        if request and request.verbose:
-            traceback.print_exc()
-        _say(f"error: {error}")
+        _complain(error, str(error), arguments)
         return error.exit_code
     except database.ASSET_ERRORS as error:
-        if request and request.verbose:
-            traceback.print_exc()
-        _say(f"error: {database.first_line(error)}")
-        return RefreshError.exit_code
+        _complain(error, database.first_line(error), arguments)
+        return ExitCode.FAILED
+
+
+def _complain(error: Exception, line: str, arguments: Sequence[str]) -> None:
+    if "--verbose" in arguments:
+        traceback.print_exception(error)
+    _say(f"error: {line}")
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the process border
 
 
+def _main(request: Request, environ: Mapping[str, str], stop: Stop) -> int:
+    now = request.now or datetime.now(UTC)
+    builder = named_builder(request.builder or "")
+    with ExitStack() as stack:
+        opened = _opened(stack, request, environ, now)
+        with database.read_committed(opened.engine) as connection:
+            schema.prepare(connection, request.selection.tz)
+            (scope,) = survey.open_scopes(connection, [builder], request.selection, now, request.run_id)
+            series = [one for one in scope.series if one.period]
+            dimensions.save_alphas(connection, series, _alphas(series))
+            ids = survey.asset_ids(connection, scope)
+        reports = _Reports(stack, request)
+        stack.enter_context(recorded(opened.engine, scope, request, len(ids), lambda: reports.rows_and_code(stop)))
+        _run(opened.engine, scope, ids, reports, stop)
+        return reports.rows_and_code(stop)[1]
+
+
 def _opened(stack: ExitStack, request: Request, environ: Mapping[str, str], now: datetime) -> database.Opened:
     """The database. A builder of a run knows that it was there a moment ago, and waits for it to come back."""
-    patience = 0 if request.run_id is None else retry.DEFAULT_RETRIES if request.retries is None else request.retries
+    retries = 0 if request.run_id is None else request.retries
     name = locks.session_name(now)
     return retry.retried(
         lambda _: stack.enter_context(database.opened(request.db_url, environ, name)),
-        patience,
+        retries,
         lambda error: _say(f"trying again: {database.first_line(error)}"),
     )
-
-
-def _builder(name: str) -> BuilderConfig:
-    found = [builder for builder in BUILDERS if name in {builder.name, builder.key}]
-    if len(found) != 1:
-        keys = [builder.key for builder in BUILDERS]
-        way_out = f"say {' or '.join(builder.key for builder in found)}" if found else nearest(name, keys)
-        raise UsageError(f"builder {name}: {'two have this name' if found else 'no such builder'}; {way_out}")
-    return found[0]
-
-
-def _outcomes(request: Request) -> TextIO:
-    if request.outcomes_fd is None:
-        return os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
-    if stat.S_ISSOCK(os.fstat(request.outcomes_fd).st_mode):
-        threading.Thread(target=_die_with_parent, args=[os.dup(request.outcomes_fd)], daemon=True).start()
-    return os.fdopen(request.outcomes_fd, "w", buffering=1, encoding="utf-8")
-
-
-def _die_with_parent(descriptor: int) -> None:
-    """Nothing is ever sent to a builder, so its end of the line falls silent only when its parent is gone."""
-    with socket.socket(fileno=descriptor) as line:
-        line.recv(1)
-    os._exit(RefreshError.exit_code)
-
-
-def _run(engine: Engine, builder: BuilderConfig, request: Request, now: datetime, stream: TextIO, stop: Stop) -> int:
-    with database.read_committed(engine) as connection:
-        (scope,) = survey.open_scopes(connection, [builder], request, now)
-        if builder.group is Group.EMAS:
-            dimensions.save_alphas(connection, scope.series, _alphas(scope.series))
-        ids = scope.ids if scope.ids is not None else source.known_ids(connection)
-    reported: dict[int, Outcome] = {}
-
-    def report(outcome: Outcome) -> None:
-        reported[outcome.id] = outcome
-        stream.write(outcome.line() + "\n")
-
-    with _recorded(engine, scope, request, len(ids), reported, stop):
-        work.refresh(engine, scope, report, note=_say, stopping=stop)
-        if stop():
-            return _exit_code(reported, stop)
-        idle = [Outcome(builder.key, id, Status.DONE, reason="up to date") for id in ids if id not in reported]
-        with database.transaction(engine) as connection:
-            history.save_outcomes(connection, scope.run_id, idle)
-        for outcome in idle:
-            report(outcome)
-        return _exit_code(reported, stop)
-
-
-def _exit_code(reported: Mapping[int, Outcome], stop: Stop) -> int:
-    if stop():
-        return stop.exit_code
-    return RefreshError.exit_code if any(one.status is Status.FAILED for one in reported.values()) else 0
-
-
-@contextmanager
-def _recorded(
-    engine: Engine, scope: survey.Scope, request: Request, assets: int, reported: Mapping[int, Outcome], stop: Stop
-) -> Iterator[None]:
-    """A builder that nobody launched is a run of its own."""
-    if request.run_id is not None:
-        yield
-        return
-    command = shlex.join([*Command.BUILDER.value.split(), *builder_arguments(scope.builder, request, request.ids)])
-    run = history.Started(
-        scope.run_id, command, tuple(remembered(request)), locks.host(), os.getpid(), scope.now, assets
-    )
-    with database.transaction(engine) as connection:
-        history.begin_run(connection, run)
-    yield
-    with database.transaction(engine) as connection:
-        rows = sum(outcome.rows for outcome in reported.values())
-        history.end_run(connection, scope.run_id, _exit_code(reported, stop), rows)
 
 
 def _alphas(series: Sequence[Series]) -> list[tuple[float, float, float]]:
     periods = np.array([one.period for one in series])
     nominal = np.array([one.timeframe.days_nominal for one in series])
-    return ema.alphas(ema.Series(periods, nominal))
+    return ema.alphas(periods, nominal)
+
+
+class _Reports:
+    """The outcomes that were reported."""
+
+    def __init__(self, stack: ExitStack, request: Request) -> None:
+        self._channel = stack.enter_context(open_channel(request.outcomes_fd))
+        self._outcomes: dict[int, Outcome] = {}
+
+    def report(self, outcome: Outcome) -> None:
+        """Write an outcome to the channel."""
+        self._outcomes[outcome.id] = outcome
+        self._channel.write(outcome.line() + "\n")
+
+    def unreported(self, ids: Sequence[int]) -> list[int]:
+        """The assets without an outcome."""
+        return [id for id in ids if id not in self._outcomes]
+
+    def rows_and_code(self, stop: Stop) -> tuple[int, int]:
+        """The rows written, and the exit code."""
+        rows = sum(outcome.rows for outcome in self._outcomes.values())
+        if stop.requested:
+            return rows, stop.exit_code
+        has_failed = any(outcome.status is Status.FAILED for outcome in self._outcomes.values())
+        return rows, ExitCode.FAILED if has_failed else ExitCode.DONE
+
+
+def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, stop: Stop) -> None:
+    listeners = work.Listeners(report=reports.report, note=_say, is_stopping=lambda: stop.requested)
+    work.refresh(engine, scope, listeners)
+    if stop.requested:
+        return
+    key = scope.builder.key
+    idle = [Outcome(builder=key, id=id, status=Status.DONE, reason="up to date") for id in reports.unreported(ids)]
+    with database.transaction(engine) as connection:
+        history.save_outcomes(connection, scope.run_id, idle)
+    for outcome in idle:
+        reports.report(outcome)
 
 
 if __name__ == "__main__":

@@ -7,63 +7,101 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refresh.core.rows import TIME, Array, Rows, count, starts
+from refresh.core.rows import TIME, Array, Rows, run_heads, starts
 from refresh.core.series import Series
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """The daily closes of a batch as a matrix, and the series of its last axis.
+    """The daily prices of a batch as a matrix, and the series of its last axis.
 
-    ``ids`` (assets,) sorted; ``times`` and ``close`` (days, assets), NaT and NaN behind an asset's last day;
-    ``tfs`` (timeframes,) sorted labels; ``tf_of`` (series,) the place of each series' timeframe in ``tfs``.
+    ``ids`` (assets,) sorted; ``times`` (days, assets), NaT after an asset's last day; ``price`` (days, assets,
+    timeframes), NaN there, with a last axis of 1 where all timeframes have the same price. ``tfs`` (timeframes,)
+    sorted labels, ``nominal`` (timeframes,) their days; ``tf_of`` (series,) the index of each series' timeframe.
     """
 
     ids: Array
     times: Array
-    close: Array
+    price: Array
     tfs: Array
+    nominal: Array
     tf_of: Array
     periods: Array
+
+    @property
+    def labels(self) -> list[str]:
+        """The timeframes as text."""
+        return [tf.decode() for tf in self.tfs.tolist()]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Days, assets, timeframes."""
+        days, assets = self.times.shape
+        return days, assets, len(self.tfs)
 
     def asset(self, ids: Array) -> Array:
         """The column of each id."""
         return np.searchsorted(self.ids, ids)
 
     def timeframe(self, tfs: Array) -> Array:
-        """The place of each label in ``tfs``."""
+        """The index of each label in ``tfs``."""
         return np.searchsorted(self.tfs, tfs)
 
     def series(self, tfs: Array, periods: Array) -> Array:
         """The series of each (label, period); -1 for one that is not in the grid."""
-        known = np.unique(self.periods)
-        table = np.full((len(self.tfs), len(known)), -1)
-        table[self.tf_of, np.searchsorted(known, self.periods)] = np.arange(len(self.periods))
-        place = np.minimum(np.searchsorted(known, periods), len(known) - 1)
-        return np.where(known[place] == periods, table[self.timeframe(tfs), place], -1)
+        distinct = np.unique(self.periods)
+        table = np.full((len(self.tfs), len(distinct)), -1)
+        table[self.tf_of, np.searchsorted(distinct, self.periods)] = np.arange(len(self.periods))
+        column = np.minimum(np.searchsorted(distinct, periods), len(distinct) - 1)
+        return np.where(distinct[column] == periods, table[self.timeframe(tfs), column], -1)
 
     def day(self, ids: Array, times: Array) -> Array:
         """The row of each (id, time); every one is a daily bar of the batch."""
         assets, days = self.asset(ids), np.unique(self.times)
         codes = np.searchsorted(days, self.times) + np.arange(len(self.ids)) * len(days)
         flat = codes.T.ravel()  # grows: within an asset by time, NaT last
-        place = np.searchsorted(flat, np.searchsorted(days, times) + assets * len(days))
-        return np.asarray(place - assets * len(self.times))
+        index = np.searchsorted(flat, np.searchsorted(days, times) + assets * len(days))
+        return np.asarray(index - assets * len(self.times))
 
     def spread(self, per_timeframe: Array) -> Array:
         """Values per timeframe (last axis) as values per series."""
         return per_timeframe[..., self.tf_of]
 
+    @property
+    def price_of_series(self) -> Array:
+        """The price per series, with a last axis of 1 where all have the same."""
+        return self.price if self.price.shape[-1] == 1 else self.spread(self.price)
 
-def lay_out(ids: Sequence[int], daily: Rows, series: Sequence[Series]) -> Grid:
-    """The grid of the assets ``ids`` from daily rows (id, timestamp, close) sorted by id, timestamp."""
+    def no_times(self) -> Array:
+        """NaT per asset and timeframe."""
+        return np.full(self.shape[1:], np.datetime64("NaT"), TIME)
+
+
+def lay_out(ids: Sequence[int], prices: Rows, series: Sequence[Series]) -> Grid:
+    """The grid of the assets ``ids`` from rows (id, timestamp, price and perhaps tf) sorted by id, timestamp."""
     assets = np.array(sorted(ids), np.int64)
-    column = np.searchsorted(assets, daily["id"])
-    index = np.arange(count(daily))
-    row = index - np.maximum.accumulate(np.where(starts(daily["id"]), index, 0))
-    shape = (int(row.max(initial=-1)) + 1, len(assets))
-    times, close = np.full(shape, np.datetime64("NaT"), TIME), np.full(shape, np.nan)
-    times[row, column], close[row, column] = daily["timestamp"], daily["close"]
-    labels = np.array([one.timeframe.tf.encode() for one in series])
-    tfs, tf_of = np.unique(labels, return_inverse=True)
-    return Grid(assets, times, close, tfs, tf_of, np.array([one.period for one in series]))
+    timeframes = {one.timeframe.tf.encode(): one.timeframe.days_nominal for one in series}
+    tfs = np.array(sorted(timeframes))
+    row, column = _days(prices), np.searchsorted(assets, prices["id"])
+    days = int(row.max(initial=-1)) + 1
+    times = np.full((days, len(assets)), np.datetime64("NaT"), TIME)
+    times[row, column] = prices["timestamp"]
+    has_timeframes = "tf" in prices
+    price = np.full((days, len(assets), len(tfs) if has_timeframes else 1), np.nan)
+    layer = np.searchsorted(tfs, prices["tf"]) if has_timeframes else 0
+    price[row, column, layer] = prices["price"]
+    return Grid(
+        ids=assets,
+        times=times,
+        price=price,
+        tfs=tfs,
+        nominal=np.array([timeframes[tf] for tf in tfs.tolist()], np.int64),
+        tf_of=np.searchsorted(tfs, np.array([one.timeframe.tf.encode() for one in series])),
+        periods=np.array([one.period for one in series]),
+    )
+
+
+def _days(rows: Rows) -> Array:
+    """Per row, which day of its asset it is, counted from 0."""
+    number = np.cumsum(starts(rows["id"], rows["timestamp"])) - 1
+    return np.asarray(number - number[run_heads(rows["id"])])

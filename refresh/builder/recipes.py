@@ -1,30 +1,55 @@
-"""How each kind of builder brings one batch up to date inside a transaction: the only place where kinds differ."""
+"""How each kind of builder brings a batch up to date, or builds it from the first day. Only here do kinds differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from refresh.builder import daily, emas, windowed
+from refresh.builder import counting, daily, emas, windowed
+from refresh.builder.counting import Counting
 from refresh.builder.done import Done
 from refresh.catalog import Kind, Leg
-from refresh.core.span import Batch
-from refresh.store.survey import Scope
+from refresh.core.rows import Rows
+from refresh.core.series import Series
+from refresh.due.batches import Batch
+from refresh.due.scope import Scope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How a batch is brought up to date, and how many times over its rows are in memory meanwhile."""
+    """How a batch is brought up to date, and how rows are built from the rows of their inputs in memory alone.
+
+    ``needed``: the number of rows of its input that a series counts up to its first row. ``copies_in_memory``: how
+    many copies of a batch's rows are in memory meanwhile.
+    """
 
     refresh: Callable[[Connection, Scope, Leg, Batch], Done]
-    held: int = 1
+    rebuild: Callable[[Scope, Leg, Sequence[Series], Mapping[str, Rows]], Rows]
+    needed: Callable[[Series], int]
+    copies_in_memory: int = 1
+
+
+def _first(_: Series) -> int:
+    """Bars begin with the first row of their input."""
+    return 1
+
+
+def _averaging(way: Counting) -> Recipe:
+    def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch) -> Done:
+        return emas.refresh(connection, scope, leg, batch, way)
+
+    def rebuild(_: Scope, leg: Leg, series: Sequence[Series], tables: Mapping[str, Rows]) -> Rows:
+        return emas.rebuild(leg, series, tables, way)
+
+    return Recipe(refresh=refresh, rebuild=rebuild, needed=way.needed)
 
 
 RECIPES: dict[Kind, Recipe] = {
-    Kind.DAILY: Recipe(daily.refresh, held=3),  # raw rows, with texts of any length, beside the bars made of them
-    Kind.WINDOWED: Recipe(windowed.refresh),
-    Kind.EMA_OVER_BARS: Recipe(emas.refresh_over_bars),
-    Kind.EMA_OVER_DAYS: Recipe(emas.refresh_over_days),
+    # raw rows, with texts of any length, are in memory beside the bars made of them
+    Kind.DAILY: Recipe(refresh=daily.refresh, rebuild=daily.rebuild, needed=_first, copies_in_memory=3),
+    Kind.WINDOWED: Recipe(refresh=windowed.refresh, rebuild=windowed.rebuild, needed=_first),
+    Kind.EMA_OVER_BARS: _averaging(counting.BARS),
+    Kind.EMA_OVER_DAYS: _averaging(counting.DAYS),
 }

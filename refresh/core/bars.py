@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from refresh.catalog import Alignment
-from refresh.core.rows import Array, Rows, count, stack, starts, take
+from refresh.core.rows import Array, Rows, count, run_heads, stack, starts, take
 from refresh.core.timeframe import Timeframe
-from refresh.core.window import windows
+from refresh.core.window import Windows, windows
 
 DAILY_COLUMNS = (
     "id", "timestamp", "day", "bar_seq", "time_open", "time_close", "time_high", "time_low",
@@ -24,14 +24,18 @@ DAILY_COLUMNS = (
 _NO_DAY = np.datetime64("NaT", "D")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Segments:
-    """Runs of days of one asset in one window: first day of the run, first day of the asset, place in the run."""
+    """Runs of days of one asset in one window, per day.
+
+    ``head``, ``asset``: the index of the first day of the run, and of the asset. ``offset``: the position in the run.
+    ``is_last``: whether the run ends here. ``number``: which run it is.
+    """
 
     head: Array
     asset: Array
     offset: Array
-    last: Array
+    is_last: Array
     number: Array
 
 
@@ -45,16 +49,25 @@ def snapshots(timeframe: Timeframe, daily: Rows, carry: Rows) -> Rows:
     """
     days = _with_carry(timeframe, daily, carry)
     if timeframe.alignment is Alignment.ROLLING:
-        window = (days["daily_seq"] - 1) // timeframe.quantity
-        segments = _segments(days, window)
-        first, last = days["day"][segments.head], None
+        segments = _segments(days, (days["daily_seq"] - 1) // timeframe.quantity)
+        first_days = days["day"][segments.head]
+        progress = _rolling_progress(timeframe, days, segments)
     else:
-        calendar = windows(timeframe, days["day"], days["first_day"])
-        days, first, last = take(days, calendar.exists), calendar.first[calendar.exists], calendar.last[calendar.exists]
-        segments = _segments(days, calendar.number[calendar.exists])
-    rows = _accumulate(days, segments) | _gaps(days, segments, np.maximum(first, days["first_day"]))
-    rows |= _place(timeframe, days, segments, first, last)
+        calendar = windows(timeframe, days["day"], days["first_day"]).existing
+        days = take(days, calendar.exists)
+        segments = _segments(days, calendar.number)
+        first_days = calendar.first
+        progress = _calendar_progress(days, segments, calendar)
+    rows = _accumulate(days, segments)
+    rows |= _gaps(days, segments, np.maximum(first_days, days["first_day"]))
+    rows |= _position(days, segments) | progress
+    rows["is_partial_start"] = (days["first_day"] > first_days) & (timeframe.alignment is Alignment.ANCHORED)
     return take(rows, ~days["is_carry"])
+
+
+def no_snapshots() -> Rows:
+    """No stored snapshot to continue from."""
+    return {"id": np.zeros(0, np.int32), "tf": np.zeros(0, "S1")}
 
 
 def _with_carry(timeframe: Timeframe, daily: Rows, carry: Rows) -> Rows:
@@ -82,13 +95,15 @@ def _with_carry(timeframe: Timeframe, daily: Rows, carry: Rows) -> Rows:
 
 
 def _segments(days: Rows, window: Array) -> _Segments:
-    index = np.arange(len(window))
-    new = starts(days["id"], window)
-    head = np.maximum.accumulate(np.where(new, index, 0))
-    asset = np.maximum.accumulate(np.where(starts(days["id"]), index, 0))
-    last = np.ones(len(index), bool)
-    last[:-1] = new[1:]
-    return _Segments(head, asset, index - head, last, np.cumsum(new) - 1)
+    is_first = starts(days["id"], window)
+    head = run_heads(days["id"], window)
+    return _Segments(
+        head=head,
+        asset=run_heads(days["id"]),
+        offset=np.arange(len(window)) - head,
+        is_last=np.append(is_first[1:], True)[: len(window)],
+        number=np.cumsum(is_first) - 1,
+    )
 
 
 def _accumulate(days: Rows, segments: _Segments) -> Rows:
@@ -140,60 +155,66 @@ def _volume(volume: Array, segments: _Segments) -> Array:
     return np.where(seen - seen[segments.head] + known[segments.head] > 0, total, np.nan)
 
 
-def _gaps(days: Rows, segments: _Segments, effective: Array) -> Rows:
+def _gaps(days: Rows, segments: _Segments, effective_start: Array) -> Rows:
     """Calendar days without a daily bar between the effective window start and this day."""
-    heads, carried = segments.offset == 0, days["is_carry"]
-    before = np.where(heads, effective, np.roll(days["day"], 1) + 1)
-    gap = np.where(carried, 0, (days["day"] - before).astype(np.int64))
-    start = np.where(carried, days["count_missing_days_start"], gap)[segments.head]
-    between = np.cumsum(np.where(heads, days["count_missing_days_interior"], gap))
+    is_head, is_carry = segments.offset == 0, days["is_carry"]
+    expected = np.where(is_head, effective_start, np.roll(days["day"], 1) + 1)
+    gap = np.where(is_carry, 0, (days["day"] - expected).astype(np.int64))
+    at_start = np.where(is_carry, days["count_missing_days_start"], gap)[segments.head]
+    between = np.cumsum(np.where(is_head, days["count_missing_days_interior"], gap))
     interior = between - between[segments.head] + days["count_missing_days_interior"][segments.head]
-    any_gap = (gap > 0) | (carried & ~np.isnat(days["first_missing_day"]))
-    first_gap, last_gap = _first_and_last(any_gap, segments.head)
-    first_day = np.where(carried, days["first_missing_day"], before)
-    last_day = np.where(carried, days["last_missing_day"], days["day"] - 1)
-    missing = start + interior
-    some = missing > 0
+    has_gap = (gap > 0) | (is_carry & ~np.isnat(days["first_missing_day"]))
+    first_gap, last_gap = _first_and_last(has_gap, segments.head)
+    first_day = np.where(is_carry, days["first_missing_day"], expected)
+    last_day = np.where(is_carry, days["last_missing_day"], days["day"] - 1)
+    missing = at_start + interior
+    is_missing = missing > 0
     return {
-        "is_missing_days": some,
+        "is_missing_days": is_missing,
         "count_missing_days": missing.astype(np.int32),
-        "count_missing_days_start": start.astype(np.int32),
+        "count_missing_days_start": at_start.astype(np.int32),
         "count_missing_days_interior": interior.astype(np.int32),
-        "first_missing_day": np.where(some, first_day[first_gap], _NO_DAY),
-        "last_missing_day": np.where(some, last_day[last_gap], _NO_DAY),
+        "first_missing_day": np.where(is_missing, first_day[first_gap], _NO_DAY),
+        "last_missing_day": np.where(is_missing, last_day[last_gap], _NO_DAY),
     }
 
 
-def _first_and_last(marked: Array, head: Array) -> tuple[Array, Array]:
+def _first_and_last(is_marked: Array, head: Array) -> tuple[Array, Array]:
     """Per row, the first and the last marked row of its segment so far; arbitrary where there is none."""
-    places = np.flatnonzero(marked)
-    if not len(places):
+    marked = np.flatnonzero(is_marked)
+    if not len(marked):
         return head, head
-    first = places[np.minimum(np.searchsorted(places, head), len(places) - 1)]
-    last = np.maximum.accumulate(np.where(marked, np.arange(len(marked)), 0))
+    first = marked[np.minimum(np.searchsorted(marked, head), len(marked) - 1)]
+    last = np.maximum.accumulate(np.where(is_marked, np.arange(len(is_marked)), 0))
     return first, last
 
 
-def _place(timeframe: Timeframe, days: Rows, segments: _Segments, first: Array, last: Array | None) -> Rows:
-    """Where the day stands in its bar, and whether it closes the bar."""
-    size = len(segments.head)
-    position = days["pos_in_bar"][segments.head] + segments.offset
+def _position(days: Rows, segments: _Segments) -> Rows:
+    """The number of the bar, and the position of the day in it."""
+    position = (days["pos_in_bar"][segments.head] + segments.offset).astype(np.int32)
     bar_seq = days["bar_seq"][segments.asset] + segments.number - segments.number[segments.asset]
-    if last is None:
-        tf_days, remaining = np.full(size, timeframe.quantity), timeframe.quantity - position
-        canonical = remaining == 0
-    else:
-        tf_days, remaining = (last - first).astype(np.int64) + 1, (last - days["day"]).astype(np.int64)
-        later = np.zeros(size, bool)
-        later[:-1] = days["id"][1:] == days["id"][:-1]
-        canonical = segments.last & ((remaining == 0) | later)
-    anchored = timeframe.alignment is Alignment.ANCHORED
+    return {"bar_seq": bar_seq, "pos_in_bar": position, "count_days": position}
+
+
+def _rolling_progress(timeframe: Timeframe, days: Rows, segments: _Segments) -> Rows:
+    """How long the bar is, how much of it is left, and whether the day closes it: with its n-th daily bar."""
+    remaining = timeframe.quantity - days["pos_in_bar"][segments.head] - segments.offset
+    length = np.full(len(remaining), timeframe.quantity)
+    return _progress(length, remaining, is_canonical=remaining == 0)
+
+
+def _calendar_progress(days: Rows, segments: _Segments, calendar: Windows) -> Rows:
+    """The same of a calendar bar, which the window's last day closes, or the last daily bar before a later window."""
+    length = (calendar.last - calendar.first).astype(np.int64) + 1
+    remaining = (calendar.last - days["day"]).astype(np.int64)
+    is_followed = np.zeros(len(remaining), bool)
+    is_followed[:-1] = days["id"][1:] == days["id"][:-1]
+    return _progress(length, remaining, is_canonical=segments.is_last & ((remaining == 0) | is_followed))
+
+
+def _progress(length: Array, remaining: Array, *, is_canonical: Array) -> Rows:
     return {
-        "tf_days": tf_days.astype(np.int32),
-        "bar_seq": bar_seq,
-        "pos_in_bar": position.astype(np.int32),
-        "count_days": position.astype(np.int32),
+        "tf_days": length.astype(np.int32),
         "count_days_remaining": remaining.astype(np.int32),
-        "is_partial_start": (days["first_day"] > first) & anchored,
-        "is_partial_end": ~canonical,
+        "is_partial_end": ~is_canonical,
     }

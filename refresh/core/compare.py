@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refresh.core.rows import Array, Rows, count
+from refresh.core.rows import Array, Rows, count, starts, take
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,18 @@ def difference(stored: Rows, computed: Rows, keys: Sequence[str], values: Sequen
     """Compare rows by key, value for value; NULL equals NULL. Keys are unique on either side, in any order."""
     if not count(stored):
         return Difference(np.zeros(0, bool), np.ones(count(computed), bool))
-    partner, kept = _partners(stored, computed, keys)
+    partner, is_equal = _partners(stored, computed, keys)
     for name in values:
-        kept[kept] = _equal(stored[name][kept], computed[name][partner[kept]])
+        is_equal[is_equal] = _equal(stored[name][is_equal], computed[name][partner[is_equal]])
     fresh = np.ones(count(computed), bool)
-    fresh[partner[kept]] = False
-    return Difference(~kept, fresh)
+    fresh[partner[is_equal]] = False
+    return Difference(~is_equal, fresh)
 
 
 def _partners(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:
-    """Per stored row, the place of the computed row with the same key, and whether there is one."""
+    """Per stored row, the index of the computed row with the same key, and whether there is one."""
     size = count(stored)
-    if all(np.array_equal(stored[key], computed[key]) for key in keys):  # most often, and found without sorting
+    if all(np.array_equal(stored[key], computed[key]) for key in keys):  # the usual case, recognised without sorting
         return np.arange(size), np.ones(size, bool)
     old, new = _codes(stored, computed, keys)
     if not len(new):
@@ -53,21 +53,24 @@ def _codes(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Ar
     return codes[:size], codes[size:]
 
 
-def _equal(one: Array, other: Array) -> Array:
-    same = np.ma.getdata(one) == np.ma.getdata(other)
-    if one.dtype.kind == "f":
-        return np.asarray(same | (np.isnan(one) & np.isnan(np.ma.getdata(other))))
-    if one.dtype.kind == "M":
-        return np.asarray(same | (np.isnat(one) & np.isnat(other)))
-    return np.asarray(same)
+def rows_in_order(rows: Rows, keys: Sequence[str]) -> Rows:
+    """The rows, sorted by their key."""
+    return take(rows, np.lexsort([rows[key] for key in reversed(keys)]))
+
+
+def _equal(left: Array, right: Array) -> Array:
+    left, right = np.ma.getdata(left), np.ma.getdata(right)
+    is_same = left == right
+    if left.dtype.kind == "f":
+        is_same |= np.isnan(left) & np.isnan(right)
+    elif left.dtype.kind == "M":
+        is_same |= np.isnat(left) & np.isnat(right)
+    return np.asarray(is_same)
 
 
 def earliest(times: Array, *groups: Array) -> tuple[Array, ...]:
     """The earliest time of each group: the distinct groups' columns, then the times."""
     order = np.lexsort((times, *reversed(groups)))
     ordered = [group[order] for group in groups]
-    first = np.zeros(len(times), bool)
-    first[:1] = True
-    for group in ordered:
-        first[1:] |= group[1:] != group[:-1]
-    return (*(group[first] for group in ordered), times[order][first])
+    is_first = starts(*ordered)
+    return (*(group[is_first] for group in ordered), times[order][is_first])

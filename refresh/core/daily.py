@@ -12,11 +12,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from refresh.core.rows import TIME, Array, Rows, count, starts, take
-from refresh.errors import ViolationError
+from refresh.core.rows import TIME, Array, Rows, count, positions, run_heads, starts, take
+from refresh.errors import SequenceError
 
 TIMES = ("timeopen", "timeclose", "timehigh", "timelow")
-"""The time columns of a raw row, bar its ``timestamp``."""
+"""The time columns of a raw row, except its ``timestamp``."""
 
 NUMBERS = ("open", "high", "low", "close", "volume", "marketcap")
 """The number columns of a raw row; bit i of its ``nulls`` is set where the i-th of them is NULL rather than NaN."""
@@ -63,7 +63,7 @@ def build_daily_bars(raw: Rows, before: Rows, *, now: np.datetime64) -> DailyBar
     asset that is absent starts with bar 1. ``now`` is the run's clock in UTC.
 
     Neither is changed. The result is the same for every order of the rows, and for a stretch read at once or in parts.
-    Raises ``ViolationError`` where an asset's bar in ``before`` does not lie before its first bar here.
+    Raises ``SequenceError`` where an asset's bar in ``before`` does not lie before its first bar here.
     """
     rows = _in_order(raw)
     reason = _refusals(rows, now)
@@ -122,10 +122,10 @@ def _refusals(rows: Rows, now: np.datetime64) -> Array:
     return np.select(list(facts.values()), [np.bytes_(reason.encode()) for reason in facts], np.bytes_(b""))
 
 
-def _displaced(rows: Rows, good: Array) -> Array:
+def _displaced(rows: Rows, is_good: Array) -> Array:
     """The indices of the good rows that a later good row of the same asset and day displaces; ``rows`` in order."""
-    where = np.flatnonzero(good)
-    return where[~_ends(rows["id"][where], rows["day"][where])]
+    index = np.flatnonzero(is_good)
+    return index[~_ends(rows["id"][index], rows["day"][index])]
 
 
 def _bars(rows: Rows, before: Rows) -> Rows:
@@ -151,28 +151,20 @@ def _continued(rows: Rows, before: Rows) -> Rows:
     order = np.argsort(ids, kind="stable")
     ids, day = ids[order], np.concatenate([before["day"], rows["day"]])[order]
     seq = np.concatenate([before["bar_seq"], np.ones(count(rows), np.int64)])[order]
-    first, is_new = starts(ids), order >= count(before)
-    missing = np.where(first, 0, np.diff(day, prepend=day[:1]).astype(np.int64) - 1)
+    is_new = order >= count(before)
+    missing = np.where(starts(ids), 0, np.diff(day, prepend=day[:1]).astype(np.int64) - 1)
     if (missing < 0).any():
         wrong = int(np.argmin(missing))
-        raise ViolationError(
+        raise SequenceError(
             f"asset {ids[wrong]} has a bar of {day[wrong]} that does not follow its bar of {day[wrong - 1]}: "
             "'before' must hold the last bar before the stretch"
         )
-    begin, place = _places(first)
     missing = missing[is_new].astype(np.int32)
     return {
-        "bar_seq": (seq[begin] + place)[is_new],
+        "bar_seq": (seq[run_heads(ids)] + positions(ids))[is_new],
         "is_missing_days": missing > 0,
         "count_missing_days": missing,
     }
-
-
-def _places(first: Array) -> tuple[Array, Array]:
-    """For each row, where its run begins, and its place in that run counted from 0; two of shape (rows,)."""
-    row = np.arange(len(first))
-    begin = np.maximum.accumulate(np.where(first, row, 0))
-    return begin, row - begin
 
 
 def _repaired_times(rows: Rows) -> Rows:
@@ -203,9 +195,9 @@ def _rejects(rows: Rows, reason: Array) -> Rows:
     """The refused rows as they were, numbered so that (id, timestamp, reason, copy) names one of them."""
     order = np.lexsort([reason, _sortable(rows["timestamp"]), rows["id"]])
     rows, reason = take(rows, order), reason[order]
-    _, place = _places(starts(rows["id"], _sortable(rows["timestamp"]), reason))
+    copy = positions(rows["id"], _sortable(rows["timestamp"]), reason) + 1
     return {
-        "id": rows["id"], "timestamp": rows["timestamp"], "reason": reason, "copy": (place + 1).astype(np.int32),
+        "id": rows["id"], "timestamp": rows["timestamp"], "reason": reason, "copy": copy.astype(np.int32),
         **{name: rows[name] for name in TIMES},
         **{name: np.ma.MaskedArray(rows[name], mask=_is_null(rows, name)) for name in NUMBERS},
     }  # fmt: skip

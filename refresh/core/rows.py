@@ -50,3 +50,20 @@ def starts(*keys: Array) -> Array:
     for key in keys:
         first[1:] |= key[1:] != key[:-1]
     return first
+
+
+def run_heads(*keys: Array) -> Array:
+    """Per row, the index of the first row of its run of equal keys, shape (rows,)."""
+    row = np.arange(len(keys[0]))
+    return np.maximum.accumulate(np.where(starts(*keys), row, 0))
+
+
+def positions(*keys: Array) -> Array:
+    """Per row, its position in its run of equal keys, counted from 0, shape (rows,)."""
+    return np.arange(len(keys[0])) - run_heads(*keys)
+
+
+def tally(ids: Array) -> dict[int, int]:
+    """How many rows each asset has."""
+    distinct, counts = np.unique(ids, return_counts=True)
+    return dict(zip(distinct.tolist(), counts.tolist(), strict=True))

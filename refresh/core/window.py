@@ -19,7 +19,7 @@ FIRST_WEEK = {Scheme.US: np.datetime64("1970-01-04", "D"), Scheme.ISO: np.dateti
 EPOCH_YEAR = 1970
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Windows:
     """Per day: the number of its window (growing with time), the window's first and last day; shape (days,).
 
@@ -30,6 +30,16 @@ class Windows:
     number: Array
     first: Array
     last: Array
+
+    @property
+    def existing(self) -> Windows:
+        """The windows of the days that are in one; ``exists`` still says which of all days those are."""
+        return Windows(
+            exists=self.exists,
+            number=self.number[self.exists],
+            first=self.first[self.exists],
+            last=self.last[self.exists],
+        )
 
 
 def windows(timeframe: Timeframe, days: Array, first_days: Array) -> Windows:

@@ -18,8 +18,9 @@ from urllib3.exceptions import HTTPError
 
 from refresh.errors import SettingsError
 from refresh.faces import words
-from refresh.outcome import Status
+from refresh.records import Status
 from refresh.run.summary import Severity, Summary
+from refresh.wording import counted
 
 TELEGRAM = "https://api.telegram.org"
 SHOWN_FINDINGS = 5
@@ -58,7 +59,7 @@ def digest(summary: Summary) -> Digest | None:
     wrong = bool(summary.validity and summary.validity.findings)
     failing = any(one.since is None for one in summary.unfinished)
     new = wrong or failing or bool(summary.restated) or not set(summary.notices) <= set(summary.known_notices)
-    return Digest(summary.severity, words.verdict(summary), lines, new=new)
+    return Digest(severity=summary.severity, headline=words.verdict(summary), lines=lines, new=new)
 
 
 def _lines(summary: Summary) -> Iterator[str]:
@@ -98,7 +99,7 @@ class Settings:
     heartbeat: str | None = None
 
     @property
-    def channels(self) -> bool:
+    def has_channel(self) -> bool:
         """Whether there is anywhere to send to."""
         return bool((self.token and self.chat) or self.urls)
 
@@ -146,7 +147,7 @@ def _shortened(line: str) -> str:
 
 def _cut(lines: Sequence[str]) -> str:
     for number in range(len(lines), 0, -1):
-        more = f"\n… and {words.counted(len(lines) - number, 'line')} more" if number < len(lines) else ""
+        more = f"\n… and {counted(len(lines) - number, 'line')} more" if number < len(lines) else ""
         whole = "\n".join(lines[:number]) + more
         if len(whole) <= LONGEST_TEXT:
             return whole

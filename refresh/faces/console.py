@@ -11,10 +11,11 @@ from typing import IO
 from rich.console import Console
 from rich.table import Table
 
-from refresh.core.standing import Standing, TableStanding
+from refresh.due.standing import Standing, TableStanding
 from refresh.faces import words
 from refresh.run.plan import Plan, Step
 from refresh.run.summary import Summary
+from refresh.wording import counted
 
 PIPE_WIDTH = 120
 TABLE_WIDTH = 60
@@ -52,7 +53,7 @@ def _headline(step: Step) -> str:
     if not step.tasks:
         return f"{step.builder.title}: {step.idle}"
     expected = words.expected(step.estimated_rows, step.estimated_seconds)
-    return f"{step.builder.title}: {words.counted(len(step.tasks), 'asset')}, {expected}"
+    return f"{step.builder.title}: {counted(len(step.tasks), 'asset')}, {expected}"
 
 
 def _reasons(step: Step) -> list[str]:
@@ -106,7 +107,7 @@ def show_standing(console: Console, known: Standing, plan: Plan) -> None:
         table.add_row(one.table, _date(one.through), _lag(known, one), missing, _next(steps[one.builder], one))
     _console(console.file, max(console.width, PIPE_WIDTH)).print(table)
     for failure in known.failures:
-        console.print(f"{failure.builder}, {failure.at:%Y-%m-%d %H:%M} UTC: {failure.error}")
+        console.print(f"{failure.builder}, {failure.failed_at:%Y-%m-%d %H:%M} UTC: {failure.error}")
     _show_notices(console, plan.notices)
 
 

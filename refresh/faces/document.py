@@ -9,15 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from refresh.core.validity import Validity
 from refresh.errors import SettingsError
 from refresh.faces import words
 from refresh.faces.files import write_whole
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.launch import command
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import StepReport
 from refresh.run.summary import Summary
+from refresh.validate.finding import Validity
 
 VERSION = 1
 TERMINAL = "-"
@@ -125,7 +125,7 @@ def _validity(validity: Validity) -> dict[str, Any]:
                 "id": one.id,
                 "tf": one.tf,
                 "period": one.period,
-                "at": one.at.isoformat() if one.at else None,
+                "at": one.time.isoformat() if one.time else None,
                 "expected": one.expected,
                 "found": one.found,
             }

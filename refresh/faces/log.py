@@ -14,12 +14,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from refresh.faces import words
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.plan import Step
 from refresh.run.report import StepReport
 from refresh.run.summary import Summary
 
-DAYS_KEPT = 30
 _FILE = re.compile(r"refresh-(\d{4}-\d\d-\d\d)\.log")
 _ENDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """What ends a line for some reader, or moves a terminal's cursor."""
@@ -104,7 +103,7 @@ def _quoted(value: object) -> str:
 
 
 @contextmanager
-def open_log(folder: Path, started: datetime, days_kept: int = DAYS_KEPT) -> Iterator[None]:
+def open_log(folder: Path, started: datetime, days_kept: int) -> Iterator[None]:
     """Let events go to the file of the day on which the run started, in local time; remove files that are too old."""
     logger = logging.getLogger(__name__)
     logger.setLevel(logging.INFO)

@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from refresh.catalog import BuilderConfig
 from refresh.faces import words
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.eta import Running, seconds_left
 from refresh.run.plan import Plan, Step
 from refresh.run.report import StepReport
+from refresh.wording import counted
 
 MANY_ASSETS = 50
 """From so many assets on, a line for each would drown everything else."""
@@ -109,7 +110,7 @@ class Lines:
         self.tally.begin(step)
         if step.tasks:
             what = words.expected(step.estimated_rows, step.estimated_seconds)
-            assets = words.counted(len(step.tasks), "asset")
+            assets = counted(len(step.tasks), "asset")
             self.console.print(f"[{place}/{steps}] {step.builder.title}: {assets}, {what}")
 
     def outcome(self, outcome: Outcome) -> None:
@@ -134,7 +135,7 @@ class Lines:
         self.tally.end(report)
         tell_unreached(self.errors, report)
         if report.launched:
-            done = f"{report.builder.title}: {words.counted(report.rows, 'row')} written ({report.seconds:.1f}s)"
+            done = f"{report.builder.title}: {counted(report.rows, 'row')} written ({report.seconds:.1f}s)"
             self.console.print(f"{done}; {self.tally.line()}")
 
 
@@ -218,7 +219,7 @@ class Live(Lines):
         self.tally.end(report)
         tell_unreached(self.errors, report)
         if report.launched:
-            rows = words.counted(report.rows, "row")
+            rows = counted(report.rows, "row")
             self.console.print(f"{report.builder.title}: {rows} written ({report.seconds:.1f}s)")
         self._refresh()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 
-from refresh.core.story import Restated
-from refresh.core.validity import Validity
-from refresh.outcome import Outcome, Status
+from refresh.catalog import by_key
+from refresh.records import LedgerLine, Outcome, Status
 from refresh.run.summary import StepSummary, Summary, Unfinished
+from refresh.validate.finding import Validity
+from refresh.wording import counted
 
 SHOWN_ASSETS = 12
 SHOWN_FINDINGS = 20
@@ -18,11 +19,6 @@ def ids(numbers: Sequence[int]) -> str:
     """The first of some ids, and how many more there are."""
     shown = ", ".join(map(str, numbers[:SHOWN_ASSETS]))
     return shown if len(numbers) <= SHOWN_ASSETS else f"{shown} and {len(numbers) - SHOWN_ASSETS:,} more"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, e.g. ``1 asset`` or ``3,518 rows``."""
-    return f"{number:,} {noun}{'s'[: number != 1]}"
 
 
 def spoken(seconds: float) -> str:
@@ -43,7 +39,7 @@ def expected(rows: int, seconds: float) -> str:
 
 def done(outcome: Outcome) -> str:
     """An asset that is done, e.g. ``Processing ID 1... 245 bars written (3.2s) [bars.1d]``."""
-    rows = counted(outcome.rows, "EMA" if outcome.builder.startswith("emas.") else "bar")
+    rows = counted(outcome.rows, by_key(outcome.builder).group.noun)
     return f"Processing ID {outcome.id}... {rows} written ({outcome.seconds:.1f}s) [{outcome.builder}]"
 
 
@@ -108,7 +104,7 @@ def _changes(summary: Summary) -> Iterator[str]:
         yield f"recovered: {builder}, ID {ids(assets)}"
 
 
-def restatement(one: Restated) -> str:
+def restatement(one: LedgerLine) -> str:
     """One line of the ledger."""
     days = f"{one.first_day}" if one.first_day == one.last_day else f"{one.first_day} to {one.last_day}"
     return f"ID {one.id}, {days}, {counted(one.rows, 'row')}: {one.reason}"

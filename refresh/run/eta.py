@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from refresh.catalog import BuilderConfig
-from refresh.run.plan import Plan, depends
+from refresh.run.plan import Plan
 
 ENOUGH = 0.3
 """From this share of a step's assets on, its own pace tells more than its estimate."""
@@ -59,7 +59,7 @@ def _left(need: float, one: Running) -> float:
 def _next(plan: Plan, waiting: list[BuilderConfig], through: set[BuilderConfig]) -> BuilderConfig | None:
     """The step that would be started now."""
     for builder in waiting:
-        needed = [step.builder for step in plan.steps if depends(builder, step.builder)]
+        needed = [step.builder for step in plan.steps if builder.reads(step.builder)]
         if all(one in through for one in needed):
             return builder
     return None

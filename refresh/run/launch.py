@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 import refresh
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.plan import Step
 from refresh.run.report import StepReport
 from refresh.run.watch import Watcher
@@ -34,7 +34,7 @@ _SECONDS_TO_WAIT = 0.1
 _AT_ONCE = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
     """What every builder of a run shares: the run's name and clock, and the environment with its secrets.
 
@@ -225,7 +225,7 @@ class Crew:
         seconds = time.monotonic() - child.began
         self._dismiss(child)
         outcomes = (*child.outcomes, *missing, *skipped(child.step))
-        return StepReport(child.step.builder, outcomes, seconds, launched=True)
+        return StepReport(builder=child.step.builder, outcomes=outcomes, seconds=seconds, launched=True)
 
     def _dismiss(self, child: _Child) -> None:
         for one in (child.channel, child.words):
@@ -239,21 +239,30 @@ class Crew:
 
 def skipped(step: Step) -> tuple[Outcome, ...]:
     """The outcomes of what a step leaves out."""
-    return tuple(Outcome(step.builder.key, task.id, Status.SKIPPED, reason=task.reason) for task in step.skipped)
+    return tuple(
+        Outcome(builder=step.builder.key, id=task.id, status=Status.SKIPPED, reason=task.reason)
+        for task in step.skipped
+    )
 
 
 def unlaunched(step: Step, because: str) -> StepReport:
     """The report of a step whose builder was never started."""
-    blank = Outcome(step.builder.key, 0, Status.NOT_REACHED, error=because)
+    blank = Outcome(builder=step.builder.key, id=0, status=Status.NOT_REACHED, error=because)
     missed = tuple(replace(blank, id=task.id, reason=task.reason) for task in step.tasks)
-    return StepReport(step.builder, (*missed, *skipped(step)), 0.0, launched=False, idle_because=step.idle_because)
+    return StepReport(
+        builder=step.builder,
+        outcomes=(*missed, *skipped(step)),
+        seconds=0.0,
+        launched=False,
+        idle_because=step.idle_because,
+    )
 
 
 def _missing(child: _Child) -> list[Outcome]:
     """An outcome for each asset that the process did not report: a silent builder has failed."""
     reported = {outcome.id for outcome in child.outcomes}
     error = _ended(child)
-    blank = Outcome(child.step.builder.key, 0, Status.NOT_REACHED, error=error)
+    blank = Outcome(builder=child.step.builder.key, id=0, status=Status.NOT_REACHED, error=error)
     return [replace(blank, id=task.id, reason=task.reason) for task in child.step.tasks if task.id not in reported]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from refresh.catalog import BuilderConfig, Group
-from refresh.core.estimate import Past, seconds_needed
-from refresh.core.span import Action, Due, Survey
-from refresh.options import Request, builder_arguments
+from refresh.catalog import BuilderConfig
+from refresh.due.decision import Action, Due, Survey
+from refresh.options.arguments import builder_arguments
+from refresh.options.request import Request
+from refresh.records import PastStep
+from refresh.run.estimate import seconds_needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def make_plan(
     request: Request,
     survey: Survey,
     *,
-    past: Mapping[str, Sequence[Past]] | None = None,
+    past: Mapping[str, Sequence[PastStep]] | None = None,
     only: Mapping[str, frozenset[int]] | None = None,
 ) -> Plan:
     """The steps of a run. An asset that a step rewrites is due in every step that reads from it.
@@ -112,7 +114,7 @@ def _tasks(builder: BuilderConfig, survey: Survey, before: Sequence[Step]) -> tu
         dues.setdefault(due.id, []).append(due)
     tasks = {id: _task(id, each) for id, each in dues.items()}
     for step in before:
-        if depends(builder, step.builder):
+        if builder.reads(step.builder):
             for task in step.tasks:
                 if task.follows:
                     rows = task.days * survey.series.get(builder.key, 1)
@@ -144,12 +146,7 @@ def _withheld(
 
 
 def _feeds(steps: Sequence[Step], builder: BuilderConfig, id: int) -> bool:
-    return any(depends(builder, step.builder) and id in step.ids for step in steps)
-
-
-def depends(builder: BuilderConfig, other: BuilderConfig) -> bool:
-    """Whether a builder reads a table that the other writes."""
-    return any(leg.target in builder.inputs for leg in other.legs)
+    return any(builder.reads(step.builder) and id in step.ids for step in steps)
 
 
 def without(step: Step, lost: Mapping[int, str], request: Request) -> Step:
@@ -165,9 +162,8 @@ def without(step: Step, lost: Mapping[int, str], request: Request) -> Step:
 
 def lost_inputs(builder: BuilderConfig, unfinished: Mapping[BuilderConfig, set[int]]) -> dict[int, str]:
     """The assets that did not get through a step that the builder reads from, and how to say so."""
-    return {
-        id: "bars failed" if builder.group is Group.EMAS else f"{cause.title} failed"
-        for cause, ids in unfinished.items()
-        if depends(builder, cause)
-        for id in ids
-    }
+    reasons: dict[int, str] = {}
+    for cause, ids in unfinished.items():
+        if builder.reads(cause):
+            reasons |= dict.fromkeys(ids, f"{builder.calls(cause)} failed")
+    return reasons

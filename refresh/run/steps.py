@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from refresh.catalog import BuilderConfig, Group
-from refresh.options import Request
+from refresh.catalog import BuilderConfig
+from refresh.options.request import Request
 from refresh.run.launch import Crew, RunContext, skipped, unlaunched
-from refresh.run.plan import Plan, Step, depends, lost_inputs, without
+from refresh.run.plan import Plan, Step, lost_inputs, without
 from refresh.run.report import RunReport, StepReport
 from refresh.run.watch import Watcher
 from refresh.stop import Stop
@@ -23,7 +23,7 @@ PATIENCE = 10.0
 Stale = Callable[[BuilderConfig], Mapping[int, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """How many builders run side by side, and how many seconds each may take (``None``: from what is expected)."""
 
@@ -54,7 +54,13 @@ def run(
         reports = _Run(plan, request, watcher, limits or Limits(), stop or Stop(), stale).work(crew)
     ordered = tuple(reports[step.builder] for step in plan.steps)
     seconds = time.monotonic() - began
-    return RunReport(ordered, plan.assets, seconds, plan.notices, stop.signal if stop else None)
+    return RunReport(
+        steps=ordered,
+        assets=plan.assets,
+        seconds=seconds,
+        notices=plan.notices,
+        stopped_by=stop.signal if stop else None,
+    )
 
 
 class _Run:
@@ -73,7 +79,7 @@ class _Run:
         """Start what can be started and hear what runs, until every step has its report."""
         while self._waiting or crew.size:
             self._heed_signals(crew)
-            while crew.size < self._limits.jobs and not self._stop() and (step := self._next()):
+            while crew.size < self._limits.jobs and not self._stop.requested and (step := self._next()):
                 self._begin(crew, step)
             for report in crew.wait():
                 self._end(report)
@@ -97,7 +103,7 @@ class _Run:
     def _next(self) -> Step | None:
         """The first step in order whose inputs are through."""
         for step in self._waiting:
-            needed = [one.builder for one in self._steps if depends(step.builder, one.builder)]
+            needed = [one.builder for one in self._steps if step.builder.reads(one.builder)]
             if all(builder in self._reports for builder in needed):
                 self._waiting.remove(step)
                 return step
@@ -106,11 +112,11 @@ class _Run:
     def _begin(self, crew: Crew, planned: Step) -> None:
         unfinished = {one.builder: {outcome.id for outcome in one.unfinished} for one in self._reports.values()}
         step = without(planned, lost_inputs(planned.builder, unfinished), self._request)
-        if step.tasks and step.builder.group is Group.EMAS:
+        if step.tasks and "freshness" in step.builder.accepts:
             step = without(step, self._stale(step.builder), self._request)
         self._watcher.begin(step, self._steps.index(planned) + 1, len(self._steps))
         self._tell_skipped(step)
-        if step.tasks and self._stop():
+        if step.tasks and self._stop.requested:
             self._end(unlaunched(step, self._because))
         elif step.tasks:
             crew.start(step, seconds=self._limits.seconds(step))

@@ -1,4 +1,4 @@
-"""What a run came to, as the one value that console, log, JSON, alerts and page all tell from."""
+"""The result of a run, as the one value that console, log, JSON, alerts and page all report from."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from datetime import datetime
 from enum import IntEnum
 
 from refresh.catalog import Group
-from refresh.core.span import RETRIED
-from refresh.core.story import Facts, Restated
-from refresh.core.validity import Validity
-from refresh.outcome import MISSING_DAYS, REPAIRS, VIOLATIONS, Outcome, Status
+from refresh.due.decision import RETRIED
+from refresh.errors import ExitCode
+from refresh.records import MISSING_DAYS, REPAIRS, VIOLATIONS, LedgerLine, Outcome, Status
 from refresh.run.plan import Plan
 from refresh.run.report import RunReport, StepReport
+from refresh.validate.finding import Validity
 
-INVALID = 4
 CORRUPT_SHARE = 0.1
 """From this share of the assets on, wrong values are more than a few assets' trouble."""
 
@@ -30,7 +29,7 @@ class Severity(IntEnum):
     CRITICAL = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepSummary:
     """One builder: what it wrote, how long it took, and how many assets ended how."""
 
@@ -47,7 +46,7 @@ class StepSummary:
         return sum(self.counts.values())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unfinished:
     """One asset that a builder did not do, and why; ``since``: it has been so in earlier runs already."""
 
@@ -58,7 +57,7 @@ class Unfinished:
     since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     """A run: its name, what it wrote, what it found, what is not done, and what to type next.
 
@@ -73,10 +72,10 @@ class Summary:
     exit_code: int
     assets: int
     tables: int
-    steps: tuple[StepSummary, ...]
+    steps: tuple[StepSummary, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
     recovered: tuple[tuple[str, int], ...] = ()
-    restated: tuple[Restated, ...] = ()
+    restated: tuple[LedgerLine, ...] = ()
     notices: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
     bars: int = 0
@@ -138,6 +137,19 @@ class Summary:
         return Severity.WARNING if self.restated or self.notices or self.rejects else Severity.INFO
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What only the database knows about a run: what was restated, and since when unfinished work has been so.
+
+    ``failing_since``: by builder key and asset, where earlier runs left it as well. ``known_notices``: those of the run
+    before.
+    """
+
+    restated: tuple[LedgerLine, ...] = ()
+    failing_since: Mapping[tuple[str, int], datetime] = field(default_factory=dict)
+    known_notices: tuple[str, ...] = ()
+
+
 def summarise(
     plan: Plan,
     report: RunReport,
@@ -149,60 +161,73 @@ def summarise(
     resume: str,
     validity: Validity | None = None,
 ) -> Summary:
-    """The summary of a run. ``resume`` is the command that takes up what is left.
+    """The summary of a run. ``resume`` is the command that resumes what is left.
 
     Wrong values decide the exit code, whatever else there was.
     """
     unfinished = _unfinished(report, facts)
-    written = {group: sum(step.rows for step in report.steps if step.builder.group is group) for group in Group}
+    is_invalid = validity is not None and bool(validity.findings)
     return Summary(
-        run_id,
-        command,
-        started_at,
-        report.seconds,
-        INVALID if validity and validity.findings else report.exit_code,
-        report.assets,
-        sum(len(step.builder.legs) for step in report.steps),
-        tuple(_step(step) for step in report.steps),
-        unfinished,
-        _recovered(report),
-        facts.restated,
-        report.notices,
-        dict(sorted(sum((step.notes for step in report.steps), Counter()).items())),
-        written[Group.BARS],
-        written[Group.EMAS],
-        _remaining(plan, report),
-        resume if unfinished else None,
-        report.stopped_by,
-        validity,
-        facts.known_notices,
+        run_id=run_id,
+        command=command,
+        started_at=started_at,
+        seconds=report.seconds,
+        exit_code=ExitCode.INVALID if is_invalid else report.exit_code,
+        assets=report.assets,
+        tables=sum(len(step.builder.legs) for step in report.steps),
+        steps=tuple(_step(step) for step in report.steps),
+        unfinished=unfinished,
+        recovered=_recovered(report),
+        restated=facts.restated,
+        notices=report.notices,
+        notes=dict(sorted(report.notes.items())),
+        bars=report.rows_of(Group.BARS),
+        emas=report.rows_of(Group.EMAS),
+        remaining_seconds=_remaining(plan, report),
+        next_command=resume if unfinished else None,
+        stopped_by=report.stopped_by,
+        validity=validity,
+        known_notices=facts.known_notices,
     )
 
 
 def _step(step: StepReport) -> StepSummary:
     counts = Counter(outcome.status.value for outcome in step.outcomes)
     return StepSummary(
-        step.builder.key, step.builder.title, step.rows, step.seconds, dict(sorted(counts.items())), step.idle_because
+        builder=step.builder.key,
+        title=step.builder.title,
+        rows=step.rows,
+        seconds=step.seconds,
+        counts=dict(sorted(counts.items())),
+        idle_because=step.idle_because,
     )
 
 
 def _unfinished(report: RunReport, facts: Facts) -> tuple[Unfinished, ...]:
-    since = {(builder, id): at for builder, id, at in facts.failing_since}
-    return tuple(
-        Unfinished(one.builder, one.id, one.status, _why(one), since.get((one.builder, one.id)))
-        for step in report.steps
-        for one in sorted(step.unfinished, key=lambda outcome: outcome.id)
-    )
+    unfinished: list[Unfinished] = []
+    for step in report.steps:
+        for outcome in sorted(step.unfinished, key=lambda outcome: outcome.id):
+            since = facts.failing_since.get((outcome.builder, outcome.id))
+            unfinished.append(
+                Unfinished(
+                    builder=outcome.builder, id=outcome.id, status=outcome.status, why=_why(outcome), since=since
+                )
+            )
+    return tuple(unfinished)
 
 
 def _why(outcome: Outcome) -> str:
-    return outcome.reason if outcome.status is Status.SKIPPED else outcome.error or outcome.reason
+    if outcome.status is Status.SKIPPED:
+        return outcome.reason
+    return outcome.error or outcome.reason
 
 
 def _recovered(report: RunReport) -> tuple[tuple[str, int], ...]:
-    return tuple(
-        (one.builder, one.id) for step in report.steps for one in step.of(Status.DONE) if one.reason.startswith(RETRIED)
-    )
+    recovered: list[tuple[str, int]] = []
+    for step in report.steps:
+        done = step.of(Status.DONE)
+        recovered += [(outcome.builder, outcome.id) for outcome in done if outcome.reason.startswith(RETRIED)]
+    return tuple(recovered)
 
 
 def _remaining(plan: Plan, report: RunReport) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from refresh.outcome import Outcome
+from refresh.records import Outcome
 from refresh.run.plan import Step
 from refresh.run.report import StepReport
 

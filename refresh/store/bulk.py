@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Boolean, Connection, Date, DateTime, Double, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Connection, Date, DateTime, Double, Integer, Table, Text, text
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count
+from refresh.store.absent import completed
 from refresh.store.database import raw_cursor
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -50,6 +52,8 @@ BOOL = Field("i1", "{0}", "?")
 TIMESTAMP = Field(">i8", "case when isfinite({0}::timestamptz) then {0}::timestamptz else '-infinity' end", TIME)
 DATE = Field(">i4", "case when isfinite({0}::date) then {0}::date else '-infinity' end", DAY)
 
+
+_DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 
 ADDRESS = Field("V6", "{0}", "V6")
 """Where a row version lies in its table, ``ctid``: the shortest way back to it within the transaction that read it."""
@@ -92,33 +96,38 @@ def fields(table: Table, names: Iterable[str]) -> dict[str, Field]:
 
 
 def read(connection: Connection, query: str, parameters: Mapping[str, Any], wanted: Mapping[str, Field]) -> Rows:
-    """The ``wanted`` columns of a query as arrays, in the query's order. ``query`` binds ``%(name)s``."""
+    """The ``wanted`` columns of a query as arrays, in the query's order. ``query`` binds ``:name``."""
     columns = ", ".join(field.select.format(f'q."{name}"') for name, field in wanted.items())
     buffer = io.BytesIO()
     with raw_cursor(connection) as cursor:
-        statement = cursor.mogrify(f"SELECT {columns} FROM ({query}) AS q", parameters).decode()
+        whole = completed(connection, f"SELECT {columns} FROM ({query}) AS q")
+        statement = cursor.mogrify(_with_driver_names(whole), parameters).decode()
         cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", buffer, 1 << 20)
     return _decode(buffer.getbuffer(), wanted)
+
+
+def _with_driver_names(query: str) -> str:
+    """The query with its parameters spelt as psycopg2 binds them."""
+    return str(text(query).compile(dialect=_DIALECT))
 
 
 def text_widths(
     connection: Connection, query: str, parameters: Mapping[str, Any], names: Iterable[str]
 ) -> dict[str, Field]:
     """Fields wide enough for the longest value of each text column of a query."""
+    names = list(names)
+    if not names:
+        return {}
     lengths = ", ".join(f"coalesce(max(octet_length(convert_to(\"{name}\", 'UTF8'))), 0)" for name in names)
-    with raw_cursor(connection) as cursor:
-        cursor.execute(f"SELECT {lengths} FROM ({query}) AS q", parameters)
-        (row,) = cursor.fetchall()
+    row = connection.execute(text(f"SELECT {lengths} FROM ({query}) AS q"), parameters).one()
     return {name: text_field(max(width, 1)) for name, width in zip(names, row, strict=True)}
 
 
 def _decode(buffer: memoryview, wanted: Mapping[str, Field]) -> Rows:
-    row = np.dtype(
-        [
-            ("(fields)", ">i2"),
-            *(part for name, field in wanted.items() for part in ((f"{name} size", ">i4"), (name, field.wire))),
-        ]
-    )
+    layout: list[tuple[str, str]] = [("(fields)", ">i2")]
+    for name, field in wanted.items():
+        layout += [(f"{name} size", ">i4"), (name, field.wire)]
+    row = np.dtype(layout)
     body = len(buffer) - len(SIGNATURE) - len(TRAILER)
     packed = np.frombuffer(buffer, row, body // row.itemsize, len(SIGNATURE))
     for name, field in wanted.items():
@@ -176,39 +185,41 @@ def encoded(table: Table, rows: Rows) -> Iterator[bytes]:
 def _block(table: Table, rows: Rows) -> bytes:
     """Rows as COPY's tuples: a count of fields, then per field its size and, where it is not NULL, its bytes."""
     columns = [_field_bytes(table, name, column) for name, column in rows.items()]
-    size = count(rows)
-    buffer = np.empty((size, 2 + sum(4 + values.shape[1] for values, _ in columns)), np.uint8)
+    width = 2 + sum(4 + values.shape[1] for values, _ in columns)
+    buffer = np.empty((count(rows), width), np.uint8)
     keep = np.ones(buffer.shape, bool)
     buffer[:, :2] = np.array([len(columns)], ">i2").view(np.uint8)
-    place = 2
+    start = 2
     for values, used in columns:
-        width = values.shape[1]
-        sizes = used if used is not None else np.full(size, width)
-        buffer[:, place : place + 4] = sizes.astype(">i4")[:, None].view(np.uint8)
-        buffer[:, place + 4 : place + 4 + width] = values
+        size, start = slice(start, start + 4), start + 4
+        body, start = slice(start, start + values.shape[1]), start + values.shape[1]
+        sizes = np.full(count(rows), values.shape[1]) if used is None else used
+        buffer[:, size] = sizes.astype(">i4")[:, None].view(np.uint8)
+        buffer[:, body] = values
         if used is not None:
-            keep[:, place + 4 : place + 4 + width] = np.arange(width) < used[:, None]
-        place += 4 + width
+            keep[:, body] = np.arange(values.shape[1]) < used[:, None]
     return buffer[keep].tobytes()
 
 
 def _field_bytes(table: Table, name: str, column: Array) -> tuple[Array, Array | None]:
     """The bytes of a column, (rows, width), and how many of them each row uses: -1 for NULL, None where all do."""
-    field = _OF_TYPE[type(table.columns[name].type)]
     if column.dtype.kind == "S":
         width = max(column.dtype.itemsize, 1)
         used = np.where(column == NULL_TEXT, -1, np.char.str_len(column))
         return np.ascontiguousarray(column).view(np.uint8).reshape(-1, width), used
-    absent = _absent(column)
+    field = _OF_TYPE[type(table.columns[name].type)]
     wire = _wire(column, field)[:, None].view(np.uint8)
-    return wire, np.where(absent, -1, field.width) if absent.any() else None
+    is_null = _is_null(column)
+    return wire, np.where(is_null, -1, field.width) if is_null.any() else None
 
 
-def _absent(column: Array) -> Array:
+def _is_null(column: Array) -> Array:
     if isinstance(column, np.ma.MaskedArray):
         return np.ma.getmaskarray(column)
-    if column.dtype.kind in "Mf":
-        return np.isnan(column) if column.dtype.kind == "f" else np.isnat(column)
+    if column.dtype.kind == "f":
+        return np.isnan(column)
+    if column.dtype.kind == "M":
+        return np.isnat(column)
     return np.zeros(len(column), bool)
 
 

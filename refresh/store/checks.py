@@ -1,4 +1,7 @@
-"""Whole tables checked in one pass each: every row that the daily bars imply, none besides, and laws of single rows."""
+"""Facts about whole tables, in one pass each: what rows there are, what the daily bars imply, what the states say.
+
+Whether that is right is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,20 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from refresh.catalog import DAILY, BuilderConfig, Kind, Leg
+from refresh.catalog import DAILY, Leg, shape_of
+from refresh.core.rows import Rows
 from refresh.core.series import Series
-from refresh.core.validity import Finding
-from refresh.store.state import followed, has_periods
-from refresh.store.tables import value_columns
+from refresh.store import bulk
+from refresh.store.statements import columns_of, rows_of
+from refresh.store.tables import DAILY_STATE, METADATA
 
-_TOLERANCE = 1e-9
-"""Relative: a mean may lie so far outside its closes for the rounding of its sum."""
-_BAR_LAWS = """b.high < greatest(b.open, b.close) OR b.low > least(b.open, b.close) OR b.time_open > b.time_close
+BAR_IS_LAWLESS = """b.high < greatest(b.open, b.close) OR b.low > least(b.open, b.close) OR b.time_open > b.time_close
     OR NOT (b.low > 0 AND b.high < 'infinity')"""
+
+Key = tuple[int, str, int]
+"""Asset, timeframe, period (0 for bars)."""
+Bounds = tuple[float, float]
+"""The lowest and the highest value."""
 
 
 def first_days(connection: Connection, ids: Sequence[int], tz: str) -> dict[int, date]:
@@ -27,204 +34,161 @@ def first_days(connection: Connection, ids: Sequence[int], tz: str) -> dict[int,
     return {row.id: row.day for row in connection.execute(query, {"ids": list(ids), "tz": tz})}
 
 
-def check_owners(connection: Connection, leg: Leg, known: Collection[int]) -> list[Finding]:
-    """Rows of assets that neither the source nor the daily bars know; from one asset to the next over the key."""
+def strangers(connection: Connection, leg: Leg, known: Collection[int]) -> list[int]:
+    """The assets of a table that are not known, found from one to the next over the key."""
     query = text(f"""
-        WITH RECURSIVE found AS (
+        WITH RECURSIVE owners AS (
             (SELECT id FROM {leg.target} ORDER BY id LIMIT 1) UNION ALL
-            SELECT (SELECT t.id FROM {leg.target} t WHERE t.id > f.id ORDER BY t.id LIMIT 1) FROM found f
-            WHERE f.id IS NOT NULL
-        ) SELECT id FROM found WHERE id IS NOT NULL
+            SELECT (SELECT t.id FROM {leg.target} t WHERE t.id > o.id ORDER BY t.id LIMIT 1) FROM owners o
+            WHERE o.id IS NOT NULL
+        ) SELECT id FROM owners WHERE id IS NOT NULL
     """)
-    strangers = [row.id for row in connection.execute(query) if row.id not in known]
-    return [Finding(leg.target, id, None, None, None, "no rows of an unknown asset", "some") for id in strangers]
+    return [id for id in connection.execute(query).scalars() if id not in known]
 
 
-def check_daily(connection: Connection, ids: Sequence[int], tz: str) -> list[Finding]:
-    """The daily bars: one a day, numbered without a hole, within their own high and low, and as their state says."""
+def daily_facts(connection: Connection, ids: Sequence[int], tz: str) -> list[Any]:
+    """Per asset: rows, days, the bounds of bar_seq and of time, the first lawless bar, and what the state says."""
     query = text(f"""
         SELECT b.id, count(*) AS rows, count(DISTINCT (b."timestamp" AT TIME ZONE :tz)::date) AS days,
                max(b.bar_seq) AS last_number, min(b.bar_seq) AS first_number,
-               min(b."timestamp") FILTER (WHERE {_BAR_LAWS}) AS bad,
+               min(b."timestamp") FILTER (WHERE {BAR_IS_LAWLESS}) AS lawless,
                min(b."timestamp") AS first, max(b."timestamp") AS last, s.last_src_ts, s.daily_min_seen
-        FROM {DAILY} b LEFT JOIN {DAILY}_state s USING (id) WHERE b.id = ANY(:ids)
+        FROM {DAILY} b LEFT JOIN {DAILY_STATE} s USING (id) WHERE b.id = ANY(:ids)
         GROUP BY b.id, s.last_src_ts, s.daily_min_seen ORDER BY b.id
     """)
-    found: list[Finding] = []
-    for row in connection.execute(query, {"ids": list(ids), "tz": tz}):
-        where = (DAILY, row.id, None, None)
-        if row.days != row.rows:
-            found.append(Finding(*where, None, f"{row.rows} days", f"{row.days} days in {row.rows} rows"))
-        if (row.first_number, row.last_number) != (1, row.rows):
-            numbers = f"bar_seq {row.first_number} to {row.last_number}"
-            found.append(Finding(*where, None, f"bar_seq 1 to {row.rows}", numbers))
-        if row.bad:
-            found.append(Finding(*where, row.bad, "low <= open, close <= high and times in order", "a bar without"))
-        if (row.first, row.last) != (row.daily_min_seen, row.last_src_ts):
-            state = f"{row.daily_min_seen} to {row.last_src_ts}"
-            found.append(Finding(*where, None, f"rows from {state}, as the state says", f"{row.first} to {row.last}"))
-    return found
+    return list(connection.execute(query, {"ids": list(ids), "tz": tz}))
 
 
-def check_leg(
+def expected_series(
     connection: Connection,
-    builder: BuilderConfig,
     leg: Leg,
-    series: Sequence[Series],
     ids: Sequence[int],
+    wanted: Sequence[tuple[Series, int]],
     starts: Sequence[tuple[int, str, date]],
-) -> list[Finding]:
-    """Bars over windows or EMAs: their number and first row as the daily bars imply, their laws, and their state.
+    tz: str,
+) -> dict[Key, Any]:
+    """The rows of each series that the daily bars imply: one per daily bar from the first on (rows, first, last).
 
-    ``starts``: (id, timeframe, first day) of aligned bars, whose first day is not that of the asset.
+    ``wanted``: series, and the number of the followed row with which each begins. ``starts``: (id, timeframe, day)
+    where it begins with the first daily bar from a day on instead.
     """
-    if not series or not ids:
-        return []
-    parameters = {
-        "ids": list(ids),
-        "tfs": [one.timeframe.tf for one in series],
-        "periods": [one.period for one in series],
-        "nominal": [one.timeframe.days_nominal for one in series],
-        "start_ids": [id for id, _, _ in starts],
-        "start_tfs": [tf for _, tf, _ in starts],
-        "start_days": [day for _, _, day in starts],
-    }
-    expected = _by_series(connection, _expected(builder, leg), parameters)
-    found = _by_series(connection, _found(leg), parameters)
-    state = _by_series(connection, _state(leg), parameters)
-    closes = _closes(connection, ids)
-    wanted = {(one.timeframe.tf, one.period) for one in series}
-    findings: list[Finding] = []
-    for key in sorted({*expected, *(one for one in found if one[1:] in wanted)}):
-        problem = _problem(leg, expected.get(key), found.get(key), state.get(key), closes[key[0]])
-        if problem:
-            lawless, at, *words = problem
-            at = _first_bad(connection, leg, key, closes[key[0]]) if lawless else at
-            findings.append(Finding(leg.target, key[0], key[1], key[2] or None, at, *words))
-    return findings
-
-
-_Key = tuple[int, str, int]
-_Problem = tuple[bool, datetime | None, str, str]
-"""Whether a row breaks a law, else where the trouble begins; what should be there, and what is."""
-
-
-def _by_series(connection: Connection, query: str, parameters: Mapping[str, Any]) -> dict[_Key, Any]:
-    return {(row.id, row.tf, row.period): row for row in connection.execute(text(query), parameters)}
-
-
-def _closes(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[float, float]]:
-    """The lowest and the highest close of each asset: no mean of its closes lies outside."""
-    query = text(
-        f"SELECT id, min(close) AS lowest, max(close) AS highest FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id"
-    )
-    known = {row.id: (row.lowest, row.highest) for row in connection.execute(query, {"ids": list(ids)})}
-    return {id: known.get(id, (0.0, 0.0)) for id in ids}
-
-
-def _problem(leg: Leg, expected: Any, found: Any, state: Any, closes: tuple[float, float]) -> _Problem | None:
-    """What is wrong with a series, if anything."""
-    if found and not found.lawful:
-        law = "every EMA" if has_periods(leg) else "low <= open, close <= high and times in order"
-        return True, None, law, "a row without"
-    if found and found.lowest is not None and not _within(found, closes):
-        return True, None, f"EMAs within the closes {closes[0]} to {closes[1]}", f"{found.lowest} to {found.highest}"
-    there = (found.rows, found.first, found.last) if found else (0, None, None)
-    wanted = (expected.rows, expected.first, expected.last) if expected else (0, None, None)
-    if there != wanted:
-        return False, there[1] or wanted[1], _told(*wanted), _told(*there)
-    said = state.last_ts if state else None
-    if said == there[2]:
-        return None
-    return False, there[2], f"a last row at {said}, as the state says", f"one at {there[2]}"
-
-
-def _told(rows: int, first: datetime | None, last: datetime | None) -> str:
-    return f"{rows} rows from {first} to {last}" if rows else "no rows"
-
-
-def _within(found: Any, closes: tuple[float, float]) -> bool:
-    lowest, highest = closes[0] * (1 - _TOLERANCE), closes[1] * (1 + _TOLERANCE)
-    return bool(lowest <= found.lowest and found.highest <= highest)
-
-
-def _expected(builder: BuilderConfig, leg: Leg) -> str:
-    """The rows that the daily bars imply: one per daily bar from the first on."""
-    return f"""
-        WITH wanted AS (
-            SELECT * FROM unnest(CAST(:tfs AS text[]), CAST(:periods AS int[]), CAST(:nominal AS int[]))
-                AS w(tf, period, days)
-        ),
-        starts AS (
-            SELECT * FROM unnest(CAST(:start_ids AS int[]), CAST(:start_tfs AS text[]), CAST(:start_days AS date[]))
-                AS s(id, tf, day)
-        ),
-        begins AS ({_begins(builder, leg)}),
+    followed = leg.follows.table
+    counted = "b.tf = w.tf AND NOT b.is_partial_end" if shape_of(followed).has_timeframes else "true"
+    query = text(f"""
+        WITH wanted AS (SELECT * FROM {rows_of("w", tf="text", period="int", needed="bigint")}),
+        starts AS (SELECT * FROM {rows_of("s", id="int", tf="text", day="date")}),
         ends AS (
             SELECT id, max(bar_seq) AS number, max("timestamp") AS last FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id
+        ),
+        begins AS (
+            SELECT e.id, w.tf, w.period, CASE WHEN s.day IS NULL THEN w.needed ELSE (
+                SELECT d.bar_seq FROM {DAILY} d WHERE d.id = e.id AND d."timestamp" >= s.day - 1
+                   AND (d."timestamp" AT TIME ZONE :tz)::date >= s.day ORDER BY d."timestamp" LIMIT 1) END AS needed
+            FROM ends e CROSS JOIN wanted w LEFT JOIN starts s ON s.id = e.id AND s.tf = w.tf
         )
-        SELECT g.id, g.tf, g.period, g.first, e.last, e.number - g.number + 1 AS rows
-        FROM begins g JOIN ends e USING (id)
-    """
-
-
-def _begins(builder: BuilderConfig, leg: Leg) -> str:
-    """The daily bar at which each series begins: its time and its number."""
-    if builder.kind is Kind.WINDOWED:
-        return f"""
-            SELECT d.id, w.tf, w.period, d."timestamp" AS first, d.bar_seq AS number
-            FROM (SELECT DISTINCT id FROM {DAILY} WHERE id = ANY(:ids)) AS i CROSS JOIN wanted w
-            LEFT JOIN starts s ON s.id = i.id AND s.tf = w.tf CROSS JOIN LATERAL (
-                SELECT * FROM {DAILY} d WHERE d.id = i.id AND (s.day IS NULL OR d."timestamp" >= s.day - 1)
-                  AND (s.day IS NULL OR (d."timestamp" AT TIME ZONE (
-                      SELECT value FROM refresh_settings WHERE name = 'tz'))::date >= s.day)
-                ORDER BY d."timestamp" LIMIT 1) AS d"""
-    if builder.kind is Kind.EMA_OVER_DAYS:
-        return f"""
-            SELECT d.id, w.tf, w.period, d."timestamp" AS first, d.bar_seq AS number
-            FROM wanted w JOIN {DAILY} d ON d.bar_seq = w.days * w.period WHERE d.id = ANY(:ids)"""
-    return f"""
-        SELECT b.id, b.tf, w.period, b."timestamp" AS first, d.bar_seq AS number
-        FROM {followed(leg)} b JOIN wanted w ON w.tf = b.tf AND w.period = b.bar_seq
+        SELECT e.id, w.tf, w.period, b."timestamp" AS first, e.last, e.number - d.bar_seq + 1 AS rows
+        FROM begins w JOIN ends e USING (id)
+        JOIN {followed} b ON b.id = e.id AND b.bar_seq = w.needed AND {counted}
         JOIN {DAILY} d ON d.id = b.id AND d."timestamp" = b."timestamp"
-        WHERE b.id = ANY(:ids) AND NOT b.is_partial_end"""
+    """)
+    values = {
+        "ids": list(ids),
+        "tz": tz,
+        **columns_of(
+            "w",
+            tf=[series.timeframe.tf for series, _ in wanted],
+            period=[series.period for series, _ in wanted],
+            needed=[needed for _, needed in wanted],
+        ),
+        **columns_of(
+            "s",
+            id=[id for id, _, _ in starts],
+            tf=[tf for _, tf, _ in starts],
+            day=[day for _, _, day in starts],
+        ),
+    }
+    return _by_series(connection, query, values)
 
 
-def _found(leg: Leg) -> str:
-    """The rows that are there, in one pass that all cores share: it joins nothing."""
-    if not has_periods(leg):
-        return f"""
-            SELECT id, tf, 0 AS period, count(*) AS rows, min("timestamp") AS first, max("timestamp") AS last,
-                   NOT bool_or({_BAR_LAWS}) AS lawful, NULL AS lowest, NULL AS highest
-            FROM {leg.target} b WHERE id = ANY(:ids) GROUP BY 1, 2"""
-    names = value_columns(leg)
-    lowest, highest = (
-        f"{which}({', '.join(f'{extreme}({name})' for name in names)})"
-        for which, extreme in (("least", "min"), ("greatest", "max"))
-    )
-    whole = " AND ".join(f"count({name}) = count(*)" for name in names)
-    return f"""
-        SELECT id, tf, period, count(*) AS rows, min(ts) AS first, max(ts) AS last, {whole} AS lawful,
-               {lowest} AS lowest, {highest} AS highest
-        FROM {leg.target} WHERE id = ANY(:ids) GROUP BY 1, 2, 3"""
+def stored_series(connection: Connection, leg: Leg, ids: Sequence[int]) -> dict[Key, Any]:
+    """The rows of each series (rows, first, last), whether all keep the laws of single rows, and their extremes.
+
+    One pass that all cores share: it joins nothing.
+    """
+    names = [average.name for average in leg.averages]
+    lawful = " AND ".join(f"count({name}) = count(*)" for name in names) or f"NOT bool_or({BAR_IS_LAWLESS})"
+    query = text(f"""
+        SELECT id, tf, {_period(leg)} AS period, count(*) AS rows, min("{leg.shape.time}") AS first,
+               max("{leg.shape.time}") AS last, {lawful} AS is_lawful,
+               least({_extremes("min", names)}) AS lowest, greatest({_extremes("max", names)}) AS highest
+        FROM {leg.target} b WHERE id = ANY(:ids) GROUP BY 1, 2, 3
+    """)
+    return _by_series(connection, query, {"ids": list(ids)})
 
 
-def _state(leg: Leg) -> str:
-    if has_periods(leg):
-        return f"SELECT id, tf, unnest(periods) AS period, last_ts FROM {leg.state} WHERE id = ANY(:ids)"
-    return f"SELECT id, tf, 0 AS period, last_ts FROM {leg.state} WHERE id = ANY(:ids)"
+def _extremes(aggregate: str, names: Sequence[str]) -> str:
+    return ", ".join(f"{aggregate}({name})" for name in names) or "NULL::float8"
 
 
-def _first_bad(connection: Connection, leg: Leg, key: _Key, closes: tuple[float, float]) -> datetime | None:
-    """The first row of a series that breaks a law."""
+def _period(leg: Leg) -> str:
+    return "period" if leg.shape.has_periods else "0"
+
+
+def state_series(connection: Connection, leg: Leg, ids: Sequence[int]) -> dict[Key, Any]:
+    """The last row of each series as the state says (last_ts)."""
+    period = "unnest(periods)" if leg.shape.has_periods else "0"
+    query = text(f"SELECT id, tf, {period} AS period, last_ts FROM {leg.state} WHERE id = ANY(:ids)")
+    return _by_series(connection, query, {"ids": list(ids)})
+
+
+def _by_series(connection: Connection, query: Any, values: Mapping[str, Any]) -> dict[Key, Any]:
+    return {(row.id, row.tf, row.period): row for row in connection.execute(query, values)}
+
+
+def price_bounds(connection: Connection, leg: Leg, ids: Sequence[int]) -> dict[int, Bounds]:
+    """The lowest and the highest price that a leg averages, per asset: no mean of its prices lies outside."""
+    if not leg.averages:
+        return {}
+    column = leg.price.columns[0]
+    query = text(f"""SELECT id, min({column}) AS lowest, max({column}) AS highest FROM {leg.price.table}
+                     WHERE id = ANY(:ids) GROUP BY id""")
+    return {row.id: (row.lowest, row.highest) for row in connection.execute(query, {"ids": list(ids)})}
+
+
+def first_lawless(connection: Connection, leg: Leg, key: Key, bounds: Bounds) -> datetime | None:
+    """The time of the first row of a series that breaks a law of single rows."""
     id, tf, period = key
-    if has_periods(leg):
-        within = " AND ".join(f"{name} IS NOT NULL AND {name} BETWEEN :low AND :high" for name in value_columns(leg))
-        query = f"SELECT min(ts) FROM {leg.target} WHERE id = :id AND tf = :tf AND period = :period AND NOT ({within})"
-    else:
-        query = f"""SELECT min("timestamp") FROM {leg.target} b WHERE id = :id AND tf = :tf AND ({_BAR_LAWS})"""
-    bounds = {"low": closes[0] * (1 - _TOLERANCE), "high": closes[1] * (1 + _TOLERANCE)}
-    found: datetime | None = connection.execute(
-        text(query), {"id": id, "tf": tf, **({"period": period, **bounds} if has_periods(leg) else {})}
-    ).scalar()
-    return found
+    names = [average.name for average in leg.averages]
+    within = " AND ".join(f"{name} IS NOT NULL AND {name} BETWEEN :low AND :high" for name in names)
+    is_lawless = f"NOT ({within})" if within else BAR_IS_LAWLESS
+    query = text(f"""SELECT min("{leg.shape.time}") FROM {leg.target} b
+                     WHERE id = :id AND tf = :tf AND {_period(leg)} = :period AND ({is_lawless})""")
+    values = {"id": id, "tf": tf, "period": period}
+    if within:
+        values |= {"low": bounds[0], "high": bounds[1]}
+    first: datetime | None = connection.execute(query, values).scalar()
+    return first
+
+
+NULLS = "nulls"
+"""The column of ``read_rows`` that has bit i set where the i-th compared column is NULL."""
+
+
+def read_rows(connection: Connection, leg: Leg, id: int, series: Sequence[Series]) -> Rows:
+    """Every stored row of some series of an asset, with ``NULLS``; daily bars have no series."""
+    names = leg.shape.compared
+    nulls = " | ".join(f'((t."{name}" IS NULL)::int8 << {bit})' for bit, name in enumerate(names))
+    of_series = "AND t.tf = ANY(:tfs)" if leg.shape.has_timeframes else ""
+    of_series += (
+        " AND t.period = ANY(:periods) AND (t.tf, t.period) IN (SELECT * FROM wanted)" if leg.shape.has_periods else ""
+    )
+    query = f"""
+        WITH wanted AS (SELECT * FROM {rows_of("w", tf="text", period="int")})
+        SELECT t.*, {nulls} AS {NULLS} FROM {leg.target} t WHERE t.id = :id {of_series}
+    """
+    tfs, periods = [one.timeframe.tf for one in series], [one.period for one in series]
+    values = {"id": id, "tfs": tfs, "periods": periods, **columns_of("w", tf=tfs, period=periods)}
+    table = METADATA.tables[leg.target]
+    texts = [column.name for column in leg.shape.columns if column.type == "text"]
+    fields = bulk.fields(table, names) | bulk.text_widths(connection, query, values, texts)
+    return bulk.read(connection, query, values, fields | {NULLS: bulk.BIGINT})

@@ -1,10 +1,10 @@
-"""URL, engine, transaction: how a process meets its database. No message from here holds a password."""
+"""URL, engine, transaction: how a process reaches its database. No message from here holds a password."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
@@ -12,7 +12,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from refresh.errors import DatabaseUnreachableError, SettingsError
-from refresh.store.embedded import EmbeddedServer, lease
+from refresh.server.embedded import EmbeddedServer, lease
+from refresh.store import absent
 
 DRIVER = "postgresql+psycopg2"
 CONNECT_SECONDS = 10
@@ -44,10 +45,11 @@ def normalise(url: str) -> URL:
     return parsed.set(drivername=DRIVER)
 
 
-def connect(url: str, name: str = "refresh") -> Engine:
-    """An engine on a database that answers. Raises ``DatabaseUnreachableError`` with the server's own words.
+@contextmanager
+def connect(url: str, name: str = "refresh") -> Iterator[Engine]:
+    """An engine on a database that answers, for the length of the block.
 
-    ``name`` is what others see of its sessions.
+    ``name`` is what others see of its sessions. Raises ``DatabaseUnreachableError`` with the server's own words.
     """
     parsed = normalise(url)
     options = " ".join(f"-c {option}={value}" for option, value in SESSION.items())
@@ -57,14 +59,21 @@ def connect(url: str, name: str = "refresh") -> Engine:
         connect_args={"options": options, "connect_timeout": CONNECT_SECONDS, "application_name": name},
     )
     event.listen(engine, "connect", _watch_client)
+    absent.listen(engine)
+    try:
+        _try_connection(engine, parsed)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _try_connection(engine: Engine, url: URL) -> None:
     try:
         engine.connect().close()
     except OperationalError as error:
-        shown = _shown(parsed)
         raise DatabaseUnreachableError(
-            f"cannot connect to {shown}: {first_line(error)}; check --db-url or TARGET_DB_URL"
+            f"cannot connect to {_without_secrets(url)}: {first_line(error)}; check --db-url or TARGET_DB_URL"
         ) from None
-    return engine
 
 
 def _watch_client(connection: psycopg2.extensions.connection, _: object) -> None:
@@ -75,31 +84,31 @@ def _watch_client(connection: psycopg2.extensions.connection, _: object) -> None
     connection.autocommit = False
 
 
-def _shown(url: URL) -> str:
+def _without_secrets(url: URL) -> str:
     """The URL without its password, and of its parameters only the host: others may hold secrets too."""
     host = {name: value for name, value in url.query.items() if name == "host"}
     return url.set(drivername="postgresql", query=host).render_as_string(hide_password=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
     """A database that answers. ``embedded`` is set where it is the one that comes with the package."""
 
-    url: str
+    url: str = field(repr=False)
     engine: Engine
     embedded: EmbeddedServer | None = None
 
 
 @contextmanager
 def opened(url: str | None, environ: Mapping[str, str], name: str = "refresh") -> Iterator[Opened]:
-    """The database that ``url``, else ``TARGET_DB_URL``, names; else the embedded PostgreSQL, for as long as needed."""
-    named = url or environ.get("TARGET_DB_URL")
+    """The database of ``url`` or ``TARGET_DB_URL``; without either, the embedded PostgreSQL, kept running meanwhile."""
+    address = url or environ.get("TARGET_DB_URL")
     with ExitStack() as stack:
-        server = None if named else stack.enter_context(lease(environ))
-        address = server.url if server else named or ""
-        engine = connect(address, name)
-        stack.callback(engine.dispose)
-        yield Opened(address, engine, server)
+        server = None
+        if not address:
+            server = stack.enter_context(lease(environ))
+            address = server.url
+        yield Opened(url=address, engine=stack.enter_context(connect(address, name)), embedded=server)
 
 
 @contextmanager
@@ -111,13 +120,13 @@ def read_committed(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction that sees one state of the database from its first statement to its commit."""
-    with engine.connect() as connection, snapshot(connection):
+    """A transaction on a session of its own that sees one state of the database throughout."""
+    with engine.connect() as connection, repeatable_read(connection):
         yield connection
 
 
 @contextmanager
-def snapshot(connection: Connection) -> Iterator[None]:
+def repeatable_read(connection: Connection) -> Iterator[None]:
     """A transaction of a session that sees one state of the database from its first statement to its commit."""
     with connection.execution_options(isolation_level="REPEATABLE READ").begin():
         yield
@@ -145,14 +154,14 @@ def use_all_cores(connection: Connection) -> None:
 
 
 def connection_lost(error: Exception) -> bool:
-    """Whether the error says that the server is gone, or cannot be reached, rather than that a statement was wrong."""
+    """Whether the error says that the server is gone or out of reach, not that a statement was wrong."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (isinstance(error.orig, Exception) and connection_lost(error.orig))
     return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and not getattr(error, "pgcode", None)
 
 
 def sql_state(error: Exception) -> str | None:
-    """The five letters by which PostgreSQL sorts its errors."""
+    """The SQLSTATE of an error."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return getattr(cause, "pgcode", None)
 
@@ -161,6 +170,8 @@ def first_line(error: Exception) -> str:
     """What the server said, in one line: the first error where the clean-up failed as well."""
     while isinstance(error.__context__, ASSET_ERRORS):
         error = error.__context__
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    cause: object = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig
     lines = str(cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

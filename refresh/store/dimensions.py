@@ -3,48 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 
 from sqlalchemy import Connection, text
 
+from refresh.catalog import Alignment, Scheme
 from refresh.core.series import Dimensions, Series
-from refresh.core.timeframe import Dimension, parse
+from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, Timeframe, Unit, broken_rule
 from refresh.errors import DimensionError
+from refresh.store.statements import columns_of, rows_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeframeRow:
+    """One row of ``dim_timeframe`` as the table spells it."""
+
+    tf: str
+    base_unit: str
+    tf_qty: int | None
+    tf_days_nominal: int
+    alignment: str
+    calendar_scheme: str | None
+    is_enabled: bool
+    sort_order: int
+
+
+def dimension_row(timeframe: Timeframe, sort_order: int) -> TimeframeRow:
+    """The ``dim_timeframe`` row of a timeframe."""
+    return TimeframeRow(
+        tf=timeframe.tf,
+        base_unit=timeframe.unit.value,
+        tf_qty=timeframe.quantity,
+        tf_days_nominal=timeframe.days_nominal,
+        alignment=timeframe.alignment.value,
+        calendar_scheme=timeframe.scheme and timeframe.scheme.value,
+        is_enabled=True,
+        sort_order=sort_order,
+    )
+
+
+_DEFAULT_ROWS = [dimension_row(timeframe, order) for order, timeframe in enumerate(DEFAULT_TIMEFRAMES, 1)]
+DEFAULT_TIMEFRAME_ROWS = [asdict(row) for row in _DEFAULT_ROWS]
+DEFAULT_PERIOD_ROWS = [
+    {"period": period, "is_enabled": True, "sort_order": order} for order, period in enumerate(DEFAULT_PERIODS, 1)
+]
+"""What a run inserts where a row is absent."""
 
 
 def read_dimensions(connection: Connection) -> Dimensions:
-    """The enabled timeframes and periods. Raises ``DimensionError`` naming a row that breaks the rules."""
-    columns = "tf, base_unit, coalesce(tf_qty, 0), tf_days_nominal, alignment, calendar_scheme, is_enabled, sort_order"
-    rows = connection.execute(text(f"SELECT {columns} FROM dim_timeframe ORDER BY sort_order, tf")).all()
-    timeframes = [(parse(Dimension(*row)), row.is_enabled) for row in rows]
-    periods = connection.execute(text("SELECT period, is_enabled FROM dim_period ORDER BY sort_order, period")).all()
-    for row in periods:
-        if row.period < 1:
-            raise DimensionError(f"dim_period row {row.period}: a period is at least 1 bar; correct or delete the row")
-    return Dimensions(
-        tuple(timeframe for timeframe, enabled in timeframes if enabled),
-        tuple(row.period for row in periods if row.is_enabled),
-    )
+    """The enabled timeframes and periods. A default row that is absent counts as if a run had inserted it.
+
+    Raises ``DimensionError`` naming a row that breaks the rules.
+    """
+    return Dimensions(_timeframes(connection), _periods(connection))
+
+
+def _timeframes(connection: Connection) -> tuple[Timeframe, ...]:
+    columns = ", ".join(field.name for field in fields(TimeframeRow))
+    stored = [
+        TimeframeRow(**row) for row in connection.execute(text(f"SELECT {columns} FROM dim_timeframe")).mappings()
+    ]
+    labels = {row.tf for row in stored}
+    rows = stored + [row for row in _DEFAULT_ROWS if row.tf not in labels]
+    rows.sort(key=lambda row: (row.sort_order, row.tf))
+    sound = [(timeframe_of(row), row.is_enabled) for row in rows]
+    return tuple(timeframe for timeframe, is_enabled in sound if is_enabled)
+
+
+def _periods(connection: Connection) -> tuple[int, ...]:
+    query = text("SELECT period, is_enabled, sort_order FROM dim_period")
+    rows = {row["period"]: row for row in map(dict, connection.execute(query).mappings())}
+    for row in DEFAULT_PERIOD_ROWS:
+        rows.setdefault(row["period"], row)
+    for period in rows:
+        if period < 1:
+            raise DimensionError(f"dim_period row {period}: a period is at least 1 bar; correct or delete the row")
+    enabled = [row for row in rows.values() if row["is_enabled"]]
+    return tuple(row["period"] for row in sorted(enabled, key=lambda row: (row["sort_order"], row["period"])))
+
+
+def timeframe_of(row: TimeframeRow) -> Timeframe:
+    """The timeframe of a ``dim_timeframe`` row. Raises ``DimensionError`` naming the row, its value and the way out."""
+    try:
+        scheme = None if row.calendar_scheme is None else Scheme(row.calendar_scheme)
+        timeframe = Timeframe(row.tf_qty or 0, Unit(row.base_unit), Alignment(row.alignment), scheme)
+    except ValueError as error:
+        raise DimensionError(f"dim_timeframe row {row.tf!r}: {error}; correct or delete the row") from error
+    if rule := broken_rule(timeframe):
+        raise DimensionError(f"dim_timeframe row {row.tf!r}: {rule}; correct or delete the row")
+    implied = {"tf": timeframe.tf, "tf_days_nominal": timeframe.days_nominal}
+    for column, expected in implied.items():
+        found = getattr(row, column)
+        if found != expected:
+            raise DimensionError(
+                f"dim_timeframe row {row.tf!r}: {column} is {found!r} but its unit, quantity, alignment and scheme "
+                f"say {expected!r}; correct or delete the row"
+            )
+    return timeframe
 
 
 def save_alphas(connection: Connection, series: Sequence[Series], alphas: Sequence[tuple[float, float, float]]) -> None:
     """Show the smoothing factors (bar, daily horizon, daily equivalent) of some series in ``ema_alpha_lookup``."""
-    columns = {
-        "tfs": [one.timeframe.tf for one in series],
-        "periods": [one.period for one in series],
-        "days": [one.timeframe.days_nominal for one in series],
-        "bar": [bar for bar, _, _ in alphas],
-        "horizon": [horizon for _, horizon, _ in alphas],
-        "equivalent": [equivalent for _, _, equivalent in alphas],
-    }
+    rows = rows_of("u", tf="text", period="int", days="int", bar="float8", horizon="float8", equivalent="float8")
+    values = columns_of(
+        "u",
+        tf=[one.timeframe.tf for one in series],
+        period=[one.period for one in series],
+        days=[one.timeframe.days_nominal for one in series],
+        bar=[bar for bar, _, _ in alphas],
+        horizon=[horizon for _, horizon, _ in alphas],
+        equivalent=[equivalent for _, _, equivalent in alphas],
+    )
     connection.execute(
-        text("""
+        text(f"""
             INSERT INTO ema_alpha_lookup (
                 tf, period, tf_days, effective_days, alpha_bar, alpha_daily_horizon, alpha_daily_equivalent)
-            SELECT tf, period, days, days * period, bar, horizon, equivalent
-            FROM unnest(CAST(:tfs AS text[]), CAST(:periods AS int[]), CAST(:days AS int[]), CAST(:bar AS float8[]),
-                        CAST(:horizon AS float8[]), CAST(:equivalent AS float8[]))
-                AS u(tf, period, days, bar, horizon, equivalent)
+            SELECT tf, period, days, days * period, bar, horizon, equivalent FROM {rows}
             ON CONFLICT (tf, period) DO NOTHING
         """),
-        columns,
+        values,
     )

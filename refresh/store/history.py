@@ -1,37 +1,34 @@
 """The history of runs: what was asked, what was planned, how each step and each asset ended.
 
-An outcome is written in the transaction of the rows it tells of. Until then the asset stands there as not reached, so
-that a run which is killed leaves the truth behind.
+An outcome is written in the transaction of the rows it is about. Until then the asset is recorded as not reached, so
+that a run that is killed leaves the truth behind.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from refresh.core.estimate import Past
-from refresh.core.story import Facts, Restated
-from refresh.outcome import Outcome, Status
-from refresh.store.tables import LEDGER, METADATA, OUTCOMES, RUNS, STEPS
+from refresh.records import Outcome, PastStep, Status
+from refresh.store.statements import columns_of, lists_of, rows_of
+from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
 
 DAYS_KEPT = 100
 """How long an outcome is kept that a later one of its asset and builder has replaced."""
 STEPS_TO_LEARN_FROM = 20
-FILTERS = ("--tfs", "--periods", "--tf-period-combos")
-"""What a run with other filters did says nothing of what this one left."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
     """A run as it begins: its name, what was typed (without secrets), and where it runs.
 
-    ``arguments`` are those that narrow or change what builders do: what ``--resume`` takes up again. ``resumes``: the
-    run that is taken up.
+    ``arguments`` are those that narrow or change what builders do: what ``--resume`` keeps. ``resumes``: the run that
+    is resumed.
     """
 
     run_id: str
@@ -39,26 +36,15 @@ class Started:
     arguments: tuple[str, ...]
     host: str
     pid: int
-    at: datetime
+    started_at: datetime
     assets: int
     resumes: str | None = None
 
 
 def begin_run(connection: Connection, run: Started) -> None:
     """Note that a run begins."""
-    connection.execute(
-        METADATA.tables[RUNS].insert(),
-        {
-            "run_id": run.run_id,
-            "command": run.command,
-            "arguments": list(run.arguments),
-            "resumes": run.resumes,
-            "host": run.host,
-            "pid": run.pid,
-            "started_at": run.at,
-            "assets": run.assets,
-        },
-    )
+    row = asdict(run) | {"arguments": list(run.arguments)}
+    connection.execute(METADATA.tables[RUNS].insert(), row)
 
 
 def end_run(
@@ -91,7 +77,7 @@ def forget_old(connection: Connection) -> None:
 def begin_step(
     connection: Connection, run_id: str, builder: str, *, place: int, assets: int, estimated_rows: int
 ) -> None:
-    """Note that a builder is started for so many assets."""
+    """Note that a builder is started."""
     connection.execute(
         text(f"""INSERT INTO {STEPS} (run_id, builder, place, assets, estimated_rows, started_at)
                  VALUES (:run_id, :builder, :place, :assets, :estimated_rows, now())"""),
@@ -114,21 +100,35 @@ def end_step(connection: Connection, run_id: str, builder: str, *, seconds: floa
     )
 
 
+_OUTCOME = {
+    "builder": "text",
+    "id": "int",
+    "status": "text",
+    "rows": "bigint",
+    "seconds": "float8",
+    "reason": "text",
+    "error": "text",
+    "retries": "int",
+    "notes": "jsonb",
+}
+"""The columns of an outcome and their types."""
+
+
 def save_outcomes(connection: Connection, run_id: str, outcomes: Sequence[Outcome]) -> None:
-    """How assets ended so far, over what this run said of them before."""
+    """How assets ended, over what this run said of them before."""
     if not outcomes:
         return
-    columns = ("builder", "id", "status", "rows", "seconds", "reason", "error", "retries", "notes")
-    kinds = ("text", "int", "text", "bigint", "float8", "text", "text", "int", "jsonb")
-    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in zip(columns, kinds, strict=True))
-    updates = ", ".join(f"{name} = excluded.{name}" for name in (*columns[2:], "noted_at"))
-    values: dict[str, list[Any]] = {name: [getattr(outcome, name) for outcome in outcomes] for name in columns}
-    values["status"] = [outcome.status.value for outcome in outcomes]
-    values["notes"] = [json.dumps(outcome.notes) for outcome in outcomes]
+    names = ", ".join(_OUTCOME)
+    updates = ", ".join(
+        f"{name} = excluded.{name}" for name in (*_OUTCOME, "noted_at") if name not in {"builder", "id"}
+    )
+    values = lists_of("u", outcomes, *_OUTCOME)
+    values["u_status"] = [outcome.status.value for outcome in outcomes]
+    values["u_notes"] = [json.dumps(outcome.notes) for outcome in outcomes]
     connection.execute(
         text(f"""
-            INSERT INTO {OUTCOMES} (run_id, {", ".join(columns)}, noted_at)
-            SELECT :run_id, u.*, clock_timestamp() FROM unnest({arrays}) AS u({", ".join(columns)})
+            INSERT INTO {OUTCOMES} (run_id, {names}, noted_at)
+            SELECT :run_id, u.*, clock_timestamp() FROM {rows_of("u", **_OUTCOME)}
             ON CONFLICT (run_id, builder, id) DO UPDATE SET {updates}
         """),
         {"run_id": run_id, **values},
@@ -136,21 +136,21 @@ def save_outcomes(connection: Connection, run_id: str, outcomes: Sequence[Outcom
 
 
 def failed_before(connection: Connection, builder: str, run_id: str, ids: Iterable[int]) -> frozenset[int]:
-    """The assets whose last word before this run, in this builder, was that they failed."""
+    """The assets whose last outcome before this run, in this builder, was a failure."""
     rows = connection.execute(
         text(f"""
-            SELECT u.id FROM unnest(CAST(:ids AS int[])) AS u(id) CROSS JOIN LATERAL (
+            SELECT u.id FROM {rows_of("u", id="int")} CROSS JOIN LATERAL (
                 SELECT status FROM {OUTCOMES} o WHERE o.builder = :builder AND o.id = u.id AND o.run_id <> :run_id
                 ORDER BY noted_at DESC LIMIT 1) AS last
             WHERE last.status = :failed
         """),
-        {"builder": builder, "run_id": run_id, "ids": list(ids), "failed": Status.FAILED.value},
+        {"builder": builder, "run_id": run_id, "failed": Status.FAILED.value, **columns_of("u", id=ids)},
     )
-    return frozenset(row.id for row in rows)
+    return frozenset(rows.scalars())
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remainder:
     """What the latest run with failures or an interruption left: its arguments, and the assets by builder key."""
 
     run_id: str
@@ -158,35 +158,38 @@ class Unfinished:
     assets: Mapping[str, frozenset[int]]
 
 
-def unfinished(connection: Connection) -> Unfinished | None:
-    """What there is to resume: of the latest run that left something, whatever no later run has done since."""
-    rows = connection.execute(
-        text(f"""
-            WITH open AS (
-                SELECT o.run_id, o.builder, o.id, r.started_at, r.arguments
-                FROM {OUTCOMES} o JOIN {RUNS} r USING (run_id)
-                WHERE o.status <> :done AND NOT EXISTS (
-                    SELECT FROM {OUTCOMES} later JOIN {RUNS} other ON other.run_id = later.run_id
-                    WHERE (later.builder, later.id) = (o.builder, o.id) AND later.status = :done
-                      AND later.noted_at > o.noted_at
-                      AND (other.arguments = r.arguments OR NOT other.arguments && CAST(:filters AS text[])))
-            )
-            SELECT run_id, builder, id, arguments FROM open
-            WHERE run_id = (SELECT run_id FROM open ORDER BY started_at DESC, run_id DESC LIMIT 1) ORDER BY builder, id
-        """),
-        {"done": Status.DONE.value, "filters": list(FILTERS)},
-    ).all()
+def remainder(connection: Connection, filters: Sequence[str]) -> Remainder | None:
+    """What there is to resume: of the latest run that left something, whatever no later run has done since.
+
+    ``filters``: the arguments that narrow a run. A run narrowed in another way has not done what this one left.
+    """
+    query = text(f"""
+        WITH open AS (
+            SELECT o.run_id, o.builder, o.id, r.started_at, r.arguments
+            FROM {OUTCOMES} o JOIN {RUNS} r USING (run_id)
+            WHERE o.status <> :done AND NOT EXISTS (
+                SELECT FROM {OUTCOMES} later JOIN {RUNS} other ON other.run_id = later.run_id
+                WHERE (later.builder, later.id) = (o.builder, o.id) AND later.status = :done
+                  AND later.noted_at > o.noted_at
+                  AND (other.arguments = r.arguments OR NOT other.arguments && CAST(:filters AS text[])))
+        )
+        SELECT run_id, builder, id, arguments FROM open
+        WHERE run_id = (SELECT run_id FROM open ORDER BY started_at DESC, run_id DESC LIMIT 1) ORDER BY builder, id
+    """)
+    rows = connection.execute(query, {"done": Status.DONE.value, "filters": list(filters)}).all()
     if not rows:
         return None
     assets: dict[str, set[int]] = {}
     for row in rows:
         assets.setdefault(row.builder, set()).add(row.id)
-    return Unfinished(
-        rows[0].run_id, tuple(rows[0].arguments), {builder: frozenset(ids) for builder, ids in assets.items()}
+    return Remainder(
+        run_id=rows[0].run_id,
+        arguments=tuple(rows[0].arguments),
+        assets={builder: frozenset(ids) for builder, ids in assets.items()},
     )
 
 
-def past_steps(connection: Connection) -> dict[str, tuple[Past, ...]]:
+def past_steps(connection: Connection) -> dict[str, tuple[PastStep, ...]]:
     """The last steps of every builder, newest first: what estimates of time are made from."""
     rows = connection.execute(
         text(f"""
@@ -197,21 +200,15 @@ def past_steps(connection: Connection) -> dict[str, tuple[Past, ...]]:
         """),
         {"number": STEPS_TO_LEARN_FROM},
     )
-    past: dict[str, list[Past]] = {}
+    past: dict[str, list[PastStep]] = {}
     for row in rows:
-        past.setdefault(row.builder, []).append(Past(row.estimated_rows, row.rows, row.seconds))
+        past.setdefault(row.builder, []).append(PastStep(row.estimated_rows, row.rows, row.seconds))
     return {builder: tuple(steps) for builder, steps in past.items()}
 
 
-def facts(connection: Connection, run_id: str) -> Facts:
-    """What a run restated, and since when what it left unfinished has been so."""
-    ledger = METADATA.tables[LEDGER]
-    lines = connection.execute(ledger.select().where(ledger.c.run_id == run_id).order_by(ledger.c.id)).all()
-    restated = tuple(
-        Restated(line.id, line.first_day, line.last_day, line.rows_changed, line.old_close, line.new_close, line.reason)
-        for line in lines
-    )
-    since = connection.execute(
+def failing_since(connection: Connection, run_id: str) -> dict[tuple[str, int], datetime]:
+    """Since when each (builder, asset) that a run left unfinished has been so, where earlier runs left it as well."""
+    rows = connection.execute(
         text(f"""
             SELECT o.builder, o.id, min(earlier.noted_at) AS since FROM {OUTCOMES} o JOIN {OUTCOMES} earlier
                 ON (earlier.builder, earlier.id) = (o.builder, o.id) AND earlier.run_id <> o.run_id
@@ -222,16 +219,18 @@ def facts(connection: Connection, run_id: str) -> Facts:
         """),
         {"run_id": run_id, "done": Status.DONE.value},
     )
-    before = connection.execute(
-        text(f"SELECT summary -> 'notices' FROM {RUNS} WHERE summary IS NOT NULL ORDER BY started_at DESC LIMIT 1")
-    ).scalar()
-    return Facts(restated, tuple((row.builder, row.id, row.since) for row in since), tuple(before or ()))
+    return {(row.builder, row.id): row.since for row in rows}
+
+
+def last_summary(connection: Connection) -> dict[str, Any] | None:
+    """The document of the last run that ended."""
+    query = text(f"SELECT summary FROM {RUNS} WHERE summary IS NOT NULL ORDER BY started_at DESC LIMIT 1")
+    summary: dict[str, Any] | None = connection.execute(query).scalar()
+    return summary
 
 
 def last_good(connection: Connection) -> tuple[datetime, str] | None:
-    """When the latest run ended that did all it had to, and its name; ``None`` where there is none, or no history."""
-    if connection.execute(text("SELECT to_regclass(:name) IS NULL"), {"name": RUNS}).scalar_one():
-        return None
+    """When the latest run ended that did everything it had to, and its name; ``None`` where there is none."""
     query = text(f"SELECT ended_at, run_id FROM {RUNS} WHERE exit_code = 0 ORDER BY ended_at DESC LIMIT 1")
     row = connection.execute(query).one_or_none()
     return (row.ended_at, row.run_id) if row else None

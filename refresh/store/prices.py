@@ -1,7 +1,7 @@
-"""The user's price table, written: rows staged by COPY, then merged by (id, timestamp) in one statement.
+"""Writing the user's price table: rows are staged by COPY, then merged by (id, timestamp) in one statement.
 
-The only writer of that table. A row that already holds what the file says is left alone, so that its ``load_ts`` and
-``source_file`` keep telling when and from where its values came.
+The only writer of that table. A row that already has the values of the file is left alone, so that its ``load_ts`` and
+``source_file`` keep showing when and from which file its values came. Refuses to know files and their forms.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from refresh.errors import SchemaError
 from refresh.store import bulk
 from refresh.store.schema import found_columns, verify_source
 from refresh.store.source import OPTIONAL, TABLE
+from refresh.wording import listed
 
 _KEY = ("id", "timestamp")
 _ORIGIN = ("source_file", "load_ts")
@@ -29,7 +30,7 @@ _SHOWN_REPEATS = 20
 
 
 def _uncollated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    """The type without a collation of its own, which could contradict that of the user's column."""
+    """The type without its own collation, which could contradict that of the user's column."""
     return Text() if isinstance(kind, Text) else kind
 
 
@@ -59,35 +60,39 @@ _REPEATS = text(f"""
 """)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What became of the rows: each is inserted, changes one that is there, or finds it unchanged."""
+    """How many rows were inserted, changed an existing row, or found it unchanged."""
 
     inserted: int = 0
     changed: int = 0
     unchanged: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.inserted + other.inserted, self.changed + other.changed, self.unchanged + other.unchanged)
+        return Counts(
+            inserted=self.inserted + other.inserted,
+            changed=self.changed + other.changed,
+            unchanged=self.unchanged + other.unchanged,
+        )
 
     @property
     def rows(self) -> int:
-        """All of them."""
+        """All rows."""
         return self.inserted + self.changed + self.unchanged
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repeats:
-    """Lines that a later line with the same id and timestamp displaced: how many, and the first of them as pairs."""
+    """Lines that a later line with the same id and timestamp replaces: their number, and the first pairs of lines."""
 
     total: int
     lines: tuple[tuple[int, int], ...]
 
 
 def open_prices(connection: Connection) -> frozenset[str]:
-    """The columns of the price table, which is created where there is none.
+    """The columns of the price table, which is created if it does not exist.
 
-    Raises ``SchemaError`` where an existing one lacks a column or the key that an upsert needs.
+    Raises ``SchemaError`` if an existing table lacks a column or the key that an upsert needs.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOADER_LOCK})
     if not found_columns(connection, [SOURCE]):
@@ -95,67 +100,70 @@ def open_prices(connection: Connection) -> frozenset[str]:
     columns = verify_source(connection, TABLE, OPTIONAL)
     if not connection.scalar(_HAS_KEY, {"table": SOURCE}):
         raise SchemaError(
-            f"table {SOURCE} has no unique key on (id, timestamp), so a file could not be loaded twice; add it: "
+            f"table {SOURCE} has no unique key on (id, timestamp), which loading a file again needs; add it: "
             f'ALTER TABLE {SOURCE} ADD UNIQUE (id, "timestamp")'
         )
     return columns
 
 
 def upsert_prices(
-    connection: Connection, blocks: Iterable[Rows], said: frozenset[str], *, source_file: str, now: datetime
+    connection: Connection, blocks: Iterable[Rows], *, provided: frozenset[str], source_file: str, now: datetime
 ) -> tuple[Counts, Repeats]:
-    """Merge blocks of rows, as ``core.prices`` makes them, into the price table; in the caller's transaction.
+    """Merge blocks of rows, as ``load.prices`` makes them, into the price table; in the caller's transaction.
 
-    ``said`` are the columns that the file itself has: an existing row is compared with, and changed in, these only, so
-    that a file without circulating supply does not wipe out what another one brought.
+    ``provided`` are the columns that the file itself has. Only these are compared with and changed in an existing row,
+    so that a file without circulating supply keeps the supply that another file brought.
     """
     columns = open_prices(connection)
     connection.execute(CreateTable(_STAGE))
     staged = sum(bulk.write(connection, _STAGE, rows) for rows in blocks)
     repeats = _remove_repeats(connection)
     connection.execute(text(f"ANALYZE {_STAGE.name}"))
-    origin = {name: value for name, value in zip(_ORIGIN, (source_file, now), strict=True) if name in columns}
-    counts = _merge(connection, staged - repeats.total, columns, said, origin)
+    origin = {"source_file": source_file, "load_ts": now}
+    counts = _merge(connection, staged - repeats.total, _upsert(columns, provided), origin)
     connection.execute(text(f"DROP TABLE {_STAGE.name}"))
     return counts, repeats
 
 
 def _remove_repeats(connection: Connection) -> Repeats:
-    found = connection.execute(_REPEATS).all()
-    return Repeats(found[0].total if found else 0, tuple((row.line, row.last) for row in found))
+    repeats = connection.execute(_REPEATS).all()
+    total = repeats[0].total if repeats else 0
+    return Repeats(total=total, lines=tuple((row.line, row.last) for row in repeats))
 
 
-def _merge(
-    connection: Connection, staged: int, columns: frozenset[str], said: frozenset[str], origin: dict[str, object]
-) -> Counts:
-    """Count the keys that exist before and the rows that the upsert touched; the rest follows.
+def _merge(connection: Connection, staged: int, upsert: str, origin: dict[str, object]) -> Counts:
+    """Count the existing keys first, then the rows that the upsert writes; the other counts follow.
 
-    The loader's lock keeps other loaders from coming between the two.
+    The loader's lock keeps other loaders from writing between the two.
     """
     existing = connection.scalar(text(f'SELECT count(*) FROM {_STAGE.name} JOIN {SOURCE} USING (id, "timestamp")'))
-    written = connection.execute(text(_upsert(columns, said, list(origin))), origin).rowcount
+    written = connection.execute(text(upsert), origin).rowcount
     inserted = staged - existing
-    return Counts(inserted, written - inserted, existing - (written - inserted))
+    changed = written - inserted
+    return Counts(inserted=inserted, changed=changed, unchanged=existing - changed)
 
 
-def _upsert(columns: frozenset[str], said: frozenset[str], origin: list[str]) -> str:
-    """The statement. Rows that are unchanged are left out beforehand, for ON CONFLICT locks, and so writes, each row.
+def _upsert(columns: frozenset[str], provided: frozenset[str]) -> str:
+    """The statement. Unchanged rows are filtered out first, because ON CONFLICT locks, and so writes, every row.
 
-    Its own condition decides none the less: there, values have the types of the user's columns.
+    Its own condition is still needed: it compares values in the types of the user's columns.
     """
-    told = [column.name for column in _STAGE.columns if column.name in columns]
-    compared = [name for name in told if name in said and name not in _KEY]
+    staged = [column.name for column in _STAGE.columns if column.name in columns]
+    origin = [name for name in _ORIGIN if name in columns]
+    compared = [name for name in staged if name in provided and name not in _KEY]
+    values = [f's."{name}"' for name in staged] + [f":{name}" for name in origin]
+    changes = [f'"{name}" = EXCLUDED."{name}"' for name in (*compared, *origin)]
     return f"""
-        INSERT INTO {SOURCE} AS held ({_listed([*told, *origin])})
-        SELECT {_listed(told)}{"".join(f", :{name}" for name in origin)} FROM {_STAGE.name} AS s
+        INSERT INTO {SOURCE} AS stored ({_quoted([*staged, *origin])})
+        SELECT {listed(values)} FROM {_STAGE.name} AS s
         WHERE NOT EXISTS (
-            SELECT FROM {SOURCE} AS h WHERE h.id = s.id AND h."timestamp" = s."timestamp"
-             AND ({_listed(compared, "h.")}) IS NOT DISTINCT FROM ({_listed(compared, "s.")}))
+            SELECT FROM {SOURCE} AS p WHERE p.id = s.id AND p."timestamp" = s."timestamp"
+             AND ({_quoted(compared, "p.")}) IS NOT DISTINCT FROM ({_quoted(compared, "s.")}))
         ORDER BY id, "timestamp"
-        ON CONFLICT (id, "timestamp") DO UPDATE SET {", ".join(f'"{n}" = EXCLUDED."{n}"' for n in [*compared, *origin])}
-        WHERE ({_listed(compared, "held.")}) IS DISTINCT FROM ({_listed(compared, "EXCLUDED.")})
+        ON CONFLICT (id, "timestamp") DO UPDATE SET {listed(changes)}
+        WHERE ({_quoted(compared, "stored.")}) IS DISTINCT FROM ({_quoted(compared, "EXCLUDED.")})
     """
 
 
-def _listed(names: Iterable[str], table: str = "") -> str:
-    return ", ".join(f'{table}"{name}"' for name in names)
+def _quoted(names: Iterable[str], table: str = "") -> str:
+    return listed(f'{table}"{name}"' for name in names)

@@ -1,27 +1,29 @@
 """Makes a table hold what was computed: the one way in which any builder writes rows.
 
-A rebuild deletes the series and writes them anew. Everything else compares with what is stored and touches only rows
-that differ, so that an append, a revision and a run twice are the same act, and the marks on what follows are exact.
+A rebuild deletes the series and writes them again. Everything else compares with what is stored and touches only rows
+that differ, so that an append, a revision and a repeated run are the same act, and the marks on what follows are exact.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, text
 from sqlalchemy.schema import CreateTable
 
+from refresh.catalog import Leg, Shape, dependants
 from refresh.core.compare import difference, earliest
-from refresh.core.rows import Array, Rows, count, take
+from refresh.core.rows import Array, Rows, count, take, tally
 from refresh.store import bulk
-from refresh.store.database import raw_cursor
+from refresh.store.marks import BEGINNING, Mark, mark_dirty
+from refresh.store.statements import columns_of, rows_of
 from refresh.store.tables import METADATA
 
 _ADDRESS = {"part": bulk.BIGINT, "address": bulk.ADDRESS}
-"""Where a row lies: in a table that was parted, an address alone is not enough."""
+"""Where a row lies: in a partitioned table, an address alone is not enough."""
 _STALE = Table(
     "stale_rows",
     MetaData(),
@@ -32,149 +34,184 @@ _STALE = Table(
 )
 _SAME_ROW = "t.ctid = s.address AND t.tableoid = s.part::oid"
 
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-"""Before every row."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """A table with its key, the time of its rows, and the columns whose change concerns what follows it."""
+    """A table with its key, the time of its rows, and the columns that are not compared.
+
+    ``days``: dates that are read beside the stored columns, by name, as SQL on a row ``t`` that may bind ``:tz``.
+    """
 
     table: str
     key: tuple[str, ...]
     time: str
-    followed: tuple[str, ...] = ()
-    unseen: frozenset[str] = frozenset({"ingested_at"})
+    not_compared: frozenset[str] = frozenset({"ingested_at"})
+    days: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, leg: Leg) -> Target:
+        """The table that a leg writes."""
+        return cls(table=leg.target, key=leg.shape.key, time=leg.shape.time)
+
+    @property
+    def sql(self) -> Table:
+        """Its definition."""
+        return METADATA.tables[self.table]
 
     @property
     def moment(self) -> str:
-        """SQL for the time of a row, where NULL stands before all others."""
-        nullable = METADATA.tables[self.table].columns[self.time].nullable
-        return f"""coalesce(t."{self.time}", '-infinity')""" if nullable else f't."{self.time}"'
-
-    @property
-    def marks_timeframes(self) -> bool:
-        """Whether what follows the table follows each timeframe by itself."""
-        return "tf" in self.key
+        """SQL for the time of a row; NULL comes before all others."""
+        column = f't."{self.time}"'
+        return f"coalesce({column}, '-infinity')" if self.sql.columns[self.time].nullable else column
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
     """The rows that a batch answers for: per asset all from ``begins`` on, of some timeframes or series."""
 
-    ids: list[int]
-    begins: list[datetime | None]
+    ids: Sequence[int]
+    begins: Sequence[datetime | None]
     tfs: tuple[str, ...] = ()
     periods: tuple[int, ...] = ()
+    tz: str = "UTC"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values that ``_rows_of_extent`` binds."""
+        pairs = [f"{tf}:{period}" for tf, period in zip(self.tfs, self.periods, strict=False)]
+        lists = {"tfs": sorted(set(self.tfs)), "periods": sorted(set(self.periods)), "pairs": pairs}
+        return {**columns_of("s", id=self.ids, begin=self.begins), **lists, "tz": self.tz}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """The stored rows of an extent, and the address of each."""
+
+    rows: Rows
+    addresses: Rows
+
+    def only(self, mask: Array) -> Stored:
+        """Some of them."""
+        return Stored(rows=take(self.rows, mask), addresses=take(self.addresses, mask))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Changes:
-    """What was done: rows written per asset, how many were deleted, and the first change of concern to dependants."""
+    """What was done: rows written per asset, the number deleted, and what a comparison found.
+
+    ``stale`` and ``fresh`` are ``None`` where everything was rewritten without comparing.
+    """
 
     written: dict[int, int]
     deleted: int
-    marks: list[tuple[int, str | None, datetime]]
+    stale: Rows | None = None
+    fresh: Rows | None = None
 
 
-def replace(connection: Connection, target: Target, place: Place, rows: Rows, *, rewrite: bool) -> Changes:
-    """Make the table hold exactly ``rows`` at ``place``. ``rewrite`` deletes without comparing."""
+def replace(connection: Connection, target: Target, extent: Extent, rows: Rows, *, rewrite: bool) -> Changes:
+    """Make the table hold exactly ``rows`` in ``extent``. ``rewrite`` deletes without comparing."""
     if rewrite:
-        deleted = _delete_place(connection, target, place)
-        bulk.write(connection, METADATA.tables[target.table], _columns(target, rows))
-        return Changes(_per_asset(rows["id"]), deleted, _all_marks(target, place))
-    stored = _read_place(connection, target, place, rows)
-    addresses = {name: stored.pop(name) for name in _ADDRESS}
-    values = [name for name in stored if name not in target.key]
-    changed = difference(stored, rows, target.key, values)
-    stale, fresh = take(stored, changed.stale), take(rows, changed.fresh)
-    _delete_rows(connection, target, take(addresses, changed.stale))
-    bulk.write(connection, METADATA.tables[target.table], _columns(target, fresh))
-    concern = difference(stale, fresh, target.key, target.followed)
-    marks = [*_marks(target, take(stale, concern.stale)), *_marks(target, take(fresh, concern.fresh))]
-    return Changes(_per_asset(fresh["id"]), count(stale), marks)
+        deleted = _delete_extent(connection, target, extent)
+        bulk.write(connection, target.sql, _columns(target, rows))
+        return Changes(written=tally(rows["id"]), deleted=deleted)
+    return write_difference(connection, target, read_stored(connection, target, extent, rows), rows)
+
+
+def write_difference(connection: Connection, target: Target, stored: Stored, rows: Rows) -> Changes:
+    """Delete the stored rows that are not among ``rows``, and write those that are not stored."""
+    values = [name for name in stored.rows if name not in {*target.key, *target.days}]
+    changed = difference(stored.rows, rows, target.key, values)
+    stale, fresh = take(stored.rows, changed.stale), take(rows, changed.fresh)
+    _delete_rows(connection, target, take(stored.addresses, changed.stale))
+    bulk.write(connection, target.sql, _columns(target, fresh))
+    return Changes(written=tally(fresh["id"]), deleted=count(stale), stale=stale, fresh=fresh)
+
+
+def mark_dependants(connection: Connection, leg: Leg, extent: Extent, changes: Changes) -> None:
+    """Mark whatever follows a leg's table dirty from the first row on whose columns it reads and that changed."""
+    for follower in dependants(leg.target):
+        if changes.stale is None or changes.fresh is None:
+            marks = _marks_everywhere(leg.shape, extent)
+        else:
+            marks = _marks(leg.shape, follower.follows.columns, changes.stale, changes.fresh)
+        mark_dirty(connection, follower, marks)
+
+
+def _marks(shape: Shape, columns: Sequence[str], stale: Rows, fresh: Rows) -> list[Mark]:
+    concern = difference(stale, fresh, shape.key, columns)
+    return [*_first_rows(shape, take(stale, concern.stale)), *_first_rows(shape, take(fresh, concern.fresh))]
+
+
+def _first_rows(shape: Shape, rows: Rows) -> list[Mark]:
+    """The first row per asset and, where the table has several timeframes, per timeframe."""
+    if not count(rows):
+        return []
+    times = rows[shape.time]
+    if not shape.has_timeframes:
+        ids, firsts = earliest(times, rows["id"])
+        return [Mark(id, None, time.replace(tzinfo=UTC)) for id, time in _pairs(ids, firsts)]
+    ids, tfs, firsts = earliest(times, rows["id"], rows["tf"])
+    labels = [tf.decode() for tf in tfs.tolist()]
+    return [Mark(id, tf, time.replace(tzinfo=UTC)) for tf, (id, time) in zip(labels, _pairs(ids, firsts), strict=True)]
+
+
+def _pairs(ids: Array, times: Array) -> list[tuple[int, datetime]]:
+    return list(zip(ids.tolist(), times.astype("M8[us]").tolist(), strict=True))
+
+
+def _marks_everywhere(shape: Shape, extent: Extent) -> list[Mark]:
+    tfs: tuple[str | None, ...] = extent.tfs if shape.has_timeframes else (None,)
+    return [Mark(id, tf, BEGINNING) for id in extent.ids for tf in tfs]
 
 
 def _columns(target: Target, rows: Rows) -> Rows:
-    return {name: rows[name] for name in METADATA.tables[target.table].columns.keys() if name in rows}  # noqa: SIM118
+    return {column.name: rows[column.name] for column in target.sql.columns if column.name in rows}
 
 
-def _per_asset(ids: Array) -> dict[int, int]:
-    return dict(zip(*(part.tolist() for part in np.unique(ids, return_counts=True)), strict=True))
+def _rows_of_extent(target: Target, extent: Extent) -> str:
+    """A query for the rows t of an extent, with the address of each.
 
-
-def _marks(target: Target, rows: Rows) -> list[tuple[int, str | None, datetime]]:
-    """The first row of concern per asset and, where the table has timeframes to follow, per timeframe."""
-    if not target.followed or not count(rows):
-        return []
-    groups = (rows["id"], rows["tf"]) if target.marks_timeframes else (rows["id"], np.full(count(rows), b""))
-    ids, tfs, times = earliest(rows[target.time], *groups)
-    return [
-        (id, tf.decode() or None, time.replace(tzinfo=UTC))
-        for id, tf, time in zip(ids.tolist(), tfs.tolist(), times.astype("M8[us]").tolist(), strict=True)
-    ]
-
-
-def _all_marks(target: Target, place: Place) -> list[tuple[int, str | None, datetime]]:
-    if not target.followed:
-        return []
-    tfs = place.tfs if target.marks_timeframes else (None,)
-    return [(id, tf, BEGINNING) for id in place.ids for tf in tfs]
-
-
-def _at_place(target: Target, place: Place) -> str:
-    """A query for the rows t of a place, with the address of each.
-
-    OFFSET 0 parts the assets, which an index finds, from the series: without statistics PostgreSQL takes the condition
-    on series for the rare one, and goes through the whole table for it.
+    OFFSET 0 keeps the assets, which an index finds, apart from the series: without statistics PostgreSQL takes the
+    condition on series for the rare one, and goes through the whole table for it.
     """
+    days = "".join(f", {sql} AS {name}" for name, sql in target.days.items())
     return f"""
-        SELECT t.* FROM unnest(%(ids)s::int[], %(begins)s::timestamptz[]) AS s(id, begin)
+        SELECT t.*{days} FROM {rows_of("s", id="int", begin="timestamptz")}
         CROSS JOIN LATERAL (SELECT t.*, t.tableoid::int8 AS part, t.ctid AS address FROM {target.table} t
                             WHERE t.id = s.id AND {target.moment} >= coalesce(s.begin, '-infinity') OFFSET 0) AS t
-        WHERE {_among(place)}
+        WHERE {_among(extent)}
     """
 
 
-def _among(place: Place) -> str:
-    """SQL for the series of a place: lists that a row is looked up in, where pairs would be compared one by one."""
-    if not place.tfs:
+def _among(extent: Extent) -> str:
+    """SQL for the series of an extent: lists in which a row is looked up, where pairs would be compared one by one."""
+    if not extent.tfs:
         return "true"
-    by_tf = "t.tf = ANY(%(tfs)s)"
-    if not place.periods:
+    by_tf = "t.tf = ANY(:tfs)"
+    if not extent.periods:
         return by_tf
-    by_both = f"{by_tf} AND t.period = ANY(%(periods)s)"
-    every_pair = len(set(place.tfs)) * len(set(place.periods)) == len(place.tfs)
-    return by_both if every_pair else f"{by_both} AND t.tf || ':' || t.period = ANY(%(pairs)s)"
+    by_both = f"{by_tf} AND t.period = ANY(:periods)"
+    has_every_pair = len(set(extent.tfs)) * len(set(extent.periods)) == len(extent.tfs)
+    return by_both if has_every_pair else f"{by_both} AND t.tf || ':' || t.period = ANY(:pairs)"
 
 
-def _parameters(place: Place) -> dict[str, Any]:
-    pairs = [f"{tf}:{period}" for tf, period in zip(place.tfs, place.periods, strict=False)]
-    lists = {"tfs": sorted(set(place.tfs)), "periods": sorted(set(place.periods)), "pairs": pairs}
-    return {"ids": place.ids, "begins": place.begins, **lists}
+def read_stored(connection: Connection, target: Target, extent: Extent, like: Rows) -> Stored:
+    """The stored rows of an extent, in the columns that ``like`` has, with the address of each."""
+    names = [name for name in _columns(target, like) if name not in target.not_compared]
+    query = _rows_of_extent(target, extent)
+    texts = [name for name in names if like[name].dtype.kind == "S" and name not in {"tf", "reason"}]
+    fields = bulk.fields(target.sql, names) | bulk.text_widths(connection, query, extent.values, texts)
+    if extent.tfs:
+        fields["tf"] = bulk.text_field(max(map(len, extent.tfs)))
+    fields |= dict.fromkeys(target.days, bulk.DATE)
+    rows = bulk.read(connection, query, extent.values, fields | _ADDRESS)
+    addresses = {name: rows.pop(name) for name in _ADDRESS}
+    return Stored(rows=rows, addresses=addresses)
 
 
-def _read_place(connection: Connection, target: Target, place: Place, rows: Rows) -> Rows:
-    """The stored rows of a place, with the address of each."""
-    table = METADATA.tables[target.table]
-    names = [name for name in _columns(target, rows) if name not in target.unseen]
-    query = _at_place(target, place)
-    texts = [name for name in names if rows[name].dtype.kind == "S" and name not in {"tf", "reason"}]
-    parameters = _parameters(place)
-    widths = bulk.text_widths(connection, query, parameters, texts) if texts else {}
-    if place.tfs:
-        widths["tf"] = bulk.text_field(max(map(len, place.tfs)))
-    fields = bulk.fields(table, names) | widths | _ADDRESS
-    return bulk.read(connection, query, parameters, fields)
-
-
-def _delete_place(connection: Connection, target: Target, place: Place) -> int:
-    with raw_cursor(connection) as cursor:
-        cursor.execute(
-            f"DELETE FROM {target.table} t USING ({_at_place(target, place)}) AS s WHERE {_SAME_ROW}",
-            _parameters(place),
-        )
-        return int(cursor.rowcount)
+def _delete_extent(connection: Connection, target: Target, extent: Extent) -> int:
+    query = f"DELETE FROM {target.table} t USING ({_rows_of_extent(target, extent)}) AS s WHERE {_SAME_ROW}"
+    return connection.execute(text(query), extent.values).rowcount
 
 
 def _delete_rows(connection: Connection, target: Target, addresses: Rows) -> None:

@@ -1,4 +1,4 @@
-"""Errors of the database that pass by themselves, and trying again until they have."""
+"""Transient errors of the database, and retrying what they interrupted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from refresh.errors import DatabaseUnreachableError
 from refresh.store.database import connection_lost, sql_state
 
-DEFAULT_RETRIES = 4
-"""With the pauses below at least fifteen seconds: a restarting server is back by then."""
 _PAUSE = wait_exponential_jitter(initial=1, max=30, jitter=1)
-_PASSING = {
+"""Four retries wait at least fifteen seconds in all: a restarting server is back by then."""
+_TRANSIENT = {
     "40001",  # serialization failure
     "40P01",  # deadlock
     "53300",  # too many connections
@@ -26,17 +25,17 @@ _PASSING = {
 Result = TypeVar("Result")
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the error is of the moment (connection lost, deadlock, restart) rather than of the statement."""
     if isinstance(error, DatabaseUnreachableError):
         return True
-    return isinstance(error, Exception) and (connection_lost(error) or sql_state(error) in _PASSING)
+    return isinstance(error, Exception) and (connection_lost(error) or sql_state(error) in _TRANSIENT)
 
 
 def retried(work: Callable[[int], Result], retries: int, note: Callable[[Exception], None]) -> Result:
-    """What ``work`` returns, tried again at most ``retries`` times while its error is one that passes.
+    """The result of ``work``, tried again up to ``retries`` times while its error is transient.
 
-    ``work`` is told how often it was tried before; ``note`` each error that is tried again, before the pause.
+    ``work`` gets the number of earlier tries; ``note`` gets each error that is retried, before the pause.
     """
 
     def before_pause(state: RetryCallState) -> None:
@@ -47,7 +46,7 @@ def retried(work: Callable[[int], Result], retries: int, note: Callable[[Excepti
     for attempt in Retrying(
         stop=stop_after_attempt(retries + 1),
         wait=_PAUSE,
-        retry=retry_if_exception(passes),
+        retry=retry_if_exception(is_transient),
         before_sleep=before_pause,
         reraise=True,
     ):

@@ -1,18 +1,23 @@
-"""Creates the tables on first use and verifies them afterwards. Never drops or alters anything of the user's."""
+"""Creates the tables on first use and verifies them afterwards. Never drops or alters anything of the user's.
+
+Opening is not preparing: only a run that may write prepares, whoever looks only verifies.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, text
+from sqlalchemy import Column, Connection, Engine, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateColumn
 
-from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, dimension
 from refresh.errors import SchemaError, SettingsError
-from refresh.store.tables import METADATA
+from refresh.store.absent import read_as_empty
+from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
+from refresh.store.tables import METADATA, SETTINGS
 from refresh.store.views import VIEWS
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -40,28 +45,62 @@ def found_columns(connection: Connection, names: Iterable[str]) -> Found:
     return found
 
 
-def is_prepared(connection: Connection) -> bool:
-    """Whether the tables are there at all."""
-    return len(found_columns(connection, METADATA.tables)) == len(METADATA.tables)
-
-
 def prepare(connection: Connection, tz: str = "UTC") -> None:
-    """Create what is missing, verify what is there, insert default timeframes and periods, pin the time zone.
+    """Create what is missing, verify what exists, insert default timeframes and periods, pin the time zone.
 
     Raises ``SchemaError`` that lists every difference with the statement that mends it, and ``SettingsError`` where
     the tables were built with another time zone.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
-    found = found_columns(connection, METADATA.tables)
-    problems = [problem for name in found for problem in _problems(METADATA.tables[name], found[name])]
-    if problems:
-        raise SchemaError("the tables do not fit: " + "; ".join(problems))
-    missing = [table for name, table in METADATA.tables.items() if name not in found]
+    missing = verify(connection)
     if missing:
         METADATA.create_all(connection, missing, checkfirst=False)
     _create_views(connection)
     _insert_defaults(connection)
-    _pin_time_zone(connection, tz)
+    settings = METADATA.tables[SETTINGS]
+    connection.execute(insert(settings).on_conflict_do_nothing(), [{"name": "tz", "value": tz}])
+    check_time_zone(connection, tz)
+
+
+def verify(connection: Connection) -> list[Table]:
+    """The tables that do not exist yet. Raises ``SchemaError`` where an existing one does not fit."""
+    found = found_columns(connection, METADATA.tables)
+    problems: list[str] = []
+    for name, columns in found.items():
+        problems += _problems(METADATA.tables[name], columns)
+    if problems:
+        raise SchemaError("the tables do not fit: " + "; ".join(problems))
+    return [table for name, table in METADATA.tables.items() if name not in found]
+
+
+def check_time_zone(connection: Connection, tz: str) -> None:
+    """Raise ``SettingsError`` where the tables were built with another time zone."""
+    query = text(f"SELECT value FROM {SETTINGS} WHERE name = 'tz'")
+    built = connection.execute(query).scalar()
+    if built not in {None, tz}:
+        raise SettingsError(
+            f"--tz {tz}: the tables were built with {built}; use --tz {built}, or drop the tables and rebuild"
+        )
+
+
+@contextmanager
+def looking(engine: Engine, tz: str | None = None) -> Iterator[Connection]:
+    """A transaction that can only read, on verified tables; those of ours that do not exist read as empty ones.
+
+    Raises ``SchemaError`` and, where ``tz`` is not that of the tables, ``SettingsError``.
+    """
+    with engine.connect() as session:
+        connection = session.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            looked_at = read_as_empty(connection, verify(connection))
+            if tz is not None:
+                check_time_zone(looked_at, tz)
+            yield looked_at
+
+
+def is_built(connection: Connection) -> bool:
+    """Whether every table of ours exists."""
+    return not verify(connection)
 
 
 def _create_views(connection: Connection) -> None:
@@ -102,26 +141,8 @@ def _addition(table: Table, column: Column[object]) -> str:
 
 
 def _insert_defaults(connection: Connection) -> None:
-    timeframes = [
-        {
-            name: getattr(dimension(timeframe, place), name)
-            for name in METADATA.tables["dim_timeframe"].columns.keys()  # noqa: SIM118 - a column collection
-        }
-        for place, timeframe in enumerate(DEFAULT_TIMEFRAMES, 1)
-    ]
-    periods = [{"period": period, "is_enabled": True, "sort_order": n} for n, period in enumerate(DEFAULT_PERIODS, 1)]
-    for name, rows in (("dim_timeframe", timeframes), ("dim_period", periods)):
+    for name, rows in (("dim_timeframe", DEFAULT_TIMEFRAME_ROWS), ("dim_period", DEFAULT_PERIOD_ROWS)):
         connection.execute(insert(METADATA.tables[name]).values(rows).on_conflict_do_nothing())
-
-
-def _pin_time_zone(connection: Connection, tz: str) -> None:
-    settings = METADATA.tables["refresh_settings"]
-    connection.execute(insert(settings).on_conflict_do_nothing(), [{"name": "tz", "value": tz}])
-    built = connection.execute(settings.select().where(settings.c.name == "tz")).one().value
-    if built != tz:
-        raise SettingsError(
-            f"--tz {tz}: the tables were built with {built}; use --tz {built}, or drop the tables and rebuild"
-        )
 
 
 def verify_source(connection: Connection, source: Table, optional: frozenset[str]) -> frozenset[str]:

@@ -1,25 +1,24 @@
-"""The user's price table, only ever read: which months of which assets changed, and their raw rows."""
+"""The user's price table, only ever read: which months of which assets changed, and what was last processed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, text
 
 from refresh.catalog import DAILY, SOURCE
-from refresh.core.span import ChangedMonth, DailyState, Due
 from refresh.store.database import use_all_cores
 from refresh.store.schema import type_name, verify_source
-from refresh.store.tables import source_table
+from refresh.store.statements import ALL_OR_SOME, lists_of, rows_of, some_assets
+from refresh.store.tables import DAILY_STATE, MONTHS, REJECTS, source_table
 
 TABLE: Table = source_table(MetaData())
 OPTIONAL = frozenset({"name", "timehigh", "timelow", "marketcap", "circulatingsupply", "source_file", "load_ts"})
 FUTURE_DAYS = 2
 """How far after the run's clock a timestamp is believed."""
-MONTHS = f"{DAILY}_source_months"
 FIRST_TIME = "0001-01-02"
 """Earlier times are in no calendar of Python's."""
 LAST_MONTH = "9999-12-01"
@@ -28,7 +27,7 @@ LAST_MONTH = "9999-12-01"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The price table as this database has it, and the time zone that makes days of its timestamps."""
+    """The price table as this database has it, and the time zone in which a day starts."""
 
     columns: frozenset[str]
     tz: str
@@ -58,26 +57,13 @@ def is_absent_or_empty(connection: Connection) -> bool:
 
 def known_ids(connection: Connection) -> list[int]:
     """Every asset of the source or of the daily bars, in order."""
-    query = f"SELECT id::int FROM ({_assets(connection)}) AS a UNION SELECT id FROM {DAILY}_state ORDER BY id"
-    return [row.id for row in connection.execute(text(query))]
+    query = f"SELECT id::int FROM ({assets_sql(connection)}) AS a UNION SELECT id FROM {DAILY_STATE} ORDER BY id"
+    return list(connection.execute(text(query)).scalars())
 
 
-def last_times(connection: Connection, horizon: datetime) -> dict[int, datetime]:
-    """The last time of each asset of the source, leaving out what lies behind ``horizon``."""
-    if _is_indexed(connection):
-        last = f"""(SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND p."timestamp" <= :horizon
-                    AND p."timestamp" > '{FIRST_TIME}' ORDER BY "timestamp" DESC LIMIT 1)"""
-        query = f"SELECT a.id::int AS id, {last}::timestamptz AS last FROM ({_assets(connection)}) AS a"
-    else:
-        query = f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
-                    WHERE "timestamp" <= :horizon AND "timestamp" > '{FIRST_TIME}' GROUP BY id"""
-    rows = connection.execute(text(query), {"horizon": horizon})
-    return {row.id: row.last for row in rows if row.id is not None and row.last is not None}
-
-
-def _assets(connection: Connection) -> str:
+def assets_sql(connection: Connection) -> str:
     """SQL for the assets of the source: from one to the next where an index has them in order."""
-    if not _is_indexed(connection):
+    if not is_indexed(connection):
         return f"SELECT DISTINCT id FROM {SOURCE} WHERE id IS NOT NULL"
     return f"""
         WITH RECURSIVE found AS (
@@ -87,7 +73,7 @@ def _assets(connection: Connection) -> str:
         ) SELECT id FROM found WHERE id IS NOT NULL"""
 
 
-def _is_indexed(connection: Connection) -> bool:
+def is_indexed(connection: Connection) -> bool:
     """Whether the source has a whole index on id and timestamp."""
     query = text("""
         SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(:name) AND i.indisvalid
@@ -118,9 +104,19 @@ def _months(source: Source, rows: str) -> str:
 def removed_ids(connection: Connection) -> list[int]:
     """Assets that have daily bars and no row in the source any more."""
     query = text(f"""
-        SELECT id FROM {DAILY}_state s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id) ORDER BY id
+        SELECT id FROM {DAILY_STATE} s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id) ORDER BY id
     """)
-    return [row.id for row in connection.execute(query)]
+    return list(connection.execute(query).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedMonth:
+    """A month of one asset's source rows that is not what was last processed; ``None`` for rows without a time."""
+
+    id: int
+    month: date | None
+    found: int
+    known: int
 
 
 def changed_months(
@@ -148,48 +144,97 @@ def changed_months(
         ORDER BY 1, coalesce(f.month, k.month)
     """)
     use_all_cores(connection)
-    given = {"ids": None if ids is None else list(ids), "cutoff": cutoff}
-    parameters: dict[str, Any] = {"tz": source.tz, "everything": everything}
-    parameters |= {name: value for name, value in given.items() if value is not None}
-    return [ChangedMonth(*row) for row in connection.execute(query, parameters)]
+    values: dict[str, Any] = {"tz": source.tz, "everything": everything}
+    if ids is not None:
+        values["ids"] = list(ids)
+    if cutoff:
+        values["cutoff"] = cutoff
+    return [ChangedMonth(*row) for row in connection.execute(query, values)]
 
 
-def matured_months(connection: Connection, source: Source, now: datetime) -> list[ChangedMonth]:
+def matured_months(
+    connection: Connection, source: Source, ids: Sequence[int] | None, now: datetime
+) -> list[ChangedMonth]:
     """The months of rows that were refused as too far in the future and no longer are."""
     query = text(f"""
         SELECT DISTINCT id, date_trunc('month', "timestamp" AT TIME ZONE :tz)::date, 1, 1
-        FROM {DAILY}_rejects r WHERE reason = 'future_timestamp'
+        FROM {REJECTS} r WHERE reason = 'future_timestamp' AND {ALL_OR_SOME}
          AND "timestamp" <= CAST(:now AS timestamptz) + make_interval(days => {FUTURE_DAYS})
          AND EXISTS (SELECT FROM {SOURCE} s WHERE s.id = r.id) ORDER BY 1, 2
     """)
-    return [ChangedMonth(*row) for row in connection.execute(query, {"tz": source.tz, "now": now})]
+    values = {"tz": source.tz, "now": now, **some_assets(ids)}
+    return [ChangedMonth(*row) for row in connection.execute(query, values)]
+
+
+def only_appended(connection: Connection, source: Source, stretches: Sequence[Any]) -> set[int]:
+    """The assets (``id``, ``since``) whose source rows from ``since`` on are as processed, but for later days.
+
+    What is new is of days after the last daily bar, so no known day can have changed.
+    """
+    rows = f"stretch AS u {ROWS_SINCE} WHERE {source.moment} <= u.last_src_ts"
+    day = "({0} AT TIME ZONE :tz)::date"
+    query = text(f"""
+        WITH stretch AS (
+            SELECT u.id, u.since, d.last_src_ts
+            FROM {rows_of("u", id="int", since="timestamptz")} JOIN {DAILY_STATE} d USING (id)
+        ),
+        found AS ({_months(source, rows)}),
+        known AS (SELECT m.* FROM {MONTHS} m JOIN stretch u ON u.id = m.id AND m.month >= {day.format("u.since")}),
+        rewritten AS (
+            SELECT coalesce(f.id, k.id) AS id FROM found f FULL JOIN known k ON k.id = f.id AND k.month = f.month
+            WHERE (f.row_count, f.digest) IS DISTINCT FROM (k.row_count, k.digest)
+            UNION SELECT u.id FROM stretch u {ROWS_SINCE} WHERE {source.moment} > u.last_src_ts
+               AND {day.format(source.moment)} <= {day.format("u.last_src_ts")}
+        )
+        SELECT id FROM stretch WHERE since IS NOT NULL AND id NOT IN (SELECT id FROM rewritten)
+    """)
+    values = {"tz": source.tz, **lists_of("u", stretches, "id", "since")}
+    return set(connection.execute(query, values).scalars())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DailyState:
+    """What is stored of an asset's daily bars, and whether table and state agree.
+
+    ``rows``: the number of source rows that were last processed. ``bars``, ``first``, ``last``: what the table holds.
+    """
+
+    rows: int
+    bars: int
+    first: datetime | None
+    last: datetime | None
+    agrees: bool
 
 
 def daily_states(connection: Connection, ids: Sequence[int] | None) -> dict[int, DailyState]:
-    """What is stored of each asset's daily bars, and whether the state tells the same."""
+    """What is stored of each asset's daily bars, and whether the state says the same."""
     edge = f"""(SELECT "timestamp" FROM {DAILY} d WHERE d.id = s.id ORDER BY "timestamp" """
     query = text(f"""
         SELECT id, (SELECT sum(row_count)::int FROM {MONTHS} m WHERE m.id = s.id) AS rows,
                (SELECT max(bar_seq) FROM {DAILY} d WHERE d.id = s.id AND d.tf = '1D') AS bars,
                {edge} LIMIT 1) AS first_ts, {edge} DESC LIMIT 1) AS last_ts, last_src_ts
-        FROM {DAILY}_state s WHERE :everything OR id = ANY(:ids)
+        FROM {DAILY_STATE} s WHERE {ALL_OR_SOME}
     """)
     return {
         row.id: DailyState(
-            row.rows or 0, row.bars or 0, row.first_ts, row.last_ts, agrees=row.last_ts == row.last_src_ts
+            rows=row.rows or 0,
+            bars=row.bars or 0,
+            first=row.first_ts,
+            last=row.last_ts,
+            agrees=row.last_ts == row.last_src_ts,
         )
-        for row in connection.execute(query, {"everything": ids is None, "ids": list(ids or ())})
+        for row in connection.execute(query, some_assets(ids))
     }
 
 
-def save_months(connection: Connection, source: Source, dues: Sequence[Due]) -> None:
-    """Remember the source rows from each ``since`` on as processed; in the transaction that read them."""
-    parameters = {"tz": source.tz, "ids": [due.id for due in dues], "since": [due.since for due in dues]}
-    spans = "unnest(CAST(:ids AS int[]), CAST(:since AS timestamptz[])) AS u(id, since)"
+def save_months(connection: Connection, source: Source, stretches: Sequence[Any]) -> None:
+    """Remember the source rows of each stretch (``id``, ``since``) as processed; in the transaction that read them."""
+    values = {"tz": source.tz, **lists_of("u", stretches, "id", "since")}
+    spans = rows_of("u", id="int", since="timestamptz")
     connection.execute(
         text(f"""DELETE FROM {MONTHS} m USING {spans} WHERE m.id = u.id
                  AND (u.since IS NULL OR m.month >= (u.since AT TIME ZONE :tz)::date)"""),
-        parameters,
+        values,
     )
     months = _months(source, f"{spans} {ROWS_SINCE}")
-    connection.execute(text(f"INSERT INTO {MONTHS} (id, month, row_count, digest) {months}"), parameters)
+    connection.execute(text(f"INSERT INTO {MONTHS} (id, month, row_count, digest) {months}"), values)

@@ -18,9 +18,9 @@ from refreshing import TARGETS, digest, refresh
 from sqlalchemy import MetaData, text
 
 from refresh.catalog import SOURCE
-from refresh.options import Request
+from refresh.options.request import Request
 from refresh.store.database import connect
-from refresh.store.embedded import lease
+from refresh.server.embedded import lease
 from refresh.store.schema import prepare
 from refresh.store.tables import source_table
 

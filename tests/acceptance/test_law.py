@@ -26,7 +26,7 @@ from sqlalchemy import URL, Engine, text
 from refresh.builder.work import VALUES_AT_ONCE
 from refresh.catalog import BUILDERS, SOURCE
 from refresh.errors import UsageError
-from refresh.options import Request
+from refresh.options.request import Request
 from refresh.store.database import connect
 from refresh.store.tables import METADATA
 

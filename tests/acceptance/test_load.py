@@ -18,7 +18,7 @@ from refresh.store.database import connect
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 HEADER = "date,open,high,low,close,volume\n"
-OPEN_ORDER = "no date tells whether the day or the month comes first in 04/05/2024: say --dates dmy or --dates mdy"
+OPEN_ORDER = "no date shows whether the day or the month comes first in 04/05/2024; use --dates dmy or --dates mdy"
 DAY = "2024-01-01,4,5,3,4.5,100\n"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,9 +33,9 @@ def run(database_url: str, tmp_path: Path) -> Run:
         if unset:
             del environ["TARGET_DB_URL"]
         command = [sys.executable, "-m", "refresh.load", *map(str, arguments)]
-        ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-        assert "Traceback" not in ended.stderr
-        return ended
+        finished = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert "Traceback" not in finished.stderr
+        return finished
 
     return start
 
@@ -43,13 +43,12 @@ def run(database_url: str, tmp_path: Path) -> Run:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on the program's database."""
-    engine = connect(database_url)
-    yield engine
-    engine.dispose()
+    with connect(database_url) as engine:
+        yield engine
 
 
-def held(engine: Engine, query: str) -> Sequence[tuple[Any, ...]]:
-    """What a query of the price table, named prices, finds."""
+def stored(engine: Engine, query: str) -> Sequence[tuple[Any, ...]]:
+    """The rows of a query of the price table, which it calls prices."""
     with engine.connect() as connection:
         query = query.replace("prices", "cmc_price_histories7")
         return [tuple(row) for row in connection.execute(text(query))]
@@ -63,7 +62,7 @@ def write(folder: Path, name: str, content: str) -> Path:
 
 
 def test_every_export(run: Run, engine: Engine, shared_data: Path) -> None:
-    """All exports arrive in one command, manifest among the files and all, and change nothing the second time."""
+    """One command loads all exports, with the manifest among the files, and changes nothing the second time."""
     files = sorted((shared_data / "cmc").glob("*.csv"))
     first, second = run(*files), run(*files)
     assert (first.returncode, second.returncode) == (0, 0)
@@ -71,79 +70,80 @@ def test_every_export(run: Run, engine: Engine, shared_data: Path) -> None:
     assert first.stdout.splitlines()[-1] == f"{total} 3,518 inserted, 0 changed, 0 unchanged"
     assert second.stdout.splitlines()[-1] == f"{total} 0 inserted, 0 changed, 3,518 unchanged"
     assert len(first.stdout.splitlines()) == 11
-    assert first.stderr == f"{shared_data}/cmc/manifest.csv: used to tell the assets of the files beside it\n"
-    assert held(engine, "SELECT name, count(*) FROM prices WHERE id IN (1, 11841) GROUP BY id, name ORDER BY id") == [
+    assert first.stderr == f"{shared_data}/cmc/manifest.csv: used for the assets of the files beside it\n"
+    assert stored(engine, "SELECT name, count(*) FROM prices WHERE id IN (1, 11841) GROUP BY id, name ORDER BY id") == [
         ("Bitcoin", 763), ("Arbitrum", 172),
     ]  # fmt: skip
-    assert held(engine, "SELECT count(*), count(circulatingsupply), count(DISTINCT load_ts) FROM prices") == [
+    assert stored(engine, "SELECT count(*), count(circulatingsupply), count(DISTINCT load_ts) FROM prices") == [
         (3518, 798, 1)
     ]
 
 
 def test_kaggle_file(run: Run, engine: Engine, shared_data: Path) -> None:
-    """A file of the Kaggle collection arrives with its padded columns, twice the same."""
+    """A file of the Kaggle collection is loaded with its padded columns; the second time changes nothing."""
     path = shared_data / "kaggle" / "coin_Ethereum.csv"
     assert run(path).stdout.splitlines()[0] == (
         f"{path}: 2,031 rows of asset 1027: 2,031 inserted, 0 changed, 0 unchanged"
     )
     assert run(path, "--id", "1027", "--name", "Ethereum").stdout.endswith(" 0 inserted, 0 changed, 2,031 unchanged\n")
     query = 'SELECT name, open, timehigh, timeclose::text, count(*) OVER () FROM prices ORDER BY "timestamp" LIMIT 1'
-    assert held(engine, query) == [("Ethereum", 2.793760061264038, None, "2015-08-08 23:59:59+00", 2031)]
+    assert stored(engine, query) == [("Ethereum", 2.793760061264038, None, "2015-08-08 23:59:59+00", 2031)]
 
 
 def test_sample(run: Run, engine: Engine) -> None:
-    """The sample arrives under its own id, twice the same."""
+    """The sample is loaded under its own id; the second time changes nothing."""
     first, second = run("--sample"), run("--sample")
     assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout.endswith("1,509 rows of asset 900000001: 1,509 inserted, 0 changed, 0 unchanged\n")
     assert second.stdout.endswith("0 inserted, 0 changed, 1,509 unchanged\n")
     query = 'SELECT name, open, timeopen::text, timeclose::text FROM prices ORDER BY "timestamp" LIMIT 1'
-    assert held(engine, query) == [("Apple (sample)", 38.72, "2019-01-02 00:00:00+00", "2019-01-02 23:59:59.999+00")]
+    assert stored(engine, query) == [("Apple (sample)", 38.72, "2019-01-02 00:00:00+00", "2019-01-02 23:59:59.999+00")]
 
 
 def test_two_loaders_at_once(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """Of two loaders of the same file on an empty database one inserts every row, and the other finds them there."""
+    """Of two loaders of the same file on an empty database, one inserts all rows and the other finds them unchanged."""
     days = "".join(DAY.replace("2024-01-01", str(1_500_000_000 + 86_400 * day)) for day in range(3000))
     write(tmp_path, "x.csv", HEADER + days)
     with ThreadPoolExecutor(2) as pool:
-        ended = list(pool.map(lambda _: run("x.csv", "--id", "7"), range(2)))
-    assert sorted(one.stdout.splitlines()[0].partition(": ")[2] for one in ended) == [
+        loaders = list(pool.map(lambda _: run("x.csv", "--id", "7"), range(2)))
+    assert sorted(loader.stdout.splitlines()[0].partition(": ")[2] for loader in loaders) == [
         "3,000 rows of asset 7: 0 inserted, 0 changed, 3,000 unchanged",
         "3,000 rows of asset 7: 3,000 inserted, 0 changed, 0 unchanged",
     ]
-    assert held(engine, "SELECT count(*) FROM prices") == [(3000,)]
+    assert stored(engine, "SELECT count(*) FROM prices") == [(3000,)]
 
 
 def test_reader_that_leaves(database_url: str, tmp_path: Path) -> None:
-    """Lines that nobody reads any more are no failure that is told."""
+    """A reader that stops reading the output is not reported as a failure."""
     write(tmp_path, "x.csv", HEADER + DAY)
     environ = {**os.environ, "PYTHONPATH": str(_CHECKOUT), "TARGET_DB_URL": database_url}
     command = f"{sys.executable} -m refresh.load x.csv x.csv --id 7 | true"
-    ended = subprocess.run(
+    finished = subprocess.run(
         ["/bin/sh", "-c", command], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
     )
-    assert ended.stderr == ""
+    assert finished.stderr == ""
 
 
 def test_bad_lines(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """Bad lines are told by file, line, column, value and reason; the good ones are loaded; the exit code is 1."""
+    """Bad lines are reported by file, line, column, value and reason; the good ones are loaded; the exit code is 1."""
     lines = ["2024-01-02,x,5,3,4,1", "2024-01-03,1,2", ",1,1,1,1,1", "2024-01-04,null,-5,0,NA,-"]
     write(tmp_path, "x.csv", HEADER + DAY + "\n".join(lines))
-    ended = run("x.csv", "--id", "7")
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines() == [
+    finished = run("x.csv", "--id", "7")
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == [
         "x.csv:3: open: x: not a number",
         "x.csv:4: fields: 3: the header has 6",
         "x.csv:5: date: (empty): is missing",
     ]
-    assert ended.stdout.splitlines()[0] == "x.csv: 2 rows of asset 7: 2 inserted, 0 changed, 0 unchanged, 3 bad lines"
-    assert held(engine, 'SELECT open, high, low, volume FROM prices ORDER BY "timestamp"') == [
+    summary = finished.stdout.splitlines()[0]
+    assert summary == "x.csv: 2 rows of asset 7: 2 inserted, 0 changed, 0 unchanged, 3 bad lines"
+    assert stored(engine, 'SELECT open, high, low, volume FROM prices ORDER BY "timestamp"') == [
         (4, 5, 3, 100), (None, -5, 0, None),
     ]  # fmt: skip
 
 
 def test_many_bad_lines(run: Run, tmp_path: Path) -> None:
-    """The first twenty bad lines of a file are told, and how many more there are."""
+    """The first twenty bad lines of a file are reported, and the number of the others."""
     write(tmp_path, "x.csv", HEADER + "2024-01-01,x,1,1,1,1\n" * 5000)
     lines = run("x.csv", "--id", "7").stderr.splitlines()
     assert len(lines) == 21
@@ -151,16 +151,16 @@ def test_many_bad_lines(run: Run, tmp_path: Path) -> None:
 
 
 def test_repeated_line(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """A line that stands again later is told as a notice and is no failure; the later one is loaded."""
+    """A line that is repeated later is reported as a notice and is not a failure; the later line is loaded."""
     write(tmp_path, "x.csv", HEADER + DAY + DAY.replace("4.5", "4.6"))
-    ended = run("x.csv", "--id", "7")
-    assert ended.returncode == 0
-    assert ended.stderr == "x.csv:2: notice: line 3 has the same asset and timestamp and is loaded instead\n"
-    assert held(engine, "SELECT close FROM prices") == [(4.6,)]
+    finished = run("x.csv", "--id", "7")
+    assert finished.returncode == 0
+    assert finished.stderr == "x.csv:2: notice: line 3 has the same asset and timestamp and is loaded instead\n"
+    assert stored(engine, "SELECT close FROM prices") == [(4.6,)]
 
 
 def test_files_that_cannot_be_read(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """Each bad file is told in one line, the others are loaded, and the exit code is 1."""
+    """Each bad file is reported in one line, the others are loaded, and the exit code is 1."""
     write(tmp_path, "good.csv", HEADER + DAY)
     write(tmp_path, "columns.csv", "date,open\n2024-01-01,1\n")
     write(tmp_path, "empty.csv", "")
@@ -170,9 +170,9 @@ def test_files_that_cannot_be_read(run: Run, engine: Engine, tmp_path: Path) -> 
     write(tmp_path, "false.csv.gz", HEADER)
     (tmp_path / "folder").mkdir()
     names = ["none.csv", "columns.csv", "empty.csv", "dates.csv", "torn.csv.gz", "false.csv.gz", "folder", "good.csv"]
-    ended = run(*names, "--id", "7")
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines() == [
+    finished = run(*names, "--id", "7")
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == [
         "error: none.csv: cannot be read: No such file or directory",
         "error: columns.csv: its header lacks high, low, close; line 1 is: date,open",
         "error: empty.csv: is empty",
@@ -181,10 +181,10 @@ def test_files_that_cannot_be_read(run: Run, engine: Engine, tmp_path: Path) -> 
         "error: false.csv.gz: cannot be read: Not a gzipped file (b'da')",
         "error: folder: cannot be read: Is a directory",
     ]
-    assert ended.stdout.splitlines()[-1] == (
+    assert finished.stdout.splitlines()[-1] == (
         "total: 8 files: 1 row of asset 7: 1 inserted, 0 changed, 0 unchanged, 7 files not loaded"
     )
-    assert held(engine, "SELECT source_file FROM prices") == [("good.csv",)]
+    assert stored(engine, "SELECT source_file FROM prices") == [("good.csv",)]
 
 
 @pytest.mark.parametrize(
@@ -197,112 +197,112 @@ def test_files_that_cannot_be_read(run: Run, engine: Engine, tmp_path: Path) -> 
         ("dated.csv", HEADER + DAY.replace("2024-01-01", "01/01/2024")),
     ],
 )
-def test_how_a_file_is_kept(run: Run, engine: Engine, tmp_path: Path, name: str, content: str) -> None:
-    """Byte order mark, line ends and dates of a file as a spreadsheet leaves them do not matter; nor does gzip."""
+def test_encodings_and_line_ends(run: Run, engine: Engine, tmp_path: Path, name: str, content: str) -> None:
+    """Byte order mark, line ends and dates as a spreadsheet writes them do not matter; nor does gzip."""
     write(tmp_path, name, content)
     (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(content.encode()))
     (tmp_path / "utf16.csv").write_bytes(content.removeprefix("\ufeff").encode("utf-16"))
-    ended = run(name, "packed.csv.gz", "utf16.csv", "--id", "7", "--dates", "dmy")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1] == ("total: 3 files: 3 rows of asset 7: 1 inserted, 0 changed, 2 unchanged")
-    assert held(engine, 'SELECT "timestamp"::text, volume FROM prices') == [("2024-01-01 23:59:59.999+00", 100)]
+    finished = run(name, "packed.csv.gz", "utf16.csv", "--id", "7", "--dates", "dmy")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.splitlines()[-1] == ("total: 3 files: 3 rows of asset 7: 1 inserted, 0 changed, 2 unchanged")
+    assert stored(engine, 'SELECT "timestamp"::text, volume FROM prices') == [("2024-01-01 23:59:59.999+00", 100)]
 
 
 def test_pipe(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """A pipe is read like a file."""
+    """A pipe is read like a regular file."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with subprocess.Popen(["/bin/sh", "-c", f"printf '{HEADER}{DAY}' > {pipe}"]):
         assert run(pipe, "--id", "7").returncode == 0
-    assert held(engine, "SELECT close FROM prices") == [(4.5,)]
+    assert stored(engine, "SELECT close FROM prices") == [(4.5,)]
 
 
 def test_manifest(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """A manifest tells ids and names of files by their base names, packed or not."""
+    """A manifest provides ids and names of files by their base names, packed or not."""
     write(tmp_path, "m.csv", "file;id;name;symbol\na.csv;7;Ay;A\nb.csv;8;;B\n")
     write(tmp_path, "a.csv", HEADER + DAY)
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress((HEADER + DAY).encode()))
     assert run("a.csv", "b.csv.gz", "--manifest", "m.csv").returncode == 0
-    assert held(engine, "SELECT id, name, source_file FROM prices ORDER BY id") == [
+    assert stored(engine, "SELECT id, name, source_file FROM prices ORDER BY id") == [
         (7, "Ay", "a.csv"), (8, None, "b.csv.gz"),
     ]  # fmt: skip
 
 
 def test_ids_in_the_file(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """A file with a column of ids needs nothing said."""
+    """A file with a column of ids needs no option."""
     write(tmp_path, "x.csv", "id,name,date,open,high,low,close\n7,Ay,2024-01-01,4,5,3,4\n8,Bee,2024-01-01,4,5,3,4\n")
-    ended = run("x.csv")
-    assert ended.stdout.splitlines()[-1].startswith("total: 1 file: 2 rows of 2 assets: 2 inserted")
-    assert held(engine, "SELECT id, name FROM prices ORDER BY id") == [(7, "Ay"), (8, "Bee")]
+    finished = run("x.csv")
+    assert finished.stdout.splitlines()[-1].startswith("total: 1 file: 2 rows of 2 assets: 2 inserted")
+    assert stored(engine, "SELECT id, name FROM prices ORDER BY id") == [(7, "Ay"), (8, "Bee")]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "name one or more price files, or say --sample"),
-        (["x.csv"], "x.csv: which asset? say --id N, or --manifest M with a line for it, or put a manifest.csv"),
+        (["x.csv"], "x.csv: which asset? use --id N, or --manifest M with a line for it, or put a manifest.csv"),
         (["x.csv", "--manifest", "m.csv"], "x.csv: which asset?"),
         (["x.csv", "--manifest", "none.csv"], "the manifest none.csv cannot be read: No such file or directory"),
         (["x.csv", "--manifest", "x.csv"], "the manifest x.csv lacks file and id"),
         (["x.csv", "--manifest", "wrong.csv"], "wrong.csv:2: id: seven: not an asset id"),
-        (["x.csv", "--manifest", "twice.csv"], "twice.csv:3: file: x.csv: an earlier line says another asset"),
+        (["x.csv", "--manifest", "twice.csv"], "twice.csv:3: file: x.csv: an earlier line names another asset"),
         (["x.csv", "--id", "0"], "--id: 0: not an asset id, a whole number from 1 to 2147483647"),
         (["x.csv", "--name", "Ay"], "--name names the asset of --id"),
         (["x.csv", "--id", "7", "--manifest", "m.csv"], "not allowed with argument"),
         (["x.csv", "--id", "7", "--dates", "ymd"], "'ymd' is neither mdy nor dmy"),
     ],
 )
-def test_usage_errors(run: Run, engine: Engine, tmp_path: Path, arguments: list[str], told: str) -> None:
-    """A command line that does not fit together says why, exits with 2 and loads nothing."""
+def test_usage_errors(run: Run, engine: Engine, tmp_path: Path, arguments: list[str], message: str) -> None:
+    """A command line that does not fit together is refused with the reason and exit code 2, and loads nothing."""
     write(tmp_path, "x.csv", HEADER + DAY)
     write(tmp_path, "m.csv", "file,id\nother.csv,7\n")
     write(tmp_path, "wrong.csv", "file,id\nx.csv,seven\n")
     write(tmp_path, "twice.csv", "file,id\nx.csv,7\nx.csv,8\n")
-    ended = run(*arguments)
-    assert ended.returncode == 2
-    assert told in ended.stderr
-    assert held(engine, "SELECT to_regclass('prices')") == [(None,)]
+    finished = run(*arguments)
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert stored(engine, "SELECT to_regclass('prices')") == [(None,)]
 
 
 def test_database_out_of_reach(run: Run, tmp_path: Path) -> None:
-    """Where no database answers the exit code is 3, and the password is not told."""
+    """If no database answers, the exit code is 3 and the password is not printed."""
     write(tmp_path, "x.csv", HEADER + DAY)
-    ended = run("x.csv", "--id", "7", "--db-url", "postgresql://someone:secret@127.0.0.1:1/nowhere")
-    assert ended.returncode == 3
-    assert "cannot connect to postgresql" in ended.stderr
-    assert "secret" not in ended.stdout + ended.stderr
+    finished = run("x.csv", "--id", "7", "--db-url", "postgresql://someone:secret@127.0.0.1:1/nowhere")
+    assert finished.returncode == 3
+    assert "cannot connect to postgresql" in finished.stderr
+    assert "secret" not in finished.stdout + finished.stderr
 
 
 def test_table_without_key(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """A price table that cannot be upserted exits with 3 and the statement that mends it."""
+    """A price table without a key for the upsert exits with 3 and the statement that repairs it."""
     write(tmp_path, "x.csv", HEADER + DAY)
     assert run("x.csv", "--id", "7").returncode == 0
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE cmc_price_histories7 DROP CONSTRAINT cmc_price_histories7_pkey"))
-    ended = run("x.csv", "--id", "7")
-    assert ended.returncode == 3
-    assert ended.stderr.endswith('add it: ALTER TABLE cmc_price_histories7 ADD UNIQUE (id, "timestamp")\n')
+    finished = run("x.csv", "--id", "7")
+    assert finished.returncode == 3
+    assert finished.stderr.endswith('add it: ALTER TABLE cmc_price_histories7 ADD UNIQUE (id, "timestamp")\n')
 
 
 def test_database_that_refuses(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """What the database refuses exits with 3 in its own words; files before it stay loaded."""
+    """A file that the database refuses exits with 3 and the server's message; files before it stay loaded."""
     write(tmp_path, "a.csv", HEADER + DAY)
     write(tmp_path, "b.csv", HEADER + "2024-01-02,1,1,1,1,-1\n")
     run("a.csv", "--id", "7")
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE cmc_price_histories7 ADD CHECK (volume >= 0)"))
     write(tmp_path, "a.csv", HEADER + DAY.replace("4.5", "4.6"))
-    ended = run("a.csv", "b.csv", "--id", "7")
-    assert ended.returncode == 3
-    assert ended.stderr.startswith("error: b.csv: not loaded: new row for relation")
-    assert held(engine, "SELECT close FROM prices") == [(4.6,)]
+    finished = run("a.csv", "b.csv", "--id", "7")
+    assert finished.returncode == 3
+    assert finished.stderr.startswith("error: b.csv: not loaded: new row for relation")
+    assert stored(engine, "SELECT close FROM prices") == [(4.6,)]
 
 
 def test_database_named_in_a_file(run: Run, engine: Engine, tmp_path: Path, database_url: str) -> None:
-    """The database may be named in .env; the environment goes before it."""
+    """The database may be named in .env; the environment has priority."""
     write(tmp_path, "x.csv", HEADER + DAY)
     write(tmp_path, ".env", "TARGET_DB_URL=postgresql://nobody@127.0.0.1:1/nowhere\n")
     assert run("x.csv", "--id", "7").returncode == 0
     write(tmp_path, ".env", f"TARGET_DB_URL={database_url}\n")
     assert run("x.csv", "--id", "8", unset=True).returncode == 0
-    assert held(engine, "SELECT id FROM prices ORDER BY id") == [(7,), (8,)]
+    assert stored(engine, "SELECT id FROM prices ORDER BY id") == [(7,), (8,)]

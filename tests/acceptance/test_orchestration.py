@@ -24,10 +24,10 @@ from statements import ask, execute
 from testing.postgresql import Postgresql
 
 from refresh.catalog import BUILDERS, SOURCE
-from refresh.options import Request
+from refresh.options.request import Request
 from refresh.run.launch import SECONDS_TO_STOP
 from refresh.store.database import connect
-from refresh.store.programs import binaries, usable
+from refresh.server.programs import binaries, usable
 from refresh.store.tables import OUTCOMES, RUNS, STEPS, source_table
 
 PASSWORD = "s3cret-of-the-night"  # noqa: S105 - the servers trust everybody; it must not be shown

@@ -12,8 +12,8 @@ from refreshing import NOW, TARGETS, digest, moved, refresh
 from sqlalchemy import Connection, Engine, text
 
 from refresh.catalog import BUILDERS, DAILY, SOURCE, Group
-from refresh.options import Request
-from refresh.outcome import Status
+from refresh.options.request import Request
+from refresh.records import Status
 from refresh.store.database import connect
 from refresh.store.tables import LEDGER
 

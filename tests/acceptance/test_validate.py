@@ -14,7 +14,7 @@ from refreshing import moved, refresh
 from sqlalchemy import URL, Engine, make_url, text
 
 from refresh.catalog import SOURCE
-from refresh.outcome import Status
+from refresh.records import Status
 from refresh.run.summary import INVALID
 from refresh.store.database import connect
 from refresh.store.locks import RefreshLock

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from statements import ask, execute
 from waiting import PATIENCE, eventually
 
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.store.database import connect
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from statements import ask, execute
 
 from refresh.builder.__main__ import main
 from refresh.catalog import BUILDERS, by_key
-from refresh.options import Request
-from refresh.outcome import Outcome, Status
+from refresh.options.request import Request
+from refresh.records import Outcome, Status
 from refresh.stop import Stop
 from refresh.store.database import connect
 

@@ -22,19 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refresh.catalog import Formula
-from refresh.core.ema import (
-    Carry,
-    Days,
-    Result,
-    Series,
-    Values,
-    alpha_bar,
-    alpha_equivalent,
-    alpha_horizon,
-    alphas,
-    emas,
-    violations,
-)
+from refresh.core.ema import Carry, Days, Result, Series, Values, alpha_bar, alpha_equivalent, alpha_horizon, alphas, emas, violations
 from refresh.core.rows import Array
 
 CALENDAR = [Formula.HORIZON, Formula.EQUIVALENT]

@@ -9,27 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refresh.catalog import (
-    ALIGNED_ISO,
-    ALIGNED_US,
-    ANCHORED_ISO,
-    ANCHORED_US,
-    ROLLING,
-    Alignment,
-    Family,
-    Scheme,
-)
-from refresh.core.timeframe import (
-    DEFAULT_PERIODS,
-    DEFAULT_TIMEFRAMES,
-    Dimension,
-    Timeframe,
-    Unit,
-    dimension,
-    nearest,
-    parse,
-    select,
-)
+from refresh.catalog import ALIGNED_ISO, ALIGNED_US, ANCHORED_ISO, ANCHORED_US, ROLLING, Alignment, Family, Scheme
+from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, Dimension, Timeframe, Unit, dimension, nearest, parse, select
 from refresh.errors import DimensionError, UsageError
 
 if TYPE_CHECKING:

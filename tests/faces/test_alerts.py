@@ -11,11 +11,11 @@ from datetime import UTC, date, datetime
 import pytest
 from bot_api import CHAT, HEARTBEAT, LONGEST, SILENCE, TOKEN, Bot, Reply, plain, refusal, serving
 
-from refresh.core.story import Restated
+from refresh.records_story import Restated
 from refresh.errors import SettingsError
 from refresh.faces import alerts
 from refresh.faces.alerts import Digest, Settings, beat, digest, read_settings, send, text
-from refresh.outcome import Status
+from refresh.records import Status
 from refresh.run.summary import Severity, StepSummary, Summary, Unfinished
 
 FAILED = Digest(Severity.ERROR, "Not complete: 1 of 3 assets", ("failed: ID 52: close < 0",))

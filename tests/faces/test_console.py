@@ -13,11 +13,11 @@ import pytest
 from terminals import on_terminal
 
 from refresh.catalog import BUILDERS, by_key
-from refresh.core.standing import Failure, Standing, TableStanding
-from refresh.core.story import Restated
+from refresh.due.standing import Failure, Standing, TableStanding
+from refresh.records_story import Restated
 from refresh.faces.console import make_console, show_plan, show_standing, show_summary
-from refresh.options import Command, Request, builder_arguments, parse
-from refresh.outcome import Status
+from refresh.options.request import Command, Request, builder_arguments, parse
+from refresh.records import Status
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.summary import StepSummary, Summary, Unfinished
 

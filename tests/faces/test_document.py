@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresh.catalog import by_key
-from refresh.core.story import Restated
-from refresh.core.validity import Finding, Validity
+from refresh.records_story import Restated
+from refresh.validate.finding import Finding, Validity
 from refresh.errors import SettingsError
 from refresh.faces.document import VERSION, OutcomeLines, plan_document, run_document, write
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.launch import unlaunched
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import StepReport

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refresh.catalog import by_key
-from refresh.core.story import Restated
+from refresh.records_story import Restated
 from refresh.faces import words
 from refresh.faces.log import Log, open_log
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.launch import unlaunched
 from refresh.run.plan import Step, Task
 from refresh.run.report import StepReport

@@ -15,7 +15,7 @@ from rich.console import Console
 from refresh.catalog import BUILDERS, by_key
 from refresh.faces.console import make_console
 from refresh.faces.progress import MANY_ASSETS, Lines, Live, Quiet, Tally, progress
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.launch import unlaunched
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import StepReport

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from refresh.core.story import Restated
-from refresh.core.validity import Finding, Validity
+from refresh.records_story import Restated
+from refresh.validate.finding import Finding, Validity
 from refresh.faces import words
-from refresh.outcome import Outcome, Status
+from refresh.records import Outcome, Status
 from refresh.run.summary import StepSummary, Summary, Unfinished
 
 STEP = StepSummary("bars.1d", "1d bars", 245, 3.2, {"done": 3}, "")

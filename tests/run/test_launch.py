@@ -17,13 +17,13 @@ from statements import ask, execute
 from refresh.catalog import by_key
 from refresh.faces.console import make_console
 from refresh.faces.progress import Quiet
-from refresh.options import Request
-from refresh.outcome import Outcome, Status
+from refresh.options.request import Request
+from refresh.records import Outcome, Status
 from refresh.run.launch import Crew, RunContext
 from refresh.run.plan import Plan, Step, Task, make_plan
 from refresh.run.report import StepReport
 from refresh.run.steps import run
-from refresh.store import survey
+from refresh.due import survey
 from refresh.store.database import connect, transaction
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresh.catalog import BUILDERS, BuilderConfig, by_key
-from refresh.core.estimate import START_SECONDS, UNKNOWN_RATE, Past
-from refresh.core.span import Action, Cause, Due, Survey
-from refresh.options import Command, Request, parse
+from refresh.run.estimate import START_SECONDS, UNKNOWN_RATE, Past
+from refresh.due.decision import Action, Cause, Due, Survey
+from refresh.options.request import Command, Request, parse
 from refresh.run.plan import Plan, Step, Task, depends, lost_inputs, make_plan, without
 
 if TYPE_CHECKING:

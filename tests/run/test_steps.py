@@ -15,14 +15,14 @@ from refreshing import NOW, refresh
 from sqlalchemy import Connection, Engine, text
 
 from refresh.catalog import BuilderConfig, by_key
-from refresh.options import Request
-from refresh.outcome import Outcome, Status
+from refresh.options.request import Request
+from refresh.records import Outcome, Status
 from refresh.run import launch, steps
 from refresh.run.launch import RunContext
 from refresh.run.plan import Plan, Step, Task, make_plan
 from refresh.run.steps import LEAST_TIMEOUT, PATIENCE, Limits, run
 from refresh.stop import Stop
-from refresh.store import survey
+from refresh.due import survey
 from refresh.store.database import connect, transaction
 
 if TYPE_CHECKING:

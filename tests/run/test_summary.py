@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 import pytest
 
 from refresh.catalog import BuilderConfig, by_key
-from refresh.core.span import RETRIED
-from refresh.core.story import Facts, Restated
-from refresh.core.validity import Finding, Validity
-from refresh.outcome import Outcome, Status
+from refresh.due.decision import RETRIED
+from refresh.records_story import Facts, Restated
+from refresh.validate.finding import Finding, Validity
+from refresh.records import Outcome, Status
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import RunReport, StepReport
 from refresh.run.summary import Severity, StepSummary, Summary, Unfinished, summarise

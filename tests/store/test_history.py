@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 from statements import ask, execute
 
 from refresh.catalog import by_key
-from refresh.core.estimate import Past
-from refresh.options import Request
-from refresh.outcome import Outcome, Status
+from refresh.run.estimate import Past
+from refresh.options.request import Request
+from refresh.records import Outcome, Status
 from refresh.store import history, views
 from refresh.store.history import Started, Unfinished
 
@@ -192,7 +192,7 @@ def test_one_of_two_tables_fails(filled: Engine) -> None:
 def test_nobody_is_reached_yet(filled: Engine) -> None:
     """A builder that is asked to stop before its first batch leaves word of whom it did not reach, and why."""
     from refresh.builder import work  # noqa: PLC0415 - the one test that stops a builder by hand
-    from refresh.store import survey  # noqa: PLC0415
+    from refresh.due import survey  # noqa: PLC0415
 
     with filled.begin() as connection:
         (scope,) = survey.open_scopes(connection, [DAILY], Request(run_id="r"), AT + timedelta(days=99))

@@ -19,8 +19,8 @@ from tenacity import wait_fixed, wait_none
 
 from refresh.catalog import by_key
 from refresh.errors import DatabaseUnreachableError, SettingsError, ViolationError
-from refresh.options import Request
-from refresh.outcome import Status
+from refresh.options.request import Request
+from refresh.records import Status
 from refresh.store import retry
 from refresh.store.database import connect, connection_lost, sql_state
 from refresh.store.retry import passes, retried

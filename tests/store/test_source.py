@@ -12,10 +12,11 @@ from sqlalchemy import Engine
 from statements import ask, execute
 
 from refresh.catalog import by_key
-from refresh.core.span import Action, Due
+from refresh.due.decision import Action, Due
 from refresh.errors import SchemaError
-from refresh.options import Request
-from refresh.store import source, survey
+from refresh.options.request import Request
+from refresh.store import source
+from refresh.due import survey
 from refresh.store.database import connect, transaction
 from refresh.store.source import OPTIONAL, TABLE
 

@@ -12,9 +12,10 @@ from sqlalchemy import Engine
 from statements import ask, execute
 
 from refresh.catalog import BUILDERS, BuilderConfig, by_key
-from refresh.core.span import Action, Cause, Due
-from refresh.options import Request
-from refresh.store import state, survey
+from refresh.due.decision import Action, Cause, Due
+from refresh.options.request import Request
+from refresh.store import state
+from refresh.due import survey
 from refresh.store.database import transaction
 from refresh.store.state import Advance
 

@@ -1,0 +1,68 @@
+"""What has been done for each asset of a builder, over all legs and batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from refresh.builder.done import Done
+from refresh.due.decision import Due
+from refresh.records import Outcome, Status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """What has been done for one asset. ``open``: the number of pieces of work that are still to come."""
+
+    open: int
+    reasons: tuple[str, ...] = ()
+    rows: int = 0
+    seconds: float = 0.0
+    notes: Mapping[str, int] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    retries: int = 0
+
+    def after(self, due: Due, done: Done, *, seconds: float = 0.0, error: str | None = None) -> Progress:
+        """The progress once a piece of work is done, or has failed."""
+        error = error or done.refused.get(due.id)
+        return replace(
+            self,
+            open=self.open - 1,
+            reasons=(*self.reasons, done.reasons.get(due.id, due.reason)),
+            rows=self.rows + done.written.get(due.id, 0),
+            seconds=self.seconds + seconds,
+            notes=Counter(self.notes) + Counter(done.notes.get(due.id)),
+            errors=(*self.errors, error) if error else self.errors,
+        )
+
+    @property
+    def status(self) -> Status:
+        """How the asset stands: not reached while anything is open that has not failed."""
+        if self.errors:
+            return Status.FAILED
+        return Status.NOT_REACHED if self.open else Status.DONE
+
+    def outcome(self, builder: str, id: int) -> Outcome:
+        """How the asset stands, for the report."""
+        return Outcome(
+            builder=builder,
+            id=id,
+            status=self.status,
+            rows=self.rows,
+            seconds=round(self.seconds, 3),
+            reason=", ".join(dict.fromkeys(self.reasons)),
+            error="; ".join(self.errors) or None,
+            notes=dict(self.notes),
+            retries=self.retries,
+        )
+
+
+def outcomes(builder: str, progress: Mapping[int, Progress]) -> list[Outcome]:
+    """How some assets stand in a builder."""
+    return [state.outcome(builder, id) for id, state in progress.items()]
+
+
+def waiting(dues: Iterable[Due]) -> dict[int, Progress]:
+    """What stands before any work is begun: nobody is reached."""
+    return {due.id: Progress(open=1, reasons=(due.reason,)) for due in dues}

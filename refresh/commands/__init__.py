@@ -1,0 +1,1 @@
+"""The programs: each joins the rooms for one thing that a user can ask for. Only this room may import everything."""

@@ -1,0 +1,162 @@
+"""The process border of a refresh: from the first argument to the exit code, with log, alerts and heartbeats."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from refresh.commands import refresh, validate
+from refresh.commands.check import check
+from refresh.commands.explain import explain_asset
+from refresh.commands.job import Job, complain
+from refresh.commands.page import write_page
+from refresh.due.survey import run_name
+from refresh.errors import AlreadyRunningError, ExitCode, RefreshError
+from refresh.faces import alerts, words
+from refresh.faces.console import make_console
+from refresh.faces.document import TERMINAL
+from refresh.faces.log import Log, open_log
+from refresh.options.builders import selected
+from refresh.options.declaration import Program
+from refresh.options.environment import settings
+from refresh.options.parsing import parse
+from refresh.options.request import Request
+from refresh.run.summary import Severity, Summary
+from refresh.stop import TerminatedError, raising
+from refresh.store import database, locks
+
+
+def main(program: Program) -> int:
+    """Run one of the three programs on the process's own arguments and environment. Returns the exit code."""
+    arguments = sys.argv[1:]
+    try:
+        with raising():
+            return _main(program, arguments, settings(os.environ))
+    except KeyboardInterrupt:
+        complain("stopped by Ctrl-C; no builder was running")
+        return ExitCode.INTERRUPTED
+    except TerminatedError:
+        complain("stopped by SIGTERM; no builder was running")
+        return ExitCode.TERMINATED
+    except OSError as error:
+        _show_traceback(arguments)
+        _give_up_stdout(error)
+        return ExitCode.FAILED
+    except (RefreshError, *database.ASSET_ERRORS) as error:
+        _show_traceback(arguments)
+        complain(f"error: {_line(error)}")
+        return error.exit_code if isinstance(error, RefreshError) else ExitCode.CANNOT_START
+
+
+def _show_traceback(arguments: Sequence[str]) -> None:
+    if "--verbose" in arguments:
+        traceback.print_exc()
+
+
+def _give_up_stdout(error: OSError) -> None:
+    """After a closed pipe or a full disk Python would fail once more when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+        complain(f"error: {error}")
+
+
+def _line(error: Exception) -> str:
+    return str(error) if isinstance(error, RefreshError) else database.first_line(error)
+
+
+def _main(program: Program, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    request = parse(program, arguments, environ)
+    selected(program, request)
+    now = datetime.now(UTC)
+    if request.dry_run or request.check or request.explain is not None:
+        return _work(program, request, environ, now)[0]
+    channels = alerts.read_settings(environ)
+    if request.alert_on_error and not channels.has_channel:
+        complain(
+            "--alert-on-error: no alert channel is configured; "
+            "set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID, or ALERT_URLS"
+        )
+    with open_log(Path(request.log_dir), now, request.keep_logs):
+        return _alerting(program, request, environ, now, channels)
+
+
+def _alerting(
+    program: Program, request: Request, environ: Mapping[str, str], now: datetime, channels: alerts.Settings
+) -> int:
+    """Run, with alerts and heartbeats around it."""
+    if not request.launches:
+        channels = replace(channels, heartbeat=None)  # a monitor waits for refreshes
+    alerts.beat(channels, "start", complain)
+    code: int = ExitCode.FAILED
+    sends_heartbeat = True
+    try:
+        code, summary = _work(program, request, environ, now)
+        if summary:
+            _report(request, summary, channels)
+    except AlreadyRunningError as error:
+        sends_heartbeat = False  # the other one goes on to tell the monitor how it ended
+        _alert(channels, Severity.ERROR, error, now)
+        raise
+    except (RefreshError, *database.ASSET_ERRORS) as error:
+        _alert(channels, Severity.CRITICAL, error, now)
+        raise
+    finally:
+        if sends_heartbeat:
+            alerts.beat(channels, "fail" if code else "", complain)
+    return code
+
+
+def _report(request: Request, summary: Summary, channels: alerts.Settings) -> None:
+    """Send the digest of a run; with --quiet, whose summary may be thrown away, wrong values go to stderr as well."""
+    if request.quiet and summary.validity:
+        for line in words.findings(summary.validity, words.SHOWN_FINDINGS):
+            complain(line)
+    if digest := alerts.digest(summary):
+        alerts.send(channels, digest, complain)
+
+
+def _alert(channels: alerts.Settings, severity: Severity, error: Exception, now: datetime) -> None:
+    """Report that nothing was run."""
+    line = _line(error)
+    Log(run_name(now)).event("error", logging.CRITICAL, line=line)
+    headline = f"the refresh could not run: {line}"
+    alerts.send(channels, alerts.Digest(severity=severity, headline=headline), complain)
+
+
+def _work(program: Program, request: Request, environ: Mapping[str, str], now: datetime) -> tuple[int, Summary | None]:
+    """What is done with an open database. Returns the exit code, and the summary where something was run."""
+    with ExitStack() as stack:
+        job = Job(
+            program=program,
+            request=request,
+            builders=selected(program, request),
+            now=now,
+            environ=environ,
+            opened=stack.enter_context(database.opened(request.db_url, environ, locks.session_name(now))),
+            console=make_console(error=request.json == TERMINAL),
+        )
+        if request.check:
+            return check(job), None
+        if request.explain is not None:
+            explain_asset(job, request.explain)
+            return ExitCode.DONE, None
+        return _run(job)
+
+
+def _run(job: Job) -> tuple[int, Summary | None]:
+    """Refresh, or only validate; then write the page."""
+    summary = None
+    if job.request.launches:
+        summary = refresh.refresh(job)
+    elif job.request.validate:
+        summary = validate.validate(job)
+    if job.request.html is not None and not job.request.dry_run:
+        write_page(job, job.request.html)
+    return summary.exit_code if summary else ExitCode.DONE, summary

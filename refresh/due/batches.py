@@ -1,0 +1,77 @@
+"""What is computed at once and committed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+
+from refresh.due.decision import Action, Due
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Work that is computed at once and committed together: of one action, or compared, and on the same series."""
+
+    dues: tuple[Due, ...]
+
+    @property
+    def ids(self) -> list[int]:
+        """The assets, each once, in order."""
+        return [due.id for due in self.dues]
+
+    @property
+    def series(self) -> tuple[int, ...]:
+        """The series that every asset of the batch is computed for."""
+        return self.dues[0].series
+
+    @property
+    def action(self) -> Action:
+        """What is done. It is that of the first asset: others may differ between append and revise."""
+        return self.dues[0].action
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether the batch replaces whole series."""
+        return self.dues[0].rewrites
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The batch in two, to find the asset that fails."""
+        middle = len(self.dues) // 2
+        return Batch(self.dues[:middle]), Batch(self.dues[middle:])
+
+
+def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iterator[Batch]:
+    """Batches of at most ``rows_at_once`` computed rows, or of a single series that has more.
+
+    Arrays are as long as the longest stretch among their assets, so stretches of similar length are batched together.
+    An asset is at most once in a batch; one that has too many rows is split into several, by its series.
+    """
+    current: list[Due] = []
+    for due in sorted(_split(dues, rows_at_once), key=lambda due: (*_likeness(due), due.days, due.id)):
+        is_full = len(current) == assets_at_once or _rows(due) * (len(current) + 1) > rows_at_once
+        if current and (is_full or _likeness(current[0]) != _likeness(due)):
+            yield Batch(tuple(current))
+            current = []
+        current.append(due)
+    if current:
+        yield Batch(tuple(current))
+
+
+def _split(dues: Iterable[Due], rows_at_once: int) -> Iterator[Due]:
+    """Split each asset's work into the fewest pieces that respect the limit, evenly by series."""
+    for due in dues:
+        most = max(rows_at_once // (due.days + 1), 1)
+        pieces = max(ceil(len(due.series) / most), 1)
+        size = max(ceil(len(due.series) / pieces), 1)
+        for piece in range(pieces):
+            yield replace(due, series=due.series[piece * size : (piece + 1) * size])
+
+
+def _likeness(due: Due) -> tuple[bool, bool, tuple[int, ...]]:
+    """What the assets of a batch have in common."""
+    return due.action is Action.PRUNE, due.rewrites, due.series
+
+
+def _rows(due: Due) -> int:
+    return (due.days + 1) * max(len(due.series), 1)

@@ -1,0 +1,104 @@
+"""What a refresh has to do for one asset in one table, and why, in words. Imports no numeric library."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import MINYEAR, datetime
+from enum import Enum
+
+from refresh.due.revision import Revision
+from refresh.wording import counted
+
+RETRIED = "retry (failed last time)"
+
+
+class Action(Enum):
+    """The decision, in the words of the plan."""
+
+    APPEND = "append"
+    REVISE = "revise"
+    REBUILD = "rebuild"
+    PRUNE = "prune"
+
+
+class Cause(Enum):
+    """Why a table is built from the first day."""
+
+    NEW = "not built yet"
+    REQUESTED = "--full-rebuild"
+    CONTRADICTION = "the state contradicts the table"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """Work on some series of one asset: recompute from ``since`` (``None``: from the first day) to ``through``.
+
+    ``series`` are positions in the leg's selection; a daily leg has none. ``days`` is the number of input rows in
+    between. A daily leg also knows the ``revision``, once it was examined, and the ``refusal`` where it must not be
+    taken in. ``is_retry``: the same builder failed at this asset last time.
+    """
+
+    id: int
+    action: Action
+    since: datetime | None = None
+    through: datetime | None = None
+    days: int = 0
+    series: tuple[int, ...] = ()
+    cause: Cause | None = None
+    revision: Revision | None = None
+    refusal: str | None = None
+    is_retry: bool = False
+
+    @property
+    def reason(self) -> str:
+        """The reason in words, e.g. ``append 2 days`` or ``close of 2019-05-01 changed from 5350.7 to 5402.7``."""
+        return f"{RETRIED}: {self._reason}" if self.is_retry else self._reason
+
+    @property
+    def _reason(self) -> str:
+        if self.refusal:
+            return self.refusal
+        if self.revision:
+            return self.revision.words
+        if self.action is Action.PRUNE:
+            return "gone from the source (--prune)"
+        if self.action is Action.APPEND:
+            return f"append {counted(self.days, 'day')}"
+        if self.action is Action.REVISE:
+            is_whole = self.since is None or self.since.year == MINYEAR
+            return "revise from the first day" if is_whole else f"revise from {self.since:%Y-%m-%d}"
+        cause = f": {self.cause.value}" if self.cause else ""
+        return f"build {counted(self.days, 'day')}{cause}"
+
+    def on(self, series: Collection[int]) -> Due:
+        """The same work on those of its series alone that are among these."""
+        return replace(self, series=tuple(position for position in self.series if position in series))
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether stored rows are deleted without being compared."""
+        return self.action in {Action.REBUILD, Action.PRUNE}
+
+    def examined(self, revision: Revision, refusal: str | None) -> Due:
+        """The decision once stored and new bars were compared: only appended, or revised; accepted, or refused."""
+        action = Action.REVISE if revision.restatement else Action.APPEND
+        return replace(self, action=action, revision=revision, refusal=refusal)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """What is known before a run: its assets, and by builder key what is due and whose inputs are pending.
+
+    ``stale``: by builder key, the assets whose inputs lag too far behind the source, and how far. ``series``: the
+    number of series of a builder. ``unselected``: builders that the filters leave no series. ``notices``: what a user
+    should know although nothing will be done about it.
+    """
+
+    ids: tuple[int, ...]
+    dues: Mapping[str, tuple[Due, ...]]
+    pending: Mapping[str, tuple[int, ...]]
+    stale: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    series: Mapping[str, int] = field(default_factory=dict)
+    unselected: frozenset[str] = frozenset()
+    notices: tuple[str, ...] = ()

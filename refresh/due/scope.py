@@ -1,0 +1,47 @@
+"""One builder's part of a run: what it is about, on which price table, at which time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from refresh.catalog import BuilderConfig, Leg
+from refresh.core.series import Series
+from refresh.due.selection import Selection
+from refresh.store.source import Source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """One builder's part of a run: what is asked for, its series, the run's clock and name, and the price table."""
+
+    builder: BuilderConfig
+    selection: Selection
+    series: tuple[Series, ...]
+    source: Source
+    now: datetime
+    run_id: str
+
+    @property
+    def tz(self) -> str:
+        """The time zone in which a day starts."""
+        return self.selection.tz
+
+    def narrowed(self, ids: Sequence[int]) -> Scope:
+        """The same for some assets alone."""
+        return replace(self, selection=replace(self.selection, ids=tuple(ids)))
+
+    def series_of(self, leg: Leg) -> tuple[Series, ...]:
+        """The series that a leg's table holds."""
+        family = leg.family
+        return tuple(one for one in self.series if family is not None and one.timeframe.belongs_to(family))
+
+    def chosen(self, leg: Leg, positions: Sequence[int]) -> list[Series]:
+        """Some of the series of a leg, by their positions."""
+        series = self.series_of(leg)
+        return [series[position] for position in positions]
+
+    def tfs_of(self, leg: Leg) -> list[str]:
+        """The timeframes of a leg, each once, in order."""
+        return list(dict.fromkeys(one.timeframe.tf for one in self.series_of(leg)))

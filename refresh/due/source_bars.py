@@ -1,0 +1,38 @@
+"""The daily bars that the source now gives, and how they differ from the stored ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sqlalchemy import Connection
+
+from refresh.core.daily import DailyBars, build_daily_bars
+from refresh.due.comparison import PRICES, find_revisions
+from refresh.due.decision import Due
+from refresh.due.revision import Revision
+from refresh.due.scope import Scope
+from refresh.store import inputs
+from refresh.store.source import DailyState
+
+
+def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due]) -> DailyBars:
+    """The daily bars and rejects of each asset from its ``since`` on, as the source now gives them."""
+    raw = inputs.read_raw(connection, scope.source, dues)
+    before = inputs.read_daily_before(connection, dues, scope.tz)
+    return build_daily_bars(raw, before, now=np.datetime64(scope.now.replace(tzinfo=None), "us"))
+
+
+def compare_daily(
+    connection: Connection, scope: Scope, dues: Sequence[Due], states: Mapping[int, DailyState]
+) -> dict[int, Revision]:
+    """How the daily bars of each asset differ from what its source now gives."""
+    built = build_from_source(connection, scope, dues)
+    whole = inputs.Spans(
+        ids=[due.id for due in dues],
+        begins=[due.since for due in dues],
+        carries=[None] * len(dues),
+        throughs=[states[due.id].last for due in dues],
+    )
+    stored = inputs.read_daily(connection, whole, scope.tz, ("id", "timestamp", *PRICES))
+    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues})

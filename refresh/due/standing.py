@@ -1,0 +1,83 @@
+"""Where one asset stands: the source, every table, their gaps, and what went wrong last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from refresh.catalog import BuilderConfig, Leg
+from refresh.store import asset
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableStanding:
+    """One table of one asset.
+
+    ``through``: the last row of the series that is furthest behind; ``dirty_from``: the first row to be rewritten;
+    ``missing_days``: days without a bar between the first and the last; of the daily bars alone.
+    """
+
+    builder: str
+    table: str
+    through: datetime | None
+    dirty_from: datetime | None
+    missing_days: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """The last time that a builder failed at the asset, if it has not been done since."""
+
+    builder: str
+    failed_at: datetime
+    run_id: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """One asset: the source, every table, and what is still wrong."""
+
+    id: int
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    rejected: int
+    tables: tuple[TableStanding, ...]
+    failures: tuple[Failure, ...]
+
+
+def standing(connection: Connection, builders: Sequence[BuilderConfig], id: int, now: datetime) -> Standing:
+    """Ask the source, the tables of some builders, and the history."""
+    prices = asset.prices_of(connection, id, now)
+    failures = [_failure(connection, builder, id) for builder in builders]
+    return Standing(
+        id=id,
+        rows=prices.rows,
+        first=prices.first,
+        last=prices.last,
+        rejected=prices.rejected,
+        tables=tuple(_table(connection, builder, leg, id) for builder in builders for leg in builder.legs),
+        failures=tuple(failure for failure in failures if failure),
+    )
+
+
+def _table(connection: Connection, builder: BuilderConfig, leg: Leg, id: int) -> TableStanding:
+    reach = asset.reach_of(connection, leg, id)
+    return TableStanding(
+        builder=builder.key,
+        table=leg.target,
+        through=reach.through,
+        dirty_from=reach.dirty_from,
+        missing_days=None if leg.shape.has_timeframes else asset.missing_days(connection, id),
+    )
+
+
+def _failure(connection: Connection, builder: BuilderConfig, id: int) -> Failure | None:
+    row = asset.last_failure(connection, builder.key, id)
+    if row is None:
+        return None
+    return Failure(builder=builder.key, failed_at=row.noted_at, run_id=row.run_id, error=row.error)

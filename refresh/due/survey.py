@@ -1,0 +1,156 @@
+"""What a database says before anything runs: its assets, its series, what is due on every leg and why.
+
+Reads only. Whoever opens the database has prepared or verified its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from refresh.catalog import SOURCE, BuilderConfig, Leg, shape_of
+from refresh.due import freshness
+from refresh.due.daily import daily_due, examined
+from refresh.due.decision import Due, Survey
+from refresh.due.downstream import series_due
+from refresh.due.scope import Scope
+from refresh.due.selection import Selection
+from refresh.due.series import choose
+from refresh.errors import UsageError
+from refresh.store import dimensions, history, source, state
+from refresh.wording import listed, nearest_numbers
+
+
+def run_name(now: datetime) -> str:
+    """What a run is called: the moment of its start."""
+    return now.isoformat(timespec="milliseconds")
+
+
+def open_scopes(
+    connection: Connection,
+    builders: Sequence[BuilderConfig],
+    selection: Selection,
+    now: datetime,
+    run_id: str | None = None,
+) -> tuple[Scope, ...]:
+    """The scope of each builder.
+
+    Raises ``SchemaError``, ``DimensionError``, and ``UsageError`` for an id, timeframe or period that does not exist.
+    """
+    prices = source.open_source(connection, selection.tz)
+    if selection.ids is not None:
+        _check_ids(selection.ids, source.known_ids(connection))
+    series = choose(builders, dimensions.read_dimensions(connection), selection.filters)
+    return tuple(
+        Scope(
+            builder=builder,
+            selection=selection,
+            series=series[builder.key],
+            source=prices,
+            now=now,
+            run_id=run_id or run_name(now),
+        )
+        for builder in builders
+    )
+
+
+def _check_ids(ids: Sequence[int], known: Sequence[int]) -> None:
+    unknown = sorted(set(ids) - set(known))
+    if unknown:
+        close = nearest_numbers(unknown[0], known, none="it is empty")
+        raise UsageError(f"--ids {listed(unknown)}: not in {SOURCE}; {close}")
+
+
+def due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
+    """What a leg has to take in from its input. An asset that failed last time is marked as a retry."""
+    dues = series_due(connection, scope, leg) if leg.shape.has_timeframes else daily_due(connection, scope)
+    failed = history.failed_before(connection, scope.builder.key, scope.run_id, [due.id for due in dues])
+    return [replace(due, is_retry=due.id in failed) for due in dues]
+
+
+def survey(connection: Connection, scopes: Sequence[Scope]) -> Survey:
+    """What is due in all scopes, from the state tables and one pass over the source."""
+    fresh = freshness.read_freshness(connection, scopes[0].now)
+    ids = asset_ids(connection, scopes[0])
+    dues: dict[str, tuple[Due, ...]] = {}
+    pending: dict[str, tuple[int, ...]] = {}
+    stale: dict[str, dict[int, str]] = {}
+    for scope in scopes:
+        key = scope.builder.key
+        dues[key] = tuple(_planned(connection, scope))
+        pending[key] = tuple(sorted(_pending(connection, scope, ids)))
+        if "freshness" in scope.builder.accepts:
+            stale[key] = freshness.lagging(connection, scope, ids, fresh)
+    return Survey(
+        ids=ids,
+        dues=dues,
+        pending=pending,
+        stale=stale,
+        series={scope.builder.key: _number_of_series(scope) for scope in scopes},
+        unselected=frozenset(
+            scope.builder.key for scope in scopes if scope.builder.has_timeframes and not scope.series
+        ),
+        notices=(*_notices(connection, scopes), *_silence(connection, scopes[0], ids, fresh)),
+    )
+
+
+def asset_ids(connection: Connection, scope: Scope) -> tuple[int, ...]:
+    """The assets that a scope is about."""
+    ids = scope.selection.ids
+    return tuple(source.known_ids(connection)) if ids is None else ids
+
+
+def _planned(connection: Connection, scope: Scope) -> list[Due]:
+    """What is due on all legs, and what it means for the days of each asset."""
+    dues: list[Due] = []
+    for leg in scope.builder.legs:
+        dues += due(connection, scope, leg)
+    return examined(connection, scope, dues) if "source" in scope.builder.accepts else dues
+
+
+def _pending(connection: Connection, scope: Scope, ids: Sequence[int]) -> set[int]:
+    """The assets whose input waits to be rewritten."""
+    pending: set[int] = set()
+    for leg in scope.builder.legs:
+        table = leg.follows.table
+        if table != SOURCE and shape_of(table).has_timeframes:
+            pending.update(state.pending_inputs(connection, leg, scope.tfs_of(leg), ids))
+    return pending
+
+
+def _number_of_series(scope: Scope) -> int:
+    return sum(max(len(scope.series_of(leg)), 1) for leg in scope.builder.legs)
+
+
+def _silence(connection: Connection, scope: Scope, ids: Sequence[int], fresh: freshness.Freshness) -> list[str]:
+    """What the source has stopped delivering."""
+    known = set(ids)
+    silent = freshness.silent(connection, fresh, scope.selection.max_lag)
+    last_times = {id: last for id, last in silent.items() if id in known}
+    if not last_times:
+        return []
+    if len(last_times) == len(known):
+        return [f"nothing new from the source for any asset since {max(last_times.values()):%Y-%m-%d}"]
+    return [
+        "nothing new from the source: " + listed(f"id {id} since {last:%Y-%m-%d}" for id, last in last_times.items())
+    ]
+
+
+def _notices(connection: Connection, scopes: Sequence[Scope]) -> list[str]:
+    """What is left as it is: assets gone from the source, and series of disabled timeframes and periods."""
+    notices = []
+    gone = [] if scopes[0].selection.detection.prune else source.removed_ids(connection)
+    if gone:
+        ids = listed(f"id {id}" for id in gone)
+        notices.append(f"gone from the source, bars kept (remove them with --prune): {ids}")
+    enabled = dimensions.read_dimensions(connection)
+    legs = [leg for scope in scopes for leg in scope.builder.legs if leg.family]
+    tfs = state.built_timeframes(connection, legs) - {timeframe.tf for timeframe in enabled.timeframes}
+    periods = state.built_periods(connection, legs) - set(enabled.periods)
+    disabled = [*sorted(tfs), *(f"period {period}" for period in sorted(periods))]
+    if disabled:
+        notices.append(f"disabled and not refreshed, rows kept: {listed(disabled)}")
+    return notices

@@ -1,0 +1,1 @@
+"""Price files into the source table: ``python -m refresh.load FILE...``."""

@@ -1,0 +1,95 @@
+"""``python -m refresh.load FILE...``: the process border of loading - arguments, environment, messages, exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from refresh.errors import ExitCode, RefreshError
+from refresh.load.cell_times import DateOrder
+from refresh.load.files import PriceFile, asset_id, by_manifest, by_manifests_beside, of_asset, require_ids
+from refresh.load.loading import FileResult, load, sample_file, warn
+from refresh.load.prices import Asset
+from refresh.options.environment import settings
+from refresh.options.load_request import LoadRequest
+from refresh.options.parsing import parse_load
+from refresh.store import database
+from refresh.store.prices import Counts
+from refresh.wording import counted
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Load the files that the command line names. Returns the exit code: 0 if every line of every file is loaded."""
+    try:
+        request = parse_load(arguments, environ)
+        files = _files(request)
+        order = DateOrder(request.dates) if request.dates else None
+        with database.opened(request.db_url, environ) as opened:
+            now = datetime.now(UTC)
+            return _report(load(file, opened.engine, now=now, order=order, notify=warn) for file in files)
+    except RefreshError as error:
+        warn(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        warn("stopped; the current file was not loaded")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has left; without this, Python would complain again at its end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        return ExitCode.FAILED
+
+
+def _files(request: LoadRequest) -> list[PriceFile]:
+    """The files of the command line with their assets. Raises ``UsageError`` if the asset of a file is unknown."""
+    if request.id is not None:
+        asset = Asset(id=asset_id(request.id, "--id"), name=request.name)
+        files = of_asset(request.files, asset)
+    elif request.manifest:
+        files = by_manifest(request.files, request.manifest)
+    else:
+        files = by_manifests_beside(request.files, warn)
+    require_ids(files)
+    return [sample_file(), *files] if request.sample else files
+
+
+def _report(results: Iterator[FileResult]) -> int:
+    """Print a line per file when it is finished, and the total."""
+    done: list[FileResult] = []
+    for result in results:
+        done.append(result)
+        if result.problem:
+            warn(f"error: {result.path}: {result.problem}")
+        else:
+            _say(f"{result.path}: {_summary([result])}")
+    _say(f"total: {counted(len(done), 'file')}: {_summary(done)}")
+    return ExitCode.DONE if all(result.is_complete for result in done) else ExitCode.FAILED
+
+
+def _summary(results: Sequence[FileResult]) -> str:
+    counts, ids, bad_lines, problems = Counts(), set[int](), 0, 0
+    for result in results:
+        counts += result.counts
+        ids |= result.ids
+        bad_lines += result.bad_lines
+        problems += result.problem is not None
+    assets = f"asset {min(ids)}" if len(ids) == 1 else f"{len(ids):,} assets"
+    parts = [
+        f"{counted(counts.rows, 'row')} of {assets}: {counts.inserted:,} inserted",
+        f"{counts.changed:,} changed",
+        f"{counts.unchanged:,} unchanged",
+    ]
+    if bad_lines:
+        parts.append(counted(bad_lines, "bad line"))
+    if problems:
+        parts.append(f"{counted(problems, 'file')} not loaded")
+    return ", ".join(parts)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the process border
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], settings(os.environ)))

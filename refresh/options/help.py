@@ -1,0 +1,130 @@
+"""What ``--help`` prints around the options: usage, description, exit codes and examples."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from argparse import RawDescriptionHelpFormatter
+from dataclasses import dataclass
+
+from refresh.catalog import BUILDERS
+from refresh.errors import ExitCode
+from refresh.options.declaration import Program
+from refresh.options.load_request import options_of
+from refresh.options.request import names_of
+from refresh.wording import listed
+
+_MIN_COLUMNS = 40
+_MAX_COLUMNS = 100
+_FLAG_COLUMNS = 28
+_CODE_COLUMNS = 7
+FLAG = re.compile(r"--[a-z][a-z-]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Text:
+    """The texts of one program. ``never``: exit codes it cannot end with; ``examples``: what they do, and arguments."""
+
+    usage: tuple[str, ...] = ("[OPTION...]",)
+    about: str
+    never: frozenset[ExitCode] = frozenset()
+    examples: dict[str, str]
+
+
+_TEXTS = {
+    Program.DAILY: _Text(
+        usage=("{--all|--bars|--emas} [OPTION...]", "{--check|--explain|--html|--validate} [OPTION...]"),
+        about="Bring price bars and EMAs up to date: exactly one of --all, --bars and --emas. Without any of them, "
+        "--check, --explain, --html and --validate only look at what is there.",
+        examples={
+            "every night: do everything that is due, and print only a summary": "--all --quiet",
+            "what would a run do to one asset, and why?": "--explain 825",
+        },
+    ),
+    Program.BARS: _Text(
+        about=f"Bring the tables of price bars up to date: {names_of('bars')}.",
+        never=frozenset({ExitCode.INVALID}),
+        examples={
+            "two builders for two assets": "--builders 1d,cal_us --ids 1,52",
+            "what would be built, and why?": "--dry-run",
+        },
+    ),
+    Program.EMAS: _Text(
+        about=f"Bring the EMA tables up to date: {names_of('emas')}.",
+        never=frozenset({ExitCode.INVALID}),
+        examples={
+            "weekly calendar EMAs of two periods": "--refreshers cal --tfs 1w --periods 10,20",
+            "do what the latest failed run left": "--resume",
+        },
+    ),
+    Program.BUILDER: _Text(
+        usage=("NAME [OPTION...]",),
+        about="Run one builder by itself, as the other programs start it: "
+        f"{listed(builder.key for builder in BUILDERS)}.",
+        never=frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING}),
+        examples={
+            "daily bars of two assets": "bars.1d --ids 1,52",
+            "rebuild the weekly calendar EMAs": "emas.cal --tfs 1w --full-rebuild",
+        },
+    ),
+    Program.LOAD: _Text(
+        usage=("FILE... [OPTION...]", "--sample [OPTION...]"),
+        about="Load price files into the source table. Loading a file again changes nothing.",
+        never=frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING, ExitCode.TERMINATED}),
+        examples={
+            "files with a manifest.csv beside them, or with a column of ids": "prices/*.csv",
+            "one file of one asset": "bitcoin.csv --id 1 --name Bitcoin",
+        },
+    ),
+}
+
+
+class Formatter(RawDescriptionHelpFormatter):
+    """As wide as the terminal, within what is easy to read."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=_FLAG_COLUMNS, width=_width())
+
+
+def _width() -> int:
+    columns = shutil.get_terminal_size().columns
+    return min(max(columns, _MIN_COLUMNS), _MAX_COLUMNS) - 2
+
+
+def usage(program: Program) -> str:
+    """The ways of calling a program, a line each."""
+    lines = [f"{program.value} {way}" for way in _TEXTS[program].usage]
+    return "\n       ".join(lines)
+
+
+def description(program: Program) -> str:
+    """What a program does."""
+    return textwrap.fill(_TEXTS[program].about, _width(), break_on_hyphens=False)
+
+
+def epilog(program: Program) -> str:
+    """The exit codes of a program, and examples."""
+    codes = [_exit_code_line(program, code) for code in exit_codes(program)]
+    lines = ["exit codes:", *codes, "", "examples:"]
+    for meaning, arguments in examples(program).items():
+        lines += [f"  # {meaning}", f"  {program.command} {arguments}"]
+    return "\n".join(lines)
+
+
+def exit_codes(program: Program) -> list[ExitCode]:
+    """The exit codes that a program can end with."""
+    return [code for code in ExitCode if code not in _TEXTS[program].never]
+
+
+def examples(program: Program) -> dict[str, str]:
+    """Two command lines: by what they do, their arguments."""
+    return _TEXTS[program].examples
+
+
+def _exit_code_line(program: Program, code: ExitCode) -> str:
+    flags = {option.flag for option in options_of(program)}
+    clauses = code.meaning.split("; ")
+    concerning = [clause for clause in clauses if flags.issuperset(FLAG.findall(clause))]
+    start = f"  {code:d}".ljust(_CODE_COLUMNS)
+    return textwrap.fill("; ".join(concerning), _width(), initial_indent=start, subsequent_indent=" " * _CODE_COLUMNS)

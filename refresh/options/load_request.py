@@ -1,0 +1,45 @@
+"""What a command line asks of the loading of price files, each option declared once; and the options of every program.
+
+Knows what options mean; refuses to know how they are typed, and which of them fit together.
+"""
+
+# ruff: noqa: RUF009 - the call that declares an option returns a dataclass field
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from refresh.options.declaration import LOAD, Option, Program, Section, declared_options, option
+from refresh.options.request import OPTIONS, database_option
+from refresh.options.values import DATE_ORDER, NAME, PATH, SWITCH, TEXT_ID
+
+SAMPLE_ID = 900_000_001
+"""Far above the ids that CoinMarketCap gives out, and below what an integer column holds."""
+
+loading = partial(option, section=Section.FILES, programs=LOAD)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadRequest:
+    """What a command line asks of the loading of price files. ``dates``: ``mdy``, ``dmy`` or not said."""
+
+    files: tuple[Path, ...] = loading(
+        PATH, "CSV from CoinMarketCap or Kaggle, or a plain one; also .gz", default=(), is_positional=True, nargs="*"
+    )
+    manifest: Path | None = loading(PATH, "CSV of file,id,name,symbol", default_words="manifest.csv beside a file")
+    id: str | None = loading(TEXT_ID, "the asset that all files hold")
+    name: str | None = loading(NAME, "the name of the asset of --id")
+    dates: str | None = loading(DATE_ORDER, "mdy or dmy: how to read 04/05/2013 in a file that leaves it open")
+    sample: bool = loading(SWITCH, f"load the daily prices of Apple, 2019 to 2024, as asset {SAMPLE_ID}", default=False)
+    db_url: str | None = database_option()
+
+
+LOAD_OPTIONS = declared_options(LoadRequest)
+
+
+def options_of(program: Program) -> tuple[Option, ...]:
+    """The options that a program takes."""
+    declared = LOAD_OPTIONS if program is Program.LOAD else OPTIONS
+    return tuple(item for item in declared if program in item.programs)

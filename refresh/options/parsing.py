@@ -1,0 +1,141 @@
+"""A command line and the environment become a request; options that do not fit together are refused.
+
+A message never repeats the address of a database, which may hold a password.
+"""
+
+from __future__ import annotations
+
+import re
+from argparse import SUPPRESS as ABSENT
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from refresh.catalog import Group
+from refresh.errors import SettingsError, UsageError
+from refresh.options.declaration import Option, Program, Section
+from refresh.options.help import Formatter, description, epilog, usage
+from refresh.options.load_request import LoadRequest, options_of
+from refresh.options.request import OPTIONS, Request
+
+_TARGETS = ("all", *(group.key for group in Group))
+
+
+class _Parser(ArgumentParser):
+    """Reports what is wrong in one line; the usage is for ``--help``."""
+
+    def error(self, message: str) -> NoReturn:
+        line = re.sub("://.*", "://...", message.removeprefix("argument "), flags=re.DOTALL)
+        raise UsageError(f"{line} (see --help)") from None
+
+
+class _Joined(Action):
+    """A list that is given in parts is one list; of everything else the last word counts."""
+
+    def __call__(self, _: ArgumentParser, namespace: Namespace, values: Any, __: Any = None) -> None:
+        before = getattr(namespace, self.dest, None)
+        if isinstance(values, list):
+            values = tuple(values)
+        if isinstance(before, tuple) and isinstance(values, tuple):
+            values = tuple(dict.fromkeys((*before, *values)))
+        setattr(namespace, self.dest, values)
+
+
+def parser(program: Program) -> ArgumentParser:
+    """The parser of one program. Raises ``UsageError`` for an unknown option or a value that cannot be read."""
+    arguments = _Parser(
+        prog=program.value,
+        usage=usage(program),
+        description=description(program),
+        epilog=epilog(program),
+        formatter_class=Formatter,
+        argument_default=ABSENT,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    groups = {section: arguments.add_argument_group(section.value) for section in Section}
+    for option in options_of(program):
+        groups[option.section].add_argument(*_names(option), help=option.meaning, **_reading(option))
+    groups[Section.OUTPUT].add_argument("-h", "--help", action="help", help="print this help")
+    return arguments
+
+
+def _names(option: Option) -> Sequence[str]:
+    return [option.name] if option.is_positional else [option.flag]
+
+
+def _reading(option: Option) -> dict[str, Any]:
+    """How argparse reads the option."""
+    if option.is_switch:
+        return {"action": "store_true"}
+    return {"action": _Joined, "metavar": option.value.metavar, "type": option.value.read, "nargs": option.nargs}
+
+
+def parse(program: Program, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> Request:
+    """The request of a command line, completed by the environment.
+
+    Raises ``UsageError`` where options do not fit together, ``SettingsError`` for a setting that cannot be used.
+    """
+    typed = _typed(program, arguments)
+    request = Request(**typed, given=frozenset(typed))
+    _check_targets(program, request)
+    _check_companions(request)
+    settings = _from_environment(program, environ or {}, typed)
+    return replace(request, **settings, given=request.given.union(settings), from_environment=frozenset(settings))
+
+
+def parse_load(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> LoadRequest:
+    """The request of a command line that loads price files. Raises ``UsageError``."""
+    typed = _typed(Program.LOAD, arguments)
+    request = LoadRequest(**typed)
+    if request.name and request.id is None:
+        raise UsageError("--name names the asset of --id; say --id as well")
+    if request.manifest and request.id is not None:
+        raise UsageError("--manifest: not allowed with argument --id; both say which asset a file holds")
+    if not request.files and not request.sample:
+        raise UsageError("name one or more price files, or say --sample")
+    return replace(request, **_from_environment(Program.LOAD, environ or {}, typed))
+
+
+def _typed(program: Program, arguments: Sequence[str]) -> dict[str, Any]:
+    """The values that were typed, by option; the word for all assets is the same as not naming any."""
+    values = vars(parser(program).parse_args(arguments))
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _from_environment(program: Program, environ: Mapping[str, str], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that the environment gives to options that were not typed. Raises ``SettingsError``."""
+    values = {}
+    for option in options_of(program):
+        text = environ.get(option.environment, "")
+        if text and option.name not in typed:
+            values[option.name] = _read_setting(option, text)
+    return values
+
+
+def _read_setting(option: Option, text: str) -> Any:
+    try:
+        return option.value.read(text)
+    except ArgumentTypeError as error:
+        raise SettingsError(f"{option.environment}: {error}") from error
+
+
+def _check_targets(program: Program, request: Request) -> None:
+    targets = [f"--{name}" for name in _TARGETS if getattr(request, name)]
+    if program is Program.DAILY and request.launches and len(targets) != 1:
+        named = " and ".join(targets) or "none of them"
+        raise UsageError(f"name exactly one of --all, --bars and --emas, not {named}")
+    if request.bars and request.refreshers:
+        raise UsageError("--refreshers names EMA refreshers, but --bars runs none; use --all or --emas")
+    if request.emas and request.builders:
+        raise UsageError("--builders names bar builders, but --emas runs none; use --all or --bars")
+
+
+def _check_companions(request: Request) -> None:
+    if (request.detect == "lookback") != (request.lookback_days is not None):
+        raise UsageError("--detect lookback and --lookback-days go together: say both or neither")
+    for option in OPTIONS:
+        is_alone = option.goes_with and not getattr(request, option.goes_with)
+        if is_alone and option.name in request.given:
+            raise UsageError(f"{option.flag} goes with --{option.goes_with}")

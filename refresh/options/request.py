@@ -1,0 +1,225 @@
+"""What a command line asks for. Each option is declared here, once, as a field with its default.
+
+Knows what options mean; refuses to know how they are typed, and which of them fit together.
+"""
+
+# ruff: noqa: RUF009 - the call that declares an option returns a dataclass field
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from refresh.catalog import BUILDERS
+from refresh.due.selection import Detection, Filters, Selection
+from refresh.options.declaration import (
+    BUILDER,
+    DAILY,
+    EVERY_BUILDER,
+    EVERYWHERE,
+    REFRESHING,
+    WITH_BARS,
+    WITH_EMAS,
+    Section,
+    declared_options,
+    option,
+)
+from refresh.options.values import (
+    COUNT,
+    DAYS,
+    DESCRIPTOR,
+    DETECTION,
+    DIR,
+    FILE,
+    ID,
+    IDS,
+    JOBS,
+    NAME,
+    NAMES,
+    NUMBERS,
+    PAIRS,
+    PERCENT,
+    SAMPLE,
+    SPAN,
+    SWITCH,
+    TEXT_ID,
+    TIME,
+    URL,
+    ZONE,
+)
+from refresh.wording import counted, listed
+
+LOGS = Path(__file__).resolve().parents[2] / ".logs"
+
+Names = tuple[str, ...]
+
+what = partial(option, section=Section.WHAT)
+series = partial(option, section=Section.SERIES)
+changes = partial(option, section=Section.CHANGES)
+connection = partial(option, section=Section.CONNECTION)
+output = partial(option, section=Section.OUTPUT)
+watching = partial(option, section=Section.WATCHING)
+
+
+def names_of(target: str) -> str:
+    """The names of the builders that a target runs, as a list in a sentence."""
+    return listed(builder.name for builder in BUILDERS if builder.group.key == target)
+
+
+def _all_of(target: str, noun: str) -> str:
+    names = names_of(target)
+    return f"the {counted(len(names.split()), noun)}: {names}"
+
+
+def database_option() -> Any:
+    """The address of the database, which every program takes."""
+    return connection(
+        URL,
+        "the database",
+        default_words="the embedded PostgreSQL",
+        programs=EVERYWHERE,
+        environment="TARGET_DB_URL",
+        example="postgresql://user:password@localhost:5432/prices",
+        is_secret=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What a command line asks of a refresh; ``None`` is no narrowing, or a default that is computed later.
+
+    ``given``: the options that have a value because somebody named one, on the command line, in the environment or
+    by another value than the default. ``from_environment``: those of them that were not typed.
+    """
+
+    builder: str | None = what(NAME, "the builder, e.g. bars.1d or emas.cal", programs=BUILDER, is_positional=True)
+    all: bool = what(SWITCH, "bars, then EMAs", default=False, programs=DAILY)
+    bars: bool = what(SWITCH, _all_of("bars", "bar builder"), default=False, programs=DAILY)
+    emas: bool = what(SWITCH, _all_of("emas", "EMA refresher"), default=False, programs=DAILY)
+    builders: Names | None = what(NAMES, "only these bar builders, e.g. 1d,cal_us", programs=WITH_BARS)
+    refreshers: Names | None = what(NAMES, "only these EMA refreshers, e.g. cal,v2", programs=WITH_EMAS)
+    skip: Names = what(NAMES, "leave out these builders, e.g. v2; multi_tf means two, emas.multi_tf one", default=())
+    resume: bool = what(SWITCH, "only what the latest failed or interrupted run left", default=False)
+    dry_run: bool = what(SWITCH, "print the plan and write nothing", default=False)
+    explain: int | None = what(ID, "print the state of one asset, and what a run would do to it and why")
+    jobs: int | None = what(JOBS, "run up to N builders side by side", default_words="the number of cores")
+    timeout: timedelta | None = what(
+        SPAN, "time limit of a builder", default_words="ten times its estimate, at least 30m"
+    )
+    run_id: str | None = what(TEXT_ID, "the run that the builder works for", programs=BUILDER)
+    now: datetime | None = what(TIME, "the clock of that run", programs=BUILDER)
+
+    ids: tuple[int, ...] | None = series(IDS, "only these assets, e.g. 1,52, or all", programs=REFRESHING)
+    tfs: Names | None = series(NAMES, "only these timeframes, e.g. 7d,1w,3M_CAL", concerns="tfs")
+    periods: tuple[int, ...] | None = series(NUMBERS, "only EMAs of these periods, e.g. 10,20", concerns="periods")
+    tf_period_combos: tuple[tuple[str, int], ...] | None = series(
+        PAIRS, "only these EMA series, e.g. 7d:10,7d:20", concerns="periods"
+    )
+    max_lag: timedelta = series(
+        SPAN, "skip EMAs whose bars lag the source by more than TIME", default=timedelta(days=1)
+    )
+
+    full_rebuild: bool = changes(
+        SWITCH, "rebuild the selection from the first day", default=False, concerns=EVERY_BUILDER
+    )
+    detect: str = changes(DETECTION, "how changes are found: digest or lookback", default="digest", concerns="source")
+    lookback_days: int | None = changes(
+        DAYS, "with --detect lookback: compare only the last DAYS days", concerns="source"
+    )
+    restate_limit: float = changes(
+        PERCENT, "refuse a run that restates more than PERCENT of the assets", default=20.0, concerns="source"
+    )
+    accept_restatement: bool = changes(
+        SWITCH, "accept restatements that were refused", default=False, concerns="source"
+    )
+    prune: bool = changes(
+        SWITCH, "remove assets that are gone from the source from every table", default=False, concerns="source"
+    )
+
+    db_url: str | None = database_option()
+    tz: str = connection(
+        ZONE,
+        "time zone in which a day starts",
+        default="UTC",
+        concerns=EVERY_BUILDER,
+        environment="REFRESH_TZ",
+        example="Europe/Berlin",
+    )
+    retries: int = connection(COUNT, "retries after a database interruption", default=4, concerns=EVERY_BUILDER)
+    wait_lock: timedelta = connection(
+        SPAN, "wait up to TIME for another refresh to finish, e.g. 10m", default=timedelta(0)
+    )
+
+    json: str | None = output(FILE, "write the run, or the plan of a dry run, as JSON; - is stdout")
+    html: str | None = output(FILE, "write an HTML report; without --all, --bars or --emas only that", programs=DAILY)
+    log_dir: str = output(
+        DIR,
+        "folder of the logs",
+        default=str(LOGS),
+        default_words=".logs beside the programs",
+        environment="REFRESH_LOG_DIR",
+    )
+    keep_logs: int = output(DAYS, "remove logs that are older than DAYS days", default=30)
+    quiet: bool = output(SWITCH, "print only the summary, and errors", default=False)
+    verbose: bool = output(SWITCH, "add the traceback to errors", default=False, programs=REFRESHING)
+    outcomes_fd: int | None = output(DESCRIPTOR, "file descriptor that gets a line of JSON per asset", programs=BUILDER)
+
+    validate: bool = watching(
+        SWITCH,
+        "check every table after the refresh; without --all, --bars or --emas only that",
+        default=False,
+        programs=DAILY,
+    )
+    sample: int | str | None = watching(
+        SAMPLE, "recompute N assets, or all", default_words="1 in 100", programs=DAILY, goes_with="validate"
+    )
+    check: bool = watching(
+        SWITCH, "print whether the last good run is recent enough, and exit with 0 or 1", default=False, programs=DAILY
+    )
+    max_age: timedelta = watching(
+        SPAN,
+        "how old the last good run may be",
+        default=timedelta(hours=26),
+        programs=DAILY,
+        goes_with="check",
+    )
+    alert_on_error: bool = watching(SWITCH, "warn if no alert channel is configured", default=False)
+
+    given: frozenset[str] = frozenset()
+    from_environment: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Count every option that differs from its default as given, so that ``replace`` loses none."""
+        differing = [declared.name for declared in OPTIONS if getattr(self, declared.name) != declared.default]
+        object.__setattr__(self, "given", self.given.union(differing))
+
+    @property
+    def launches(self) -> bool:
+        """Whether builders run: without a target, --check, --explain, --validate and --html only look."""
+        has_target = self.all or self.bars or self.emas
+        looks = self.check or self.validate or self.html is not None or self.explain is not None
+        return has_target or not looks
+
+    @property
+    def selection(self) -> Selection:
+        """Which assets and series, and how they are treated."""
+        return Selection(
+            ids=self.ids,
+            filters=Filters(tfs=self.tfs, periods=self.periods, pairs=self.tf_period_combos),
+            rebuild=self.full_rebuild,
+            detection=Detection(
+                lookback_days=self.lookback_days,
+                restate_limit=self.restate_limit,
+                accept_restatement=self.accept_restatement,
+                prune=self.prune,
+            ),
+            max_lag=self.max_lag,
+            retries=self.retries,
+            tz=self.tz,
+        )
+
+
+OPTIONS = declared_options(Request)

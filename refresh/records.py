@@ -1,0 +1,82 @@
+"""The records of a run: how an asset ended in a builder, how long a step took, which known prices changed.
+
+An outcome travels from a builder process to its parent as a JSON line; the database keeps all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from enum import Enum
+
+REPAIRS = ("repaired_high", "repaired_low", "repaired_timehigh", "repaired_timelow")
+MISSING_DAYS = "missing_days"
+VIOLATIONS = "ema_violations"
+"""What the notes of an outcome count, beside rejects by their reason."""
+
+
+class Status(Enum):
+    """How it ended, in the words of the report."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """One asset in one builder: rows written, seconds, why it ran or did not, and the error it ended with.
+
+    ``notes`` counts repairs by kind and rejects by reason. ``retries`` counts how often its work was started again
+    because the database was out of reach or another session was in the way.
+    """
+
+    builder: str
+    id: int
+    status: Status
+    rows: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    error: str | None = None
+    notes: dict[str, int] = field(default_factory=dict)
+    retries: int = 0
+
+    def line(self) -> str:
+        """The outcome as one line of JSON."""
+        return json.dumps({**asdict(self), "status": self.status.value})
+
+    @classmethod
+    def parse(cls, line: str) -> Outcome:
+        """The outcome that ``line`` wrote. Raises ``ValueError`` for anything else."""
+        try:
+            values = json.loads(line)
+            return cls(**{**values, "status": Status(values["status"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not an outcome: {line!r}") from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerLine:
+    """One line of the ledger: known prices of an asset changed, from ``first_day`` to ``last_day``.
+
+    The closes are those of the first day; ``rows`` counts the days changed, deleted or inserted.
+    """
+
+    id: int
+    first_day: date
+    last_day: date
+    rows: int
+    old_close: float | None
+    new_close: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """An earlier step of a builder that ended: the rows that were expected of it, those it wrote, its seconds."""
+
+    estimated_rows: int
+    rows: int
+    seconds: float

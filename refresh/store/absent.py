@@ -1,0 +1,49 @@
+"""Looking at a database that lacks some of our tables: a statement reads a table that does not exist as an empty one.
+
+So whoever only looks needs no right to create anything. Each statement gets a WITH clause that stands for the tables
+that it names; PostgreSQL finds a name there before it looks for a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy.dialects import postgresql
+
+_OPTION = "empty_tables"
+_WITH = re.compile(r"\s*WITH\s+(RECURSIVE\s+)?", re.IGNORECASE)
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def listen(engine: Engine) -> None:
+    """Complete every statement of connections that ``read_as_empty`` returned."""
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def complete(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: object) -> tuple[str, Any]:
+        return completed(connection, statement), parameters
+
+
+def read_as_empty(connection: Connection, tables: Iterable[Table]) -> Connection:
+    """The connection, on which these tables read as empty ones."""
+    return connection.execution_options(**{_OPTION: {table.name: _no_rows(table) for table in tables}})
+
+
+def completed(connection: Connection, statement: str) -> str:
+    """The statement with the empty tables of its connection that it names."""
+    empty: Mapping[str, str] = connection.get_execution_options().get(_OPTION, {})
+    missing = [name for name in empty if re.search(rf"\b{name}\b", statement)]
+    if not missing:
+        return statement
+    definitions = ", ".join(f"{name} AS ({empty[name]})" for name in missing)
+    written = _WITH.match(statement)
+    if not written:
+        return f"WITH {definitions} {statement}"
+    return f"WITH {written[1] or ''}{definitions}, {statement[written.end() :]}"
+
+
+def _no_rows(table: Table) -> str:
+    nulls = (f'CAST(NULL AS {column.type.compile(_DIALECT)}) AS "{column.name}"' for column in table.columns)
+    return f"SELECT {', '.join(nulls)} WHERE false"

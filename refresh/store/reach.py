@@ -1,0 +1,67 @@
+"""How far the source and the tables reach, asset by asset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from refresh.catalog import DAILY, SOURCE
+from refresh.store.source import FIRST_TIME, assets_sql, is_indexed
+from refresh.store.statements import columns_of, rows_of
+from refresh.store.tables import DAILY_STATE, REJECTS
+
+_BARS_TO_LEARN_FROM = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the daily bars of an asset reach: the last bar, and the last source row that was taken in or refused."""
+
+    last_bar: datetime | None
+    last_seen: datetime | None
+
+
+def daily_reaches(connection: Connection, horizon: datetime) -> dict[int, Reach]:
+    """How far the daily bars of every asset reach; refused rows behind ``horizon`` do not count."""
+    query = text(f"""
+        SELECT id, last_src_ts, greatest(last_src_ts, (
+            SELECT max("timestamp") FROM {REJECTS} r WHERE r.id = s.id AND "timestamp" <= :horizon)) AS seen
+        FROM {DAILY_STATE} s
+    """)
+    return {row.id: Reach(row.last_src_ts, row.seen) for row in connection.execute(query, {"horizon": horizon})}
+
+
+def last_times(connection: Connection, horizon: datetime) -> dict[int, datetime]:
+    """The last time of each asset of the source, leaving out what lies behind ``horizon``."""
+    if is_indexed(connection):
+        last = f"""(SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND p."timestamp" <= :horizon
+                    AND p."timestamp" > '{FIRST_TIME}' ORDER BY "timestamp" DESC LIMIT 1)"""
+        query = f"SELECT a.id::int AS id, {last}::timestamptz AS last FROM ({assets_sql(connection)}) AS a"
+    else:
+        query = f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
+                    WHERE "timestamp" <= :horizon AND "timestamp" > '{FIRST_TIME}' GROUP BY id"""
+    rows = connection.execute(text(query), {"horizon": horizon})
+    return {row.id: row.last for row in rows if row.id is not None and row.last is not None}
+
+
+def seen_times(connection: Connection, table: str, tfs: Sequence[str]) -> dict[int, datetime]:
+    """How far each asset has come in a table, in the timeframe that is furthest behind."""
+    query = text(f"SELECT id, min(seen_ts) AS seen FROM {table}_state WHERE tf = ANY(:tfs) GROUP BY id")
+    return {row.id: row.seen for row in connection.execute(query, {"tfs": list(tfs)}) if row.seen}
+
+
+def longest_pauses(connection: Connection, ids: Sequence[int]) -> dict[int, timedelta]:
+    """The longest time between two of the last daily bars of each asset that has several."""
+    rows = connection.execute(
+        text(f"""
+            SELECT u.id, max(b.pause) AS pause FROM {rows_of("u", id="int")} CROSS JOIN LATERAL (
+                SELECT "timestamp" - lag("timestamp") OVER (ORDER BY "timestamp") AS pause FROM (
+                    SELECT "timestamp" FROM {DAILY} d WHERE d.id = u.id ORDER BY "timestamp" DESC LIMIT :number) d
+            ) AS b GROUP BY u.id
+        """),
+        {"number": _BARS_TO_LEARN_FROM, **columns_of("u", id=ids)},
+    )
+    return {row.id: row.pause for row in rows if row.pause}
