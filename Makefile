@@ -1,10 +1,10 @@
-# A machine needs Python 3.11 or newer and nothing else: the rest, PostgreSQL included, goes into .venv.
-#   make daily-refresh ARGS="--ids 1,52"     arguments for the program behind a target
-#   make setup PYTHON=python3.13             another Python than the first suitable one
+# Python 3.11 or newer is all that a machine needs. Everything else, PostgreSQL included, goes into .venv.
+#   make daily-refresh ARGS="--ids 1,52"     arguments of the program that a target runs
+#   make setup PYTHON=python3.13             the Python to use, instead of the first suitable one
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup bars emas daily-refresh dry-run validate report demo test lint check law bench lock
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo psql test lint check law bench lock
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -14,12 +14,12 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host pyproject.toml --output-file
 
-help: ## show this list
+help: ## list the targets
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.runtime ## make .venv with what a refresh needs
+setup: .venv/.runtime ## create .venv with what a refresh needs
 
-daily-refresh: .venv/.runtime ## bring bars, then EMAs up to date
+daily-refresh: .venv/.runtime ## bring bars, then EMAs, up to date
 	$(RUN) run_daily_refresh.py --all $(ARGS)
 
 bars: .venv/.runtime ## bring bars up to date
@@ -40,27 +40,30 @@ report: .venv/.runtime ## write report.html, a page about the database
 demo: .venv/.runtime ## from nothing to a page: the sample, a refresh, a validation, a report
 	$(RUN) run_daily_refresh.py --all --validate --sample all --html report.html $(ARGS)
 
+psql: .venv/.runtime ## open psql on the database that a refresh would use, the embedded one included; ARGS go to psql
+	$(RUN) -m refresh.commands.psql $(ARGS)
+
 test: check ## check, then run every test
 	$(RUN) -m pytest $(if $(CI),-n 2) $(ARGS)
 
-check: lint ## lint, then check every type
+check: lint ## lint, then check the types
 	$(RUN) -m mypy
 
-lint: .venv/.dev ## look for mistakes and for what is not formatted
+lint: .venv/.dev ## find common mistakes and unformatted files
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 
-law: .venv/.dev ## search longer for a history that does not end as a rebuild: EXAMPLES=5000
+law: .venv/.dev ## search longer for a history after which refreshed tables differ from rebuilt ones: EXAMPLES=5000
 	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
 
-bench: .venv/.runtime ## measure what building, writing and finding changes cost, and how well the remaining time is told
+bench: .venv/.runtime ## measure building, writing, finding changes, runs with nothing to do, and the accuracy of the ETA
 	PYTHONPATH=. $(RUN) bench/build.py $(ARGS)
 	PYTHONPATH=. $(RUN) bench/writing.py
 	PYTHONPATH=. $(RUN) bench/detection.py
 	PYTHONPATH=. $(RUN) bench/idle.py
 	PYTHONPATH=. $(RUN) bench/eta.py
 
-lock: ## pin the newest releases of what pyproject.toml names, for Python 3.11 and newer
+lock: ## pin the newest releases of the dependencies in pyproject.toml, for Python 3.11 and newer
 	$(or $(PYTHON),python3.11) -m venv --clear build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
 	$(COMPILE) requirements.txt
@@ -74,7 +77,7 @@ lock: ## pin the newest releases of what pyproject.toml names, for Python 3.11 a
 .venv/.dev: requirements-dev.txt | .venv/bin/python
 	echo "installing requirements-dev.txt into .venv"
 	$(INSTALL) requirements-dev.txt
-	touch $@ .venv/.runtime  # the one holds the other
+	touch $@ .venv/.runtime  # requirements-dev.txt includes requirements.txt
 
 .venv/bin/python:
 	for python in $(PYTHONS); do \
@@ -82,5 +85,5 @@ lock: ## pin the newest releases of what pyproject.toml names, for Python 3.11 a
 		"$$python" -m venv --clear .venv && exit; \
 		rm -rf .venv; exit 1; \
 	done; \
-	echo "Python 3.11 or newer with venv is needed, and none of these is: $(PYTHONS); name one: make PYTHON=..." >&2; \
+	echo "Python 3.11 or newer with venv is needed, but none was found as: $(PYTHONS); name one: make PYTHON=..." >&2; \
 	exit 1

@@ -1,15 +1,14 @@
-"""How near a first build comes to what PostgreSQL can take, and how much memory its largest process takes.
+"""The speed of a first build, compared with what PostgreSQL can take, and the memory of its largest process.
 
     .venv/bin/python bench/build.py [--assets 60] [--days 1000] [--pairs 3]
 
-Builds every table from an empty database by the program; then fills the same tables, emptied, by psql from files of the
-same rows, encoded already, in as many sessions as there are cores. The two in turn, a checkpoint before each, and the
-ratio of each pair. Everything happens in an embedded PostgreSQL of its own, which is removed afterwards.
+Builds every table from an empty database by the program. Then psql fills the same tables, emptied, from files of the
+same rows that are already encoded, in as many sessions as there are cores. The two take turns, with a checkpoint before
+each, and every pair has its ratio. An embedded PostgreSQL is set up for all of this, and removed afterwards.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import sys
@@ -18,82 +17,79 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sqlalchemy import Engine, text
-from throwaway import PROGRAM, database, fill, folder, psql, settings
+from throwaway import PROGRAM, database, fill, folder, psql, settings, sizes
 
-from refresh.catalog import BUILDERS
+from refresh.catalog import Shape, legs
 from refresh.store.database import Opened
 from refresh.store.tables import METADATA
 
-TABLES = tuple(leg.target for builder in BUILDERS for leg in builder.legs)
-MIB = 2**20 // (1 if sys.platform == "darwin" else 1024)
-"""How many of the units in which the system tells a process's memory."""
+SHAPES = {leg.target: leg.shape for _, leg in legs()}
+UNITS_OF_A_MIB = 2**20 // (1 if sys.platform == "darwin" else 1024)
+"""Bytes or KiB: the units in which the system reports the memory of a process."""
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("assets", 60), ("days", 1000), ("pairs", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    asked = parser.parse_args()
-    ratios, speeds, sizes = [], [], []
-    with folder() as place, database(place) as made:
-        fill(made.engine, asked.assets, asked.days)
-        for _ in range(asked.pairs):
-            _empty(made.engine)
-            ours, memory = _build(made, place)
-            rows = _dump(made, place)
-            _empty(made.engine)
-            theirs = _load(made, place)
-            ratios.append(ours / theirs)
-            speeds.append(rows / ours)
-            sizes.append(memory)
-    print(
-        f"{rows:,} rows of {asked.assets} assets x {asked.days:,} days: median {statistics.median(speeds):,.0f} rows/s"
-    )
-    print(f"against psql's binary COPY of the same rows: median ratio {statistics.median(ratios):.2f}")
-    print(f"largest process: {max(sizes):.0f} MiB")
+    size = sizes(__doc__, assets=60, days=1000, pairs=3)
+    ratios, speeds, memory = [], [], []
+    with folder() as directory, database(directory) as running:
+        fill(running.engine, size.assets, size.days)
+        for _ in range(size.pairs):
+            _empty(running.engine)
+            seconds, largest = _build(running, directory)
+            rows = _dump(running, directory)
+            _empty(running.engine)
+            ratios.append(seconds / _load(running, directory))
+            speeds.append(rows / seconds)
+            memory.append(largest)
+    speed = f"median {statistics.median(speeds):,.0f} rows/s"
+    print(f"{rows:,} rows of {size.assets} assets x {size.days:,} days: {speed}")
+    print(f"compared with psql's binary COPY of the same rows: median ratio {statistics.median(ratios):.2f}")
+    print(f"largest process: {max(memory):.0f} MiB")
 
 
 def _empty(engine: Engine) -> None:
-    """Empty every table of ours that is there, and settle the server."""
+    """Empty every table of ours that exists, and let the server settle."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        there = connection.execute(text("SELECT relname FROM pg_class WHERE relkind = 'r'")).scalars().all()
-        if ours := [name for name in METADATA.tables if name in there]:
+        existing = connection.execute(text("SELECT relname FROM pg_class WHERE relkind = 'r'")).scalars().all()
+        ours = [name for name in METADATA.tables if name in existing]
+        if ours:
             connection.execute(text(f"TRUNCATE {', '.join(ours)}"))
         connection.execute(text("CHECKPOINT"))
 
 
-def _build(made: Opened, place: Path) -> tuple[float, float]:
+def _build(running: Opened, directory: Path) -> tuple[float, float]:
     """The seconds of a refresh of everything, and the MiB of its largest process."""
-    environ = {**settings(place), "TARGET_DB_URL": made.url}
+    environ = {**settings(directory), "TARGET_DB_URL": running.url}
     began = time.monotonic()
     process = os.posix_spawn(sys.executable, [sys.executable, str(PROGRAM), "--all", "--quiet"], environ)
     _, status, used = os.wait4(process, 0)
     assert status == 0
-    return time.monotonic() - began, used.ru_maxrss / MIB
+    return time.monotonic() - began, used.ru_maxrss / UNITS_OF_A_MIB
 
 
-def _dump(made: Opened, place: Path) -> int:
-    """Write every table into a file the server may read as well; returns the rows."""
-    for table in TABLES:
-        psql(
-            made, f"\\copy (SELECT * FROM {table} ORDER BY id, {_time(table)}, tf) to '{place / table}' (format binary)"
-        )
-    with made.engine.connect() as connection:
-        return sum(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in TABLES)
+def _dump(running: Opened, directory: Path) -> int:
+    """Write every table to a file that the server can read. Returns the number of rows."""
+    for table, shape in SHAPES.items():
+        query = f"SELECT * FROM {table} ORDER BY {_order(shape)}"
+        psql(running, f"\\copy ({query}) to '{directory / table}' (format binary)")
+    with running.engine.connect() as connection:
+        return sum(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in SHAPES)
 
 
-def _time(table: str) -> str:
-    return next(f'"{name}"' for name in ("timestamp", "ts") if name in METADATA.tables[table].columns)
+def _order(shape: Shape) -> str:
+    """The order in which a builder writes rows: of each asset day after day."""
+    return f'id, "{shape.time}", tf'
 
 
-def _load(made: Opened, place: Path) -> float:
-    """The seconds in which psql fills the tables, one after another in each of several sessions."""
+def _load(running: Opened, directory: Path) -> float:
+    """The seconds in which psql fills the tables, several at the same time."""
     began = time.monotonic()
     with ThreadPoolExecutor(os.cpu_count()) as sessions:
-        loads = [
-            sessions.submit(psql, made, f"\\copy {table} from '{place / table}' (format binary)") for table in TABLES
-        ]
+        loads = []
+        for table in SHAPES:
+            command = f"\\copy {table} from '{directory / table}' (format binary)"
+            loads.append(sessions.submit(psql, running, command))
     for load in loads:
         load.result()
     return time.monotonic() - began

@@ -5,21 +5,33 @@ A *leg* leads from input tables to one target table; the calendar EMAs have two 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
+
+from refresh.families import (  # isort: skip
+    ALIGNED, ALIGNED_ISO, ALIGNED_US, ANCHORED, ANCHORED_ISO, ANCHORED_US, ROLLING, Alignment, Family, Scheme,
+)  # fmt: skip
+from refresh.shapes import DAY, EMA, EMA_BAR, SNAPSHOT, Average, Column, Shape, columns, series_shape
+
+__all__ = [
+    "ALIGNED", "ALIGNED_ISO", "ALIGNED_US", "ANCHORED", "ANCHORED_ISO", "ANCHORED_US", "BAR_COUNT", "BUILDERS",
+    "DAILY", "DAILY_CLOSE", "DAY", "DAY_COUNT", "EMA", "EMA_BAR", "ROLLING", "SERIES_OPTIONS", "SNAPSHOT", "SOURCE",
+    "Alignment", "Average", "BuilderConfig", "Column", "Family", "Group", "Input", "Kind", "Leg", "Scheme", "Shape",
+    "builders", "by_key", "columns", "dependants", "legs", "series_shape", "shape_of",
+]  # fmt: skip
 
 SOURCE = "cmc_price_histories7"
 DAILY = "cmc_price_bars_1d"
 
 
 class Kind(Enum):
-    """What a builder computes; the values are the words of the summary."""
+    """What a builder computes, and from what."""
 
-    DAILY = "daily bars"
-    WINDOWED = "bars over windows"
-    EMA_OVER_BARS = "EMAs over bars"
-    EMA_OVER_DAYS = "EMAs over days"
+    DAILY = auto()
+    WINDOWED = auto()
+    EMA_OVER_BARS = auto()
+    EMA_OVER_DAYS = auto()
 
 
 class Group(Enum):
@@ -33,102 +45,9 @@ class Group(Enum):
         self.noun = noun
 
 
-class Alignment(Enum):
-    """How a family lays its windows."""
-
-    ROLLING = "rolling"
-    ALIGNED = "aligned"
-    ANCHORED = "anchored"
-
-
-class Scheme(Enum):
-    """On which day a calendar week begins: Sunday or Monday."""
-
-    US = "US"
-    ISO = "ISO"
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """The timeframes of one table: an alignment and, for calendar weeks, a scheme."""
-
-    alignment: Alignment
-    scheme: Scheme | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table: its name, its PostgreSQL type, and whether it may be NULL."""
-
-    name: str
-    type: str
-    nullable: bool = False
-
-
-def columns(text: str) -> tuple[Column, ...]:
-    """The columns that a text declares, a line per type: ``open close: float8`` or ``volume: float8 null``."""
-    declared = []
-    for line in filter(None, map(str.strip, text.splitlines())):
-        names, _, kind = line.partition(": ")
-        declared += [Column(name, kind.removesuffix(" null"), kind.endswith(" null")) for name in names.split()]
-    return tuple(declared)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
-    """What the rows of a table look like: columns, primary key, and the column with the daily timestamp.
-
-    ``unique``: another key. ``closed``: the columns of an index of the canonical rows alone.
-    """
-
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    time: str
-    unique: tuple[str, ...] = ()
-    closed: tuple[str, ...] = ()
-
-    @property
-    def has_timeframes(self) -> bool:
-        """Whether a row is of one timeframe among several."""
-        return "tf" in self.key
-
-    @property
-    def has_periods(self) -> bool:
-        """Whether a row is of one period among several."""
-        return "period" in self.key
-
-    @property
-    def compared(self) -> tuple[str, ...]:
-        """The columns that say something about prices: all but the time of writing."""
-        return tuple(column.name for column in self.columns if column.name != "ingested_at")
-
-
-@dataclass(frozen=True, slots=True)
-class Average:
-    """One average of a table: the column of its value, and the suffix of the columns that belong to it."""
-
-    name: str
-    suffix: str = ""
-
-    @property
-    def roll(self) -> str:
-        """The column that is false on canonical days."""
-        return f"roll{self.suffix}"
-
-    @property
-    def differences(self) -> tuple[str, str, str, str]:
-        """First and second differences to the last canonical row, then to the previous row."""
-        return f"d1{self.suffix}", f"d2{self.suffix}", f"d1_roll{self.suffix}", f"d2_roll{self.suffix}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The value and its differences."""
-        return self.name, *self.differences
-
-
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input of a leg, and the columns of it that are read: a change of any of them concerns the leg."""
+    """An input of a leg, and the columns that the leg reads: a change of any of them concerns it."""
 
     table: str
     columns: tuple[str, ...] = ()
@@ -162,15 +81,17 @@ class Leg:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Every table that the leg reads, the followed one last."""
-        price = self.price.table
-        if price in {NO_INPUT.table, self.follows.table}:
+        if self.price.table in {NO_INPUT.table, self.follows.table}:
             return (self.follows.table,)
-        return price, self.follows.table
+        return self.price.table, self.follows.table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuilderConfig:
-    """One builder: its name within its group, what it computes, its legs, and which options concern it."""
+    """One builder: its name within its group, what it computes, its legs, and which options concern it.
+
+    ``summary``: what its tables hold, in the words of ``--help``.
+    """
 
     name: str
     group: Group
@@ -186,7 +107,7 @@ class BuilderConfig:
 
     @property
     def title(self) -> str:
-        """The name as the summary prints it, e.g. ``multi_tf EMAs``."""
+        """The name in a sentence, e.g. ``multi_tf EMAs``."""
         return f"{self.name} {self.group.noun}s"
 
     @property
@@ -196,7 +117,7 @@ class BuilderConfig:
 
     @property
     def has_timeframes(self) -> bool:
-        """Whether the builder is about series: a timeframe each."""
+        """Whether the builder is about series, of a timeframe each."""
         return any(leg.shape.has_timeframes for leg in self.legs)
 
     @property
@@ -209,112 +130,59 @@ class BuilderConfig:
         return any(leg.target in self.inputs for leg in other.legs)
 
     def calls(self, other: BuilderConfig) -> str:
-        """What another builder is called where this one waits for it: by its group, if that is another one."""
-        return other.title if other.group is self.group else f"{other.group.noun}s"
+        """What another builder is called where this one waits for it: its title, or its whole group if another."""
+        if other.group is self.group:
+            return other.title
+        return f"{other.group.noun}s"
 
 
-_DAY_BAR = """
-    time_open time_close time_high time_low: timestamptz
-    open high low close: float8
-    volume market_cap: float8 null
-    is_partial_start is_partial_end is_missing_days: bool
-    count_missing_days: int4
-"""
+SERIES_OPTIONS = frozenset({"tfs", "periods", "freshness"})
 
-DAY = Shape(
-    columns=columns(f"""
-        id: int4
-        timestamp: timestamptz
-        tf: text
-        bar_seq: int8
-        {_DAY_BAR}
-        repaired_high repaired_low repaired_timehigh repaired_timelow: bool
-        src_name: text null
-        src_load_ts: timestamptz null
-        src_file: text null
-        ingested_at: written
-    """),
-    key=("id", "timestamp"),
-    time="timestamp",
-    unique=("id", "tf", "bar_seq"),
-)
-"""One bar per asset and day."""
-
-SNAPSHOT = Shape(
-    columns=columns(f"""
-        id: int4
-        timestamp: timestamptz
-        tf: text
-        tf_days: int4
-        bar_seq: int8
-        pos_in_bar count_days count_days_remaining: int4
-        {_DAY_BAR}
-        count_missing_days_start count_missing_days_interior: int4
-        first_missing_day last_missing_day: date null
-        ingested_at: written
-    """),
-    key=("id", "timestamp", "tf"),
-    time="timestamp",
-    closed=("id", "tf", "timestamp"),
-)
-"""The state of a bar at one daily close. This key keeps a night's rows of an asset side by side."""
-
-
-def series_shape(averages: tuple[Average, ...]) -> Shape:
-    """One row per day, timeframe and period, with some averages."""
-    rolls = " ".join(average.roll for average in averages)
-    values = " ".join(name for average in averages for name in average.columns)
-    return Shape(
-        columns=columns(f"""
-            id: int4
-            tf: text
-            ts: timestamptz
-            period tf_days: int4
-            {rolls}: bool
-            {values}: float8 null
-            ingested_at: written
-        """),
-        key=("id", "ts", "tf", "period"),
-        time="ts",
-    )
-
-
-ROLLING = Family(Alignment.ROLLING)
-ALIGNED_US = Family(Alignment.ALIGNED, Scheme.US)
-ALIGNED_ISO = Family(Alignment.ALIGNED, Scheme.ISO)
-ANCHORED_US = Family(Alignment.ANCHORED, Scheme.US)
-ANCHORED_ISO = Family(Alignment.ANCHORED, Scheme.ISO)
-
-EMA = Average("ema")
-EMA_BAR = Average("ema_bar", "_bar")
-
+Averages = tuple[Average, ...]
 DAILY_CLOSE = Input(DAILY, ("close",))
 DAY_COUNT = ("bar_seq",)
 BAR_COUNT = ("bar_seq", "is_partial_end")
-_SNAPSHOT_INPUT = Input(
-    DAILY,
-    (
-        "bar_seq", "time_open", "time_close", "time_high", "time_low",
-        "open", "high", "low", "close", "volume", "market_cap",
-    ),
-)  # fmt: skip
+_TIMES = ("time_open", "time_close", "time_high", "time_low")
+_PRICES = ("open", "high", "low", "close", "volume", "market_cap")
 
-_SOURCE = frozenset({"source"})
-_TFS = frozenset({"tfs"})
-_SERIES = frozenset({"tfs", "periods", "freshness"})
+_TABLES = {
+    ROLLING: "multi_tf",
+    ALIGNED_US: "multi_tf_cal_us",
+    ALIGNED_ISO: "multi_tf_cal_iso",
+    ANCHORED_US: "multi_tf_cal_anchor_us",
+    ANCHORED_ISO: "multi_tf_cal_anchor_iso",
+}
+"""What the names of a family's tables end with."""
+_OF_KIND = {
+    Kind.DAILY: (Group.BARS, frozenset({"source"})),
+    Kind.WINDOWED: (Group.BARS, frozenset({"tfs"})),
+    Kind.EMA_OVER_BARS: (Group.EMAS, SERIES_OPTIONS),
+    Kind.EMA_OVER_DAYS: (Group.EMAS, SERIES_OPTIONS),
+}
+"""The group of a kind of builder, and the options that concern it."""
 
 
-def _bars(suffix: str, family: Family) -> Leg:
-    target = f"cmc_price_bars_multi_tf{suffix}"
-    return Leg(target=target, shape=SNAPSHOT, follows=_SNAPSHOT_INPUT, family=family)
+def _builder(kind: Kind, name: str, legs: Sequence[Leg], summary: str) -> BuilderConfig:
+    group, accepts = _OF_KIND[kind]
+    return BuilderConfig(name=name, group=group, kind=kind, legs=tuple(legs), accepts=accepts, summary=summary)
 
 
-def _emas(suffix: str, family: Family, formula: str, *averages: Average) -> Leg:
-    bars = Input(f"cmc_price_bars_multi_tf{suffix}", ("close", *BAR_COUNT))
+def _daily(name: str, summary: str) -> BuilderConfig:
+    leg = Leg(target=DAILY, shape=DAY, follows=Input(SOURCE))
+    return _builder(Kind.DAILY, name, [leg], summary)
+
+
+def _bars(name: str, family: Family, summary: str) -> BuilderConfig:
+    follows = Input(DAILY, (*DAY_COUNT, *_TIMES, *_PRICES))
+    leg = Leg(target=f"cmc_price_bars_{_TABLES[family]}", shape=SNAPSHOT, follows=follows, family=family)
+    return _builder(Kind.WINDOWED, name, [leg], summary)
+
+
+def _ema_leg(target: str, family: Family, formula: str, averages: Averages, follows: Input) -> Leg:
     return Leg(
-        target=f"cmc_ema_multi_tf{suffix}",
+        target=target,
         shape=series_shape(averages),
-        follows=bars,
+        follows=follows,
         family=family,
         price=DAILY_CLOSE,
         formula=formula,
@@ -322,80 +190,38 @@ def _emas(suffix: str, family: Family, formula: str, *averages: Average) -> Leg:
     )
 
 
-def _windowed(name: str, leg: Leg, summary: str) -> BuilderConfig:
-    return BuilderConfig(name=name, group=Group.BARS, kind=Kind.WINDOWED, legs=(leg,), accepts=_TFS, summary=summary)
+def _emas(name: str, families: Sequence[Family], formula: str, averages: Averages, summary: str) -> BuilderConfig:
+    legs = []
+    for family in families:
+        follows = Input(f"cmc_price_bars_{_TABLES[family]}", ("close", *BAR_COUNT))
+        legs.append(_ema_leg(f"cmc_ema_{_TABLES[family]}", family, formula, averages, follows))
+    return _builder(Kind.EMA_OVER_BARS, name, legs, summary)
 
 
-def _over_bars(name: str, legs: tuple[Leg, ...], summary: str) -> BuilderConfig:
-    return BuilderConfig(
-        name=name, group=Group.EMAS, kind=Kind.EMA_OVER_BARS, legs=legs, accepts=_SERIES, summary=summary
-    )
+def _daily_emas(name: str, family: Family, formula: str, averages: Averages, summary: str) -> BuilderConfig:
+    follows = Input(DAILY, ("close", *DAY_COUNT))
+    leg = _ema_leg(f"cmc_ema_{_TABLES[family]}_{name}", family, formula, averages, follows)
+    return _builder(Kind.EMA_OVER_DAYS, name, [leg], summary)
 
 
+# fmt: off
 BUILDERS: tuple[BuilderConfig, ...] = (
-    BuilderConfig(
-        name="1d",
-        group=Group.BARS,
-        kind=Kind.DAILY,
-        legs=(Leg(target=DAILY, shape=DAY, follows=Input(SOURCE)),),
-        accepts=_SOURCE,
-        summary="one honest bar per asset and day",
-    ),
-    _windowed("multi_tf", _bars("", ROLLING), "bars of n daily bars, end to end"),
-    _windowed("cal_us", _bars("_cal_us", ALIGNED_US), "calendar bars from the first whole unit on, weeks from Sunday"),
-    _windowed(
-        "cal_iso", _bars("_cal_iso", ALIGNED_ISO), "calendar bars from the first whole unit on, weeks from Monday"
-    ),
-    _windowed(
-        "cal_anchor_us",
-        _bars("_cal_anchor_us", ANCHORED_US),
-        "calendar bars that are the same for every asset, weeks from Sunday",
-    ),
-    _windowed(
-        "cal_anchor_iso",
-        _bars("_cal_anchor_iso", ANCHORED_ISO),
-        "calendar bars that are the same for every asset, weeks from Monday",
-    ),
-    _over_bars(
-        "multi_tf",
-        (_emas("", ROLLING, "preview", EMA),),
-        "EMAs of rolling bars, with a preview while a bar forms",
-    ),
-    _over_bars(
-        "cal",
-        (
-            _emas("_cal_us", ALIGNED_US, "horizon", EMA, EMA_BAR),
-            _emas("_cal_iso", ALIGNED_ISO, "horizon", EMA, EMA_BAR),
-        ),
-        "EMAs of calendar bars, daily steps of the horizon alpha between closes",
-    ),
-    _over_bars(
-        "cal_anchor",
-        (
-            _emas("_cal_anchor_us", ANCHORED_US, "equivalent", EMA, EMA_BAR),
-            _emas("_cal_anchor_iso", ANCHORED_ISO, "equivalent", EMA, EMA_BAR),
-        ),
-        "EMAs of anchored bars, daily steps of the equivalent alpha between closes",
-    ),
-    BuilderConfig(
-        name="v2",
-        group=Group.EMAS,
-        kind=Kind.EMA_OVER_DAYS,
-        legs=(
-            Leg(
-                target="cmc_ema_multi_tf_v2",
-                shape=series_shape((EMA,)),
-                follows=Input(DAILY, ("close", *DAY_COUNT)),
-                family=ROLLING,
-                price=DAILY_CLOSE,
-                formula="continuous",
-                averages=(EMA,),
-            ),
-        ),
-        accepts=_SERIES,
-        summary="one continuous daily EMA per timeframe and period",
-    ),
+    _daily("1d", "one bar per asset and day, repaired or refused by fixed rules"),
+
+    _bars("multi_tf",       ROLLING,      "bars of n daily bars, one after another"),
+    _bars("cal_us",         ALIGNED_US,   "calendar bars from the first whole unit on, weeks from Sunday"),
+    _bars("cal_iso",        ALIGNED_ISO,  "calendar bars from the first whole unit on, weeks from Monday"),
+    _bars("cal_anchor_us",  ANCHORED_US,  "calendar bars that are the same for every asset, weeks from Sunday"),
+    _bars("cal_anchor_iso", ANCHORED_ISO, "calendar bars that are the same for every asset, weeks from Monday"),
+
+    _emas("multi_tf",   [ROLLING], "preview",    (EMA,),         "EMAs of rolling bars, a preview while a bar forms"),
+    _emas("cal",        ALIGNED,   "horizon",    (EMA, EMA_BAR), "EMAs of calendar bars, daily steps of one horizon"),
+    _emas("cal_anchor", ANCHORED,  "equivalent", (EMA, EMA_BAR), "EMAs of anchored bars, daily steps of one weight"),
+
+    _daily_emas("v2", ROLLING, "continuous", (EMA,), "EMAs of daily closes, over the days of a timeframe"),
 )
+# fmt: on
+"""Every builder, in the order in which they run: its name, what it is made of, and what its tables hold."""
 
 
 def builders(group: Group) -> tuple[BuilderConfig, ...]:
@@ -404,7 +230,7 @@ def builders(group: Group) -> tuple[BuilderConfig, ...]:
 
 
 def by_key(key: str) -> BuilderConfig:
-    """The builder with this key. Raises ``KeyError`` where there is none."""
+    """The builder with this key. Raises ``KeyError`` if there is none."""
     return {builder.key: builder for builder in BUILDERS}[key]
 
 

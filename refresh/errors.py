@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     """How a program ends, and what that means."""
 
     def __new__(cls, code: int, meaning: str) -> Self:
-        """An ordinary integer that knows its meaning."""
+        """An integer with a meaning."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
@@ -76,7 +76,7 @@ class AlreadyRunningError(RefreshError):
 
 
 class SequenceError(RefreshError):
-    """Daily bars do not follow the bars that are stored before them."""
+    """Daily bars do not follow the bars that are stored."""
 
 
 class ViolationError(RefreshError):

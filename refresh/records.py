@@ -1,6 +1,6 @@
 """The records of a run: how an asset ended in a builder, how long a step took, which known prices changed.
 
-An outcome travels from a builder process to its parent as a JSON line; the database keeps all of them.
+A builder process sends outcomes to its parent as lines of JSON; the database keeps all of them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from enum import Enum
 REPAIRS = ("repaired_high", "repaired_low", "repaired_timehigh", "repaired_timelow")
 MISSING_DAYS = "missing_days"
 VIOLATIONS = "ema_violations"
-"""What the notes of an outcome count, beside rejects by their reason."""
+"""What the notes of an outcome count, in addition to rejects by their reason."""
 
 
 class Status(Enum):
-    """How it ended, in the words of the report."""
+    """How an asset ended in a builder, in the words of the report."""
 
     DONE = "done"
     FAILED = "failed"
@@ -29,8 +29,8 @@ class Status(Enum):
 class Outcome:
     """One asset in one builder: rows written, seconds, why it ran or did not, and the error it ended with.
 
-    ``notes`` counts repairs by kind and rejects by reason. ``retries`` counts how often its work was started again
-    because the database was out of reach or another session was in the way.
+    ``notes``: the number of repairs by kind and of rejects by reason. ``retries``: the number of times that its work
+    was started again, after a lost connection or a conflict with another session.
     """
 
     builder: str
@@ -52,7 +52,8 @@ class Outcome:
         """The outcome that ``line`` wrote. Raises ``ValueError`` for anything else."""
         try:
             values = json.loads(line)
-            return cls(**{**values, "status": Status(values["status"])})
+            values["status"] = Status(values["status"])
+            return cls(**values)
         except (TypeError, KeyError) as error:
             raise ValueError(f"not an outcome: {line!r}") from error
 
@@ -61,7 +62,7 @@ class Outcome:
 class LedgerLine:
     """One line of the ledger: known prices of an asset changed, from ``first_day`` to ``last_day``.
 
-    The closes are those of the first day; ``rows`` counts the days changed, deleted or inserted.
+    The closes are those of the first day; ``rows`` is the number of days changed, deleted or inserted.
     """
 
     id: int
@@ -75,7 +76,7 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class PastStep:
-    """An earlier step of a builder that ended: the rows that were expected of it, those it wrote, its seconds."""
+    """An earlier step that ended: the rows that were expected, the rows that it wrote, and its seconds."""
 
     estimated_rows: int
     rows: int

@@ -1,4 +1,4 @@
-"""A server on loopback that answers ``sendMessage`` as Telegram's Bot API does, and takes heartbeats."""
+"""A server on loopback that answers ``sendMessage`` as Telegram's Bot API does, and receives heartbeats."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ _STRAY = re.compile(r"[<>]|&(?!(?:lt|gt|amp|quot|#\d+);)")
 Body = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What the server says to one request; ``silent``: nothing, for as long as the server stands."""
+    """The answer to one request; ``is_silent``: no answer until the server closes."""
 
     status: int
     body: Body | str = ""
-    silent: bool = False
+    is_silent: bool = False
 
 
-SILENCE = Reply(0, silent=True)
+SILENCE = Reply(status=0, is_silent=True)
 
 
 def refusal(status: int, description: str, **parameters: Any) -> Reply:
     """An error in the words of the Bot API."""
     body: Body = {"ok": False, "error_code": status, "description": description}
-    return Reply(status, body | ({"parameters": parameters} if parameters else {}))
+    if parameters:
+        body["parameters"] = parameters
+    return Reply(status=status, body=body)
 
 
 def plain(text: str) -> str:
-    """What a reader sees of a message in HTML. Raises ``ValueError`` where Telegram would not understand it."""
+    """What a reader sees of a message in HTML. Raises ``ValueError`` if Telegram would refuse it."""
     opened: list[str] = []
     for closing, name in _TAG.findall(text):
         if not closing:
@@ -53,24 +55,24 @@ def plain(text: str) -> str:
             raise ValueError(f"unexpected end tag {name}")
     without = _TAG.sub("", text)
     if opened or _STRAY.search(without):
-        raise ValueError("unclosed tag or a sign that is not escaped")
+        raise ValueError("unclosed tag or unescaped sign")
     return html.unescape(without)
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class Bot:
-    """What the server heard; ``replies`` are given before it judges requests by itself."""
+    """What the server received. It gives all ``replies`` before it answers by itself."""
 
     url: str
     replies: deque[Reply] = field(default_factory=deque)
     tries: list[float] = field(default_factory=list)
-    """When each message was tried."""
+    """The time of each attempt to send a message."""
     messages: list[Body] = field(default_factory=list)
-    """The messages that it took."""
+    """The messages that it accepted."""
     beats: list[str] = field(default_factory=list)
-    """The heartbeats: what follows the address; nothing for a success."""
+    """The heartbeats: what is appended to the address, which is nothing for a success."""
     posts: list[Body] = field(default_factory=list)
-    """What was posted anywhere else."""
+    """Whatever was posted to another address."""
     closing: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -93,20 +95,23 @@ class Bot:
         """Whether each message made a sound."""
         return [not message.get("disable_notification") for message in self.messages]
 
-    def hear(self, path: str, body: Body) -> Reply:
-        """Take a post and answer it."""
+    def receive(self, path: str, body: Body) -> Reply:
+        """Answer a post."""
         if not path.startswith("/bot"):
             self.posts.append(body)
-            return self.replies.popleft() if self.replies else Reply(200)
+            return self._next_reply() or Reply(status=200)
         self.tries.append(time.monotonic())
-        reply = self.replies.popleft() if self.replies else _judged(path, body)
+        reply = self._next_reply() or _answer(path, body)
         if reply.status == 200:
             self.messages.append(body)
         return reply
 
+    def _next_reply(self) -> Reply | None:
+        return self.replies.popleft() if self.replies else None
 
-def _judged(path: str, body: Body) -> Reply:
-    """What Telegram would say of a message."""
+
+def _answer(path: str, body: Body) -> Reply:
+    """What Telegram would answer to a message."""
     if path != f"/bot{TOKEN}/sendMessage":
         return refusal(401, "Unauthorized")
     if str(body.get("chat_id")) != CHAT:
@@ -119,14 +124,15 @@ def _judged(path: str, body: Body) -> Reply:
         return refusal(400, "Bad Request: message text is empty")
     if len(shown) > LONGEST:
         return refusal(400, "Bad Request: message is too long")
-    return Reply(200, {"ok": True, "result": {"message_id": 1, "chat": {"id": int(CHAT)}, "text": shown}})
+    message = {"message_id": 1, "chat": {"id": int(CHAT)}, "text": shown}
+    return Reply(status=200, body={"ok": True, "result": message})
 
 
 class _Server(ThreadingHTTPServer):
     bot: Bot
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Somebody who hung up needs no answer."""
+        """A client that hung up needs no answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -137,19 +143,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A message."""
-        told = self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(self.server.bot.hear(self.path, json.loads(told)))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(self.server.bot.receive(self.path, json.loads(body)))
 
     def do_GET(self) -> None:
         """A heartbeat."""
         self.server.bot.beats.append(self.path.removeprefix(HEARTBEAT).lstrip("/"))
-        self._answer(Reply(200, "OK"))
+        self._answer(Reply(status=200, body="OK"))
 
     def _answer(self, reply: Reply) -> None:
-        if reply.silent:
+        if reply.is_silent:
             self.server.bot.closing.wait(PATIENCE)
             return
-        data = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
+        text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+        data = text.encode()
         with suppress(OSError):
             self.send_response(reply.status)
             self.send_header("Content-Length", str(len(data)))
@@ -162,7 +169,7 @@ def serving() -> Iterator[Bot]:
     """The server, for the length of the block."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.daemon_threads = False
-        server.bot = Bot(f"http://127.0.0.1:{server.server_port}")
+        server.bot = Bot(url=f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

@@ -1,4 +1,4 @@
-"""Prices without a gap for one asset, as many tests of the database start from them."""
+"""Prices of one asset without a gap, the beginning of many tests with a database."""
 
 from __future__ import annotations
 

@@ -1,18 +1,21 @@
-"""Running the project's programs as a user does."""
+"""Running the programs of the project as a user does, and reading the page that they write."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
 def run(program: str, *arguments: str, url: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the project with nothing of this process's settings but the database; its log is thrown away."""
+    """Run a program with no setting of this process except the database. Its log is thrown away."""
     command = [sys.executable, *program.split(), *arguments]
     with tempfile.TemporaryDirectory() as logs:
         clean = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TARGET_DB_URL": url, "REFRESH_LOG_DIR": logs}
@@ -25,3 +28,12 @@ def run(program: str, *arguments: str, url: str, **environ: str) -> subprocess.C
             check=False,
             timeout=300,
         )
+
+
+def page_data(page: Path) -> dict[str, Any]:
+    """The data that a page contains for its script to show."""
+    text = page.read_text(encoding="utf-8")
+    element = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert element
+    data: dict[str, Any] = json.loads(element[1])
+    return data

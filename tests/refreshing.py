@@ -1,11 +1,12 @@
-"""Refreshing a test database inside the test's process, and looking at what the tables then hold."""
+"""Refreshing a test database inside the process of the test, and reading what its tables then contain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, text
+from statements import ask, execute
 
 from refresh.builder import work
 from refresh.catalog import BUILDERS, BuilderConfig, legs
@@ -19,6 +20,15 @@ from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TARGETS = tuple(leg.target for _, leg in legs())
+FEW = ("2D", "1W_CAL_US", "1W_CAL_ISO", "1M_CAL", "1W_CAL_ANCHOR_US", "1W_CAL_ANCHOR_ISO", "1M_CAL_ANCHOR")
+"""A timeframe or two of every family: all tables are built, and quickly."""
+
+
+def enable(engine: Engine, timeframes: Iterable[str], periods: Iterable[int] | None = None) -> None:
+    """Enable only these timeframes and, if given, only these periods."""
+    execute(engine, "UPDATE dim_timeframe SET is_enabled = tf = ANY(:few)", few=list(timeframes))
+    if periods is not None:
+        execute(engine, "UPDATE dim_period SET is_enabled = period = ANY(:few)", few=list(periods))
 
 
 def refresh(
@@ -29,7 +39,7 @@ def refresh(
     now: datetime = NOW,
     values_at_once: int = work.VALUES_AT_ONCE,
 ) -> list[Outcome]:
-    """Run builders in their order, each as its process would, and return every outcome."""
+    """Run builders in order, each as its own process would. Returns every outcome."""
     outcomes: list[Outcome] = []
     for scope in open_scopes(engine, request, builders, now=now):
         work.refresh(engine, scope, work.Listeners(report=outcomes.append), values_at_once=values_at_once)
@@ -43,7 +53,7 @@ def open_scopes(
     *,
     now: datetime = NOW,
 ) -> tuple[Scope, ...]:
-    """The scopes of some builders, on tables that are prepared as for a run."""
+    """The scopes of some builders, in a database that is prepared as for a run."""
     selection = (request or Request()).selection
     with read_committed(engine) as connection:
         prepare(connection, selection.tz)
@@ -51,31 +61,39 @@ def open_scopes(
 
 
 def columns(table: str) -> list[str]:
-    """The columns of a table that say something about prices."""
+    """The columns of a table that depend on prices."""
     return [f'"{column.name}"' for column in METADATA.tables[table].columns if column.name != "ingested_at"]
 
 
 def rows(engine: Engine, table: str, *, without: Sequence[str] = ()) -> list[str]:
-    """Every row of a table as PostgreSQL writes it, sorted: equal text is equal bits. Leaves out some timeframes."""
+    """Every row of a table as PostgreSQL prints it, sorted: equal text is equal bits. Some timeframes are left out."""
     query = text(f"SELECT ROW({', '.join(columns(table))})::text FROM {table} WHERE NOT tf = ANY(:without)")
     with engine.connect() as connection:
         return sorted(connection.execute(query, {"without": list(without)}).scalars())
 
 
 def digest(engine: Engine, table: str, *, without: Sequence[str] = ()) -> tuple[int, str]:
-    """How many rows a table has, and a digest of them that does not depend on their order."""
+    """The number of rows of a table, and a digest of them that does not depend on their order."""
     row = f"hash_record_extended(ROW({', '.join(columns(table))}), 0)"
     query = text(f"SELECT count(*), coalesce(sum({row}), 0)::text FROM {table} WHERE NOT tf = ANY(:without)")
     with engine.connect() as connection:
-        found = connection.execute(query, {"without": list(without)}).one()
-    return found[0], found[1]
+        number, hashes = connection.execute(query, {"without": list(without)}).one()
+    return number, hashes
+
+
+def digests(engine: Engine) -> dict[str, tuple[int, str]]:
+    """The digest of every target table."""
+    return {table: digest(engine, table) for table in TARGETS}
+
+
+def written(engine: Engine) -> dict[str, tuple[int, int, int]]:
+    """The rows ever inserted, updated and deleted, for each table of the database."""
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))  # flushed when this transaction ends
+    counters = ask(engine, "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables ORDER BY 1")
+    return {table: (inserted, updated, deleted) for table, inserted, updated, deleted in counters}
 
 
 def moved(engine: Engine) -> dict[str, tuple[int, int, int]]:
-    """How many rows were ever inserted, updated and deleted, per table of the database but for the history of runs."""
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_stat_force_next_flush()"))  # flushed when this transaction ends
-    query = text("SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables")
-    history = {RUNS, STEPS, OUTCOMES}
-    with engine.connect() as connection:
-        return {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query) if row[0] not in history}
+    """The same without the tables of the history of runs."""
+    return {table: counters for table, counters in written(engine).items() if table not in {RUNS, STEPS, OUTCOMES}}

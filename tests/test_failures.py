@@ -1,4 +1,4 @@
-"""The real programs when something is wrong: one line that says it, the right exit code, and never a password."""
+"""The real programs if something is wrong: one line about it, the right exit code, and never a password."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from conftest import database
+from databases import database
 from programs import PROJECT
 from sqlalchemy import URL, Engine, make_url, text
-from statements import execute
+from statements import address, execute, with_password
 
 from refresh.store.database import connect
 
@@ -33,46 +33,35 @@ FILL = """
 """
 
 
-def with_password(url: URL | str) -> str:
-    """The same address with a password, which a server that trusts everybody does not look at."""
-    return make_url(url).set(password=PASSWORD).render_as_string(hide_password=False)
-
-
 @pytest.fixture(scope="module")
 def shared_url(server: URL, template: str) -> Iterator[str]:
-    """The address of a database with three assets, for programs that must not change it."""
+    """The URL of a database with three assets, for programs that must not change it."""
     with database(server, template) as url:
-        engine = connect(url)
-        execute(engine, FILL)
-        engine.dispose()
-        yield with_password(url)
+        with connect(url) as engine:
+            execute(engine, FILL)
+        yield with_password(url, PASSWORD)
 
 
 @pytest.fixture
 def engine(prepared_url: str) -> Iterator[Engine]:
     """An engine on a database with three assets."""
-    engine = connect(with_password(prepared_url))
-    execute(engine, FILL)
-    yield engine
-    engine.dispose()
-
-
-def address(engine: Engine) -> str:
-    """The address of the engine's database, with the password."""
-    return engine.url.render_as_string(hide_password=False)
+    with connect(with_password(prepared_url, PASSWORD)) as engine:
+        execute(engine, FILL)
+        yield engine
 
 
 def environment(url: str | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Nothing of this process's settings but what starts programs."""
-    named = {} if url is None else {"TARGET_DB_URL": url}
+    """The settings of this process that programs need to start, the database if one is given, and more."""
     kept = {name: os.environ[name] for name in ("PATH", "REFRESH_LOG_DIR")}
-    return {**kept, "HOME": "/nonexistent", **named, **(more or {})}
+    if url is not None:
+        kept["TARGET_DB_URL"] = url
+    return {**kept, "HOME": "/nonexistent", **(more or {})}
 
 
 def run(
     program: str, *arguments: str, url: str | None, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, which never shows the password."""
+    """Run a program to its end. It never prints the password."""
     ended = subprocess.run(
         [sys.executable, *program.split(), *arguments],
         cwd=PROJECT,
@@ -87,7 +76,7 @@ def run(
 
 
 def refusal(program: str, *arguments: str, url: str | None, code: int, environ: Mapping[str, str] | None = None) -> str:
-    """The one line, on stderr alone, of a program that could not start."""
+    """The one line on stderr of a program that could not start. Nothing is on stdout."""
     ended = run(program, *arguments, url=url, environ=environ)
     assert (ended.returncode, ended.stdout) == (code, "")
     (line,) = ended.stderr.splitlines()
@@ -111,10 +100,10 @@ USAGE = {
 }
 
 
-@pytest.mark.parametrize(("program", "arguments", "said"), USAGE.values(), ids=USAGE)
-def test_usage_error(shared_url: str, program: str, arguments: list[str], said: str) -> None:
-    """What does not exist or does not fit is named in one line, and the program ends with 2."""
-    assert refusal(program, *arguments, url=shared_url, code=2).startswith(said)
+@pytest.mark.parametrize(("program", "arguments", "line"), USAGE.values(), ids=USAGE)
+def test_usage_error(shared_url: str, program: str, arguments: list[str], line: str) -> None:
+    """What does not exist or does not fit together is named in one line, and the program ends with 2."""
+    assert refusal(program, *arguments, url=shared_url, code=2).startswith(line)
 
 
 ADDRESSES = {
@@ -134,28 +123,28 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize(("url", "said"), ADDRESSES.values(), ids=ADDRESSES)
-def test_unusable_address(url: str, said: str) -> None:
-    """An address that leads nowhere is refused without its password, and the program ends with 3."""
-    assert refusal(DAILY, "--all", url=url, code=3).startswith(said)
+@pytest.mark.parametrize(("url", "line"), ADDRESSES.values(), ids=ADDRESSES)
+def test_unusable_address(url: str, line: str) -> None:
+    """A URL that cannot be used is refused without its password, and the program ends with 3."""
+    assert refusal(DAILY, "--all", url=url, code=3).startswith(line)
 
 
 def test_address_on_the_command_line() -> None:
-    """An address that was typed is treated alike, and goes before the one of the environment."""
+    """A URL on the command line is treated in the same way, and goes before the one of the environment."""
     line = refusal(DAILY, "--all", "--db-url", NOBODY, url="nonsense", code=3)
     assert line.startswith("cannot connect to postgresql://postgres:***@127.0.0.1:1/prices: ")
 
 
 @pytest.mark.parametrize("url", [NOBODY, *(ADDRESSES[name][0] for name in ("no URL", "no host"))])
 def test_traceback_on_request(url: str) -> None:
-    """With --verbose there is a traceback, which holds no password, and the exit code is the same."""
+    """With --verbose there is a traceback without a password, and the exit code is the same."""
     ended = run(DAILY, "--all", "--verbose", url=url)
     assert "Traceback" in ended.stderr
     assert ended.returncode == 3
 
 
 def test_database_that_does_not_exist(shared_url: str) -> None:
-    """The server's own words are passed on."""
+    """The message of the server is passed on."""
     url = make_url(shared_url).set(database="nothing").render_as_string(hide_password=False)
     assert 'database "nothing" does not exist; check --db-url or TARGET_DB_URL' in refusal(
         DAILY, "--all", url=url, code=3
@@ -168,26 +157,26 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(("environ", "said"), SETTINGS.values(), ids=SETTINGS)
-def test_bad_setting(shared_url: str, environ: dict[str, str], said: str) -> None:
+@pytest.mark.parametrize(("environ", "line"), SETTINGS.values(), ids=SETTINGS)
+def test_bad_setting(shared_url: str, environ: dict[str, str], line: str) -> None:
     """A setting that cannot be used is named in one line, and the program ends with 3."""
-    assert refusal(DAILY, "--all", url=shared_url, environ=environ, code=3).startswith(said)
+    assert refusal(DAILY, "--all", url=shared_url, environ=environ, code=3).startswith(line)
 
 
-def test_programs_of_postgresql_that_are_not_there() -> None:
-    """Without a database's address the embedded one is used, and what it lacks is said."""
+def test_missing_programs_of_postgresql() -> None:
+    """Without a URL the embedded database is used, and what it lacks is named."""
     line = refusal(DAILY, "--all", url=None, environ={"PG_BIN_DIR": "/nonexistent"}, code=3)
     assert line.startswith("PG_BIN_DIR=/nonexistent lacks one of initdb")
 
 
 def test_no_prices(database_url: str) -> None:
-    """A database without the source table says how to fill one."""
-    line = refusal(DAILY, "--all", url=with_password(database_url), code=3)
+    """Without the source table, the error explains how to fill one."""
+    line = refusal(DAILY, "--all", url=with_password(database_url, PASSWORD), code=3)
     assert line.startswith("table cmc_price_histories7 does not exist")
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "line"),
     [
         (
             "ALTER TABLE cmc_price_bars_1d DROP COLUMN volume",
@@ -205,20 +194,20 @@ def test_no_prices(database_url: str) -> None:
     ],
     ids=["our table", "the user's table", "timeframe", "period"],
 )
-def test_tables_that_do_not_fit(engine: Engine, statement: str, said: str) -> None:
-    """A table or a row of one that cannot be used is named in one line, and the program ends with 3."""
+def test_tables_that_do_not_fit(engine: Engine, statement: str, line: str) -> None:
+    """A table or a dimension row that cannot be used is named in one line, and the program ends with 3."""
     execute(engine, statement)
-    assert refusal(DAILY, "--all", url=address(engine), code=3).startswith(said)
+    assert refusal(DAILY, "--all", url=address(engine), code=3).startswith(line)
 
 
 def test_one_asset_fails(engine: Engine) -> None:
-    """Everything else is done; what failed and what was skipped has a line each, and the program ends with 1."""
+    """Everything else is done. Each failed or skipped asset has a line, and the program ends with 1."""
     execute(engine, "ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare CHECK (id <> 825)")
     ended = run(DAILY, "--all", "--builders", "1d,cal_us", "--refreshers", "v2", "--quiet", url=address(engine))
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
         'ID 825 bars.1d: failed: new row for relation "cmc_price_bars_1d" violates check constraint "spare"',
-        "Skipping ID 825 cal_us bars (1d bars failed)",
+        "Skipping ID 825 bars (1d bars failed) [bars.cal_us]",
         "Skipping ID 825 EMAs (bars failed) [emas.v2]",
     ]
     assert "Not complete: 1 of 3 assets (ID 825)" in ended.stdout
@@ -227,7 +216,7 @@ def test_one_asset_fails(engine: Engine) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_output_that_cannot_be_written(engine: Engine) -> None:
-    """A full disk behind stdout is told in one line on stderr."""
+    """A full disk behind stdout is reported in one line on stderr."""
     command = [sys.executable, DAILY, "--bars"]
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         ended = subprocess.run(
@@ -238,14 +227,16 @@ def test_output_that_cannot_be_written(engine: Engine) -> None:
 
 
 def children(pid: int) -> str:
-    """The command lines of a process's children."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    command = ["ps", "-ww", "-o", "args=", "-p", ",".join(found)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout if found else ""
+    """The command lines of the children of a process."""
+    ids = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    if not ids:
+        return ""
+    command = ["ps", "-ww", "-o", "args=", "-p", ",".join(ids)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def test_processes_show_no_password(engine: Engine) -> None:
-    """While a refresh runs, whoever lists processes sees no address of the database."""
+    """While a refresh runs, no command line contains the URL of the database."""
     command = [sys.executable, DAILY, "--bars", "--builders", "1d"]
     environ, pipe = environment(address(engine)), subprocess.PIPE
     with engine.connect() as connection:

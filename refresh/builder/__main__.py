@@ -1,6 +1,7 @@
 """One builder process: arguments -> work -> outcomes -> exit code.
 
-Outcomes go to a pipe of their own, a JSON line per asset as it ends; stdout and stderr stay free for words.
+Outcomes go to a pipe of their own, a JSON line per asset when it is done or has failed; stdout and stderr stay free for
+words.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from refresh.store import database, dimensions, history, locks, retry, schema
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
-    """Run one builder. Returns its exit code: 0 where every asset is done."""
+    """Run one builder. Returns its exit code: 0 if every asset is done."""
     try:
-        return _main(parse(Program.BUILDER, arguments, environ), environ, stop)
+        return _build(parse(Program.BUILDER, arguments, environ), environ, stop)
     except RefreshError as error:
         _complain(error, str(error), arguments)
         return error.exit_code
@@ -55,25 +56,19 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the process border
 
 
-def _main(request: Request, environ: Mapping[str, str], stop: Stop) -> int:
+def _build(request: Request, environ: Mapping[str, str], stop: Stop) -> int:
     now = request.now or datetime.now(UTC)
-    builder = named_builder(request.builder or "")
     with ExitStack() as stack:
-        opened = _opened(stack, request, environ, now)
-        with database.read_committed(opened.engine) as connection:
-            schema.prepare(connection, request.selection.tz)
-            (scope,) = survey.open_scopes(connection, [builder], request.selection, now, request.run_id)
-            series = [one for one in scope.series if one.period]
-            dimensions.save_alphas(connection, series, _alphas(series))
-            ids = survey.asset_ids(connection, scope)
+        engine = _opened(stack, request, environ, now).engine
+        scope, ids = _prepared(engine, request, now)
         reports = _Reports(stack, request)
-        stack.enter_context(recorded(opened.engine, scope, request, len(ids), lambda: reports.rows_and_code(stop)))
-        _run(opened.engine, scope, ids, reports, stop)
+        stack.enter_context(recorded(engine, scope, request, len(ids), lambda: reports.rows_and_code(stop)))
+        _run(engine, scope, ids, reports, stop)
         return reports.rows_and_code(stop)[1]
 
 
 def _opened(stack: ExitStack, request: Request, environ: Mapping[str, str], now: datetime) -> database.Opened:
-    """The database. A builder of a run knows that it was there a moment ago, and waits for it to come back."""
+    """The database. The builder of a run knows that it answered a moment ago, and waits until it does so again."""
     retries = 0 if request.run_id is None else request.retries
     name = locks.session_name(now)
     return retry.retried(
@@ -83,9 +78,20 @@ def _opened(stack: ExitStack, request: Request, environ: Mapping[str, str], now:
     )
 
 
-def _alphas(series: Sequence[Series]) -> list[tuple[float, float, float]]:
-    periods = np.array([one.period for one in series])
-    nominal = np.array([one.timeframe.days_nominal for one in series])
+def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, Sequence[int]]:
+    """The builder's part of the run and its assets, in a database that has all tables."""
+    builder = named_builder(request.builder or "")
+    with database.read_committed(engine) as connection:
+        schema.prepare(connection, request.selection.tz)
+        (scope,) = survey.open_scopes(connection, [builder], request.selection, now, request.run_id)
+        averages = [series for series in scope.series if series.period]
+        dimensions.save_alphas(connection, averages, _alphas(averages))
+        return scope, survey.asset_ids(connection, scope)
+
+
+def _alphas(averages: Sequence[Series]) -> list[tuple[float, float, float]]:
+    periods = np.array([series.period for series in averages])
+    nominal = np.array([series.timeframe.days_nominal for series in averages])
     return ema.alphas(periods, nominal)
 
 
@@ -115,6 +121,7 @@ class _Reports:
 
 
 def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, stop: Stop) -> None:
+    """Do the work, then report the assets for which there was none."""
     listeners = work.Listeners(report=reports.report, note=_say, is_stopping=lambda: stop.requested)
     work.refresh(engine, scope, listeners)
     if stop.requested:

@@ -2,41 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
 import numpy as np
-from sqlalchemy import Connection
 
 from refresh.builder.counting import Counted
 from refresh.builder.grid import Grid
+from refresh.builder.reading import Reader
 from refresh.catalog import Average, Leg
 from refresh.core import ema
 from refresh.core.bars import running_sum
-from refresh.core.rows import TIME, Array, Rows, count, run_heads, stack, starts, take
+from refresh.core.rows import TIME, Array, Rows, count, positions, run_heads, stack, starts, take
 from refresh.store import inputs
 
 _PREVIOUS, _CANONICAL = 0, 1
 """Which stored row a value is from: that of the last day, or that of the last canonical day."""
 
 
-def read_carries(
-    connection: Connection, leg: Leg, spans: inputs.Spans, grid: Grid, last_canonical: Array
-) -> dict[str, ema.Carry]:
-    """What the stored rows before the stretch left, per value column: the last row, and the last canonical one."""
-    previous = np.array([time and time.replace(tzinfo=None) for time in spans.carries], TIME)
-    last = np.repeat(previous[:, None], len(grid.tfs), axis=1)
-    points = stack([_points(grid, last, _PREVIOUS), _points(grid, last_canonical, _CANONICAL)])
-    if not count(points):
-        return no_carries(leg, grid)
-    stored = inputs.read_emas(connection, leg, points)
-    previous_rows = take(stored, stored["source"] == _PREVIOUS)
-    canonical_rows = take(stored, stored["source"] == _CANONICAL)
-    return {average.name: _carry(grid, average, previous_rows, canonical_rows) for average in leg.averages}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Before:
+    """What averages continue from: the values of each, the sums of closes (assets, timeframes), and earlier prices.
+
+    ``earlier`` (days, assets, 1), the last day last; no days for formulas that do not look back.
+    """
+
+    carries: Mapping[str, ema.Carry]
+    close_sum: Array
+    earlier: Array
 
 
-def no_carries(leg: Leg, grid: Grid) -> dict[str, ema.Carry]:
+def read_before(reader: Reader, counted: Counted, needed: Array) -> Before:
+    """What the stored rows left. ``needed`` (series,): the number of closes that each counts up to its first row."""
+    return Before(
+        carries=_read_carries(reader, counted.last),
+        close_sum=_read_close_sums(reader, counted, needed),
+        earlier=_read_earlier(reader, int(needed.max())),
+    )
+
+
+def nothing_before(leg: Leg, grid: Grid) -> Before:
     """Nothing to continue from."""
+    return Before(
+        carries=_no_carries(leg, grid),
+        close_sum=np.zeros(grid.shape[1:]),
+        earlier=_no_days(grid),
+    )
+
+
+def _no_carries(leg: Leg, grid: Grid) -> dict[str, ema.Carry]:
     nothing = np.full((len(grid.ids), len(grid.periods)), np.nan)
     blank = ema.Carry(value=nothing, d1_roll=nothing, canonical_value=nothing, canonical_d1=nothing)
     return {average.name: blank for average in leg.averages}
+
+
+def _no_days(grid: Grid) -> Array:
+    return np.zeros((0, len(grid.ids), 1))
+
+
+def _read_carries(reader: Reader, last_canonical: Array) -> dict[str, ema.Carry]:
+    """Per value column, the last row and the last canonical row before the stretch."""
+    grid = reader.grid
+    last_day = np.array([_without_zone(time) for time in reader.spans.carries], TIME)
+    last = np.repeat(last_day[:, None], len(grid.tfs), axis=1)
+    points = stack([_points(grid, last, _PREVIOUS), _points(grid, last_canonical, _CANONICAL)])
+    if not count(points):
+        return _no_carries(reader.leg, grid)
+    stored = inputs.read_emas(reader.connection, reader.leg, points)
+    previous = take(stored, stored["source"] == _PREVIOUS)
+    canonical = take(stored, stored["source"] == _CANONICAL)
+    return {average.name: _carry(grid, average, previous, canonical) for average in reader.leg.averages}
+
+
+def _without_zone(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=None) if time else None
 
 
 def _points(grid: Grid, times: Array, source: int) -> Rows:
@@ -68,33 +108,49 @@ def _matrix(grid: Grid, rows: Rows, name: str) -> Array:
     return values
 
 
-def close_sums(
-    connection: Connection, leg: Leg, spans: inputs.Spans, grid: Grid, counted: Counted, needed: Array
-) -> Array:
+def _read_close_sums(reader: Reader, counted: Counted, needed: Array) -> Array:
     """The sum of the closes counted before the stretch, (assets, timeframes), where some series still gathers them.
 
     An append finds it in the state; after a revision it is added up again, in the same order.
     """
+    grid = reader.grid
     sums = np.zeros(counted.count_before.shape)
     most = np.zeros(len(grid.tfs), np.int64)
     np.maximum.at(most, grid.tf_of, needed)
     is_wanted = (counted.count_before > 0) & (counted.count_before < most)
     if not is_wanted.any():
         return sums
-    stored = inputs.read_state_sums(connection, leg, spans, grid.labels)
-    where = (grid.asset(stored["id"]), grid.timeframe(stored["tf"]))
-    sums[where] = stored["close_sum"]
-    is_wanted[where] = False
+    stored = inputs.read_state_sums(reader.connection, reader.leg, reader.spans, grid.labels)
+    cells = grid.asset(stored["id"]), grid.timeframe(stored["tf"])
+    sums[cells] = stored["close_sum"]
+    is_wanted[cells] = False
     assets, timeframes = np.nonzero(is_wanted)
     if len(assets):
         wanted = {"id": grid.ids[assets], "tf": grid.tfs[timeframes], "needed": most[timeframes]}
-        _add_up(grid, inputs.read_closes_before(connection, leg, spans, wanted), sums)
+        closes = inputs.read_closes_before(reader.connection, reader.leg, reader.spans, wanted)
+        _add_up(grid, closes, sums)
     return sums
 
 
 def _add_up(grid: Grid, closes: Rows, sums: Array) -> None:
     """Put the sum of each asset's and timeframe's closes into ``sums``."""
-    totals = running_sum(closes["close"], run_heads(closes["id"], closes["tf"]))
-    is_final = np.append(starts(closes["id"], closes["tf"])[1:], True)[: len(totals)]
+    keys = closes["id"], closes["tf"]
+    totals = running_sum(closes["close"], run_heads(*keys))
+    is_final = np.append(starts(*keys)[1:], True)[: len(totals)]
     final = take(closes, is_final)
     sums[grid.asset(final["id"]), grid.timeframe(final["tf"])] = totals[is_final]
+
+
+def _read_earlier(reader: Reader, days: int) -> Array:
+    """The prices of up to ``days`` days before the stretch, if the formula looks back."""
+    leg, grid = reader.leg, reader.grid
+    if not ema.FORMULAS[leg.formula].looks_back:
+        return _no_days(grid)
+    prices = inputs.read_earlier_prices(reader.connection, leg.price, reader.spans, days)
+    assets = grid.asset(prices["id"])
+    lengths = np.bincount(assets, minlength=len(grid.ids))
+    longest = lengths.max(initial=0)
+    first_day = longest - lengths
+    earlier = np.full((longest, len(grid.ids), 1), np.nan)
+    earlier[first_day[assets] + positions(prices["id"]), assets, 0] = prices["price"]
+    return earlier

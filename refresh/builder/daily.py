@@ -6,16 +6,16 @@ What a change means, and whether it is taken in, is decided here, in the transac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from sqlalchemy import Connection
 
 from refresh.builder.done import Done
+from refresh.builder.reading import Rebuild
 from refresh.catalog import DAILY, DAY, SOURCE, Leg
 from refresh.core.daily import DailyBars, build_daily_bars
-from refresh.core.rows import Rows, count, take, tally
-from refresh.core.series import Series
+from refresh.core.rows import Array, Rows, count, take, tally
 from refresh.due.batches import Batch
 from refresh.due.comparison import find_revisions
 from refresh.due.decision import Action, Due
@@ -34,115 +34,119 @@ from refresh.store.replace import (
     replace,
     write_difference,
 )
-from refresh.store.tables import REJECTS
+from refresh.store.tables import REJECTS as REJECTS_TABLE
 
-_BARS = Target(table=DAILY, key=DAY.key, time=DAY.time, days={"day": '(t."timestamp" AT TIME ZONE :tz)::date'})
-_REJECTS = Target(
-    table=REJECTS,
+BARS = Target(table=DAILY, key=DAY.key, time=DAY.time, days={"day": '(t."timestamp" AT TIME ZONE :tz)::date'})
+REJECTS = Target(
+    table=REJECTS_TABLE,
     key=("id", "timestamp", "reason", "copy"),
     time="timestamp",
     not_compared=frozenset({"run_id", "rejected_at"}),
 )
 
 
-def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch) -> Done:
-    """Bring the daily bars of a batch up to date from the first changed month on; or remove its assets altogether."""
-    if batch.action is Action.PRUNE:
-        return Done(deleted=ledger.prune(connection, batch.ids))
-    built = build_from_source(connection, scope, batch.dues)
-    if batch.rewrites:
-        extent = _extent(batch.dues, scope)
-        changes = replace(connection, _BARS, extent, built.bars, rewrite=True)
-        return _committed(connection, scope, leg, batch.dues, built, extent, changes)
-    stored = read_stored(connection, _BARS, _extent(batch.dues, scope), built.bars)
-    examined = _examine(connection, scope, batch, built, stored)
-    extent = _extent(examined.dues, scope)
-    changes = write_difference(connection, _BARS, examined.stored, examined.built.bars)
-    done = _committed(connection, scope, leg, examined.dues, examined.built, extent, changes)
-    return Done(
-        written=done.written,
-        deleted=done.deleted,
-        notes=done.notes,
-        reasons=examined.reasons,
-        refused=examined.refused,
-    )
-
-
-def rebuild(scope: Scope, _: Leg, __: Sequence[Series], tables: Mapping[str, Rows]) -> Rows:
-    """The daily bars of some assets from their raw rows alone."""
-    raw = tables[SOURCE]
-    none = {"id": np.zeros(0, np.int32), "day": np.zeros(0, "M8[D]"), "bar_seq": np.zeros(0, np.int64)}
-    return build_daily_bars(raw, none, now=np.datetime64(scope.now.replace(tzinfo=None), "us")).bars
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Examined:
-    """What is taken in of a batch, with its stored and its new rows; what is refused, and the reason of either."""
+class _Intake:
+    """What is taken in of a batch: the work, and its bars and rejects.
+
+    ``reasons``: what the work turned out to be, also where it is refused; ``refused``: why nothing of an asset is
+    taken in.
+    """
 
     dues: Sequence[Due]
     built: DailyBars
-    stored: Stored
-    reasons: Mapping[int, str]
-    refused: Mapping[int, str]
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[int]:
+        """The assets that are taken in."""
+        return [due.id for due in self.dues]
+
+    def extent(self, tz: str) -> Extent:
+        """The days that the bars are of."""
+        return Extent(ids=self.ids, begins=[due.since for due in self.dues], tz=tz)
 
 
-def _examine(connection: Connection, scope: Scope, batch: Batch, built: DailyBars, stored: Stored) -> _Examined:
-    states = source.daily_states(connection, batch.ids)
-    revisions = find_revisions(stored.rows, built.bars, states)
-    refused = {} if scope.selection.detection.accept_restatement else scaling_refusals(revisions.values())
-    dues = [due.examined(revisions[due.id], refused.get(due.id)) for due in batch.dues]
-    reasons = {due.id: due.reason for due in dues}
-    if refused:
-        dues = [due for due in dues if not due.refusal]
-        built, stored = _without(built, stored, list(refused))
-    return _Examined(dues=dues, built=built, stored=stored, reasons=reasons, refused=refused)
+def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch) -> Done:
+    """Bring the daily bars of a batch up to date from the first changed month on; or remove its assets altogether."""
+    if batch.action is Action.PRUNE:
+        ledger.prune(connection, batch.ids)
+        return Done()
+    intake = _Intake(dues=batch.dues, built=build_from_source(connection, scope, batch.dues))
+    if batch.rewrites:
+        changes = replace(connection, BARS, intake.extent(scope.tz), intake.built.bars, rewrite=True)
+        return _commit(connection, scope, leg, intake, changes)
+    stored = read_stored(connection, BARS, intake.extent(scope.tz), intake.built.bars)
+    intake = _examine(connection, scope, intake, stored)
+    if intake.refused:
+        stored = stored.only(_is_of(stored.rows, intake.ids))
+    changes = write_difference(connection, BARS, stored, intake.built.bars)
+    return _commit(connection, scope, leg, intake, changes)
 
 
-def _without(built: DailyBars, stored: Stored, ids: list[int]) -> tuple[DailyBars, Stored]:
-    bars = take(built.bars, ~np.isin(built.bars["id"], ids))
-    rejects = take(built.rejects, ~np.isin(built.rejects["id"], ids))
-    return DailyBars(bars, rejects), stored.only(~np.isin(stored.rows["id"], ids))
+def rebuild(wanted: Rebuild) -> Rows:
+    """The daily bars of some assets from their raw rows alone."""
+    none_before = {"id": np.zeros(0, np.int32), "day": np.zeros(0, "M8[D]"), "bar_seq": np.zeros(0, np.int64)}
+    now = np.datetime64(wanted.now.replace(tzinfo=None), "us")
+    return build_daily_bars(wanted.tables[SOURCE], none_before, now=now).bars
 
 
-def _extent(dues: Sequence[Due], scope: Scope) -> Extent:
-    return Extent(ids=[due.id for due in dues], begins=[due.since for due in dues], tz=scope.tz)
+def _examine(connection: Connection, scope: Scope, intake: _Intake, stored: Stored) -> _Intake:
+    """Compare the bars with the stored ones, and keep of the work what is not refused."""
+    states = source.daily_states(connection, intake.ids)
+    revisions = find_revisions(stored.rows, intake.built.bars, states)
+    accepts_any = scope.selection.detection.accept_restatement
+    refused = {} if accepts_any else scaling_refusals(revisions.values())
+    dues = [due.examined(revisions[due.id], refused.get(due.id)) for due in intake.dues]
+    accepted = [due for due in dues if not due.refusal]
+    return _Intake(
+        dues=accepted,
+        built=_only(intake.built, accepted) if refused else intake.built,
+        reasons={due.id: due.reason for due in dues},
+        refused=refused,
+    )
 
 
-def _committed(
-    connection: Connection,
-    scope: Scope,
-    leg: Leg,
-    dues: Sequence[Due],
-    built: DailyBars,
-    extent: Extent,
-    changes: Changes,
-) -> Done:
-    """Write what goes with the bars: rejects, state, memory of the source, ledger, marks."""
+def _only(built: DailyBars, dues: Sequence[Due]) -> DailyBars:
     ids = [due.id for due in dues]
-    run_id = np.full(count(built.rejects), scope.run_id.encode())
-    replace(connection, _REJECTS, extent, built.rejects | {"run_id": run_id}, rewrite=changes.stale is None)
-    notes = _notes(ids, built)
-    state.save_daily(connection, ids, _counts(ids, changes, notes), scope.now)
-    source.save_months(connection, scope.source, dues)
-    lines = [due.revision.ledger_line for due in dues if due.revision]
+    bars, rejects = built.bars, built.rejects
+    return DailyBars(bars=take(bars, _is_of(bars, ids)), rejects=take(rejects, _is_of(rejects, ids)))
+
+
+def _is_of(rows: Rows, ids: Sequence[int]) -> Array:
+    return np.isin(rows["id"], ids)
+
+
+def _commit(connection: Connection, scope: Scope, leg: Leg, intake: _Intake, changes: Changes) -> Done:
+    """Write what goes with the bars: rejects, state, memory of the source, ledger, marks."""
+    extent = intake.extent(scope.tz)
+    rejects = intake.built.rejects
+    rejects = rejects | {"run_id": np.full(count(rejects), scope.run_id.encode())}
+    replace(connection, REJECTS, extent, rejects, rewrite=changes.stale is None)
+    notes = _notes(intake)
+    state.save_daily(connection, intake.ids, _counts(intake.ids, changes, notes), scope.now)
+    source.save_months(connection, scope.source, intake.dues)
+    lines = [due.revision.ledger_line for due in intake.dues if due.revision]
     ledger.save_lines(connection, [line for line in lines if line], scope.run_id)
     mark_dependants(connection, leg, extent, changes)
-    return Done(written=changes.written, deleted=changes.deleted, notes=notes)
+    return Done(written=changes.written, notes=notes, reasons=intake.reasons, refused=intake.refused)
 
 
-def _notes(ids: Sequence[int], built: DailyBars) -> dict[int, dict[str, int]]:
+def _notes(intake: _Intake) -> dict[int, dict[str, int]]:
     """Per asset, repairs by kind, days without a bar, and rejects by reason in the rows that were read.
 
     What did not occur is absent.
     """
-    bars, rejects = built.bars, built.rejects
-    counted = {MISSING_DAYS: np.repeat(bars["id"], bars["count_missing_days"])}
-    counted |= {name: bars["id"][bars[name]] for name in REPAIRS}
+    bars, rejects = intake.built.bars, intake.built.rejects
+    owners = {MISSING_DAYS: np.repeat(bars["id"], bars["count_missing_days"])}
+    for name in REPAIRS:
+        owners[name] = bars["id"][bars[name]]
     for reason in np.unique(rejects["reason"]).tolist():
-        counted[reason.decode()] = rejects["id"][rejects["reason"] == reason]
-    notes: dict[int, dict[str, int]] = {id: {} for id in ids}
-    for name, affected in counted.items():
-        for id, number in tally(affected).items():
+        owners[reason.decode()] = rejects["id"][rejects["reason"] == reason]
+    notes: dict[int, dict[str, int]] = {id: {} for id in intake.ids}
+    for name, ids in owners.items():
+        for id, number in tally(ids).items():
             notes[id][name] = number
     return notes
 
@@ -157,4 +161,5 @@ def _counts(ids: Sequence[int], changes: Changes, notes: Mapping[int, Mapping[st
 
 
 def _rejected(notes: Mapping[str, int]) -> int:
-    return sum(number for name, number in notes.items() if name not in {*REPAIRS, MISSING_DAYS})
+    others = {*REPAIRS, MISSING_DAYS}
+    return sum(number for name, number in notes.items() if name not in others)

@@ -39,6 +39,12 @@ class Grid:
         days, assets = self.times.shape
         return days, assets, len(self.tfs)
 
+    @property
+    def price_of_series(self) -> Array:
+        """The price per series, with a last axis of 1 where all have the same."""
+        has_common_price = self.price.shape[-1] == 1
+        return self.price if has_common_price else self.spread(self.price)
+
     def asset(self, ids: Array) -> Array:
         """The column of each id."""
         return np.searchsorted(self.ids, ids)
@@ -48,29 +54,31 @@ class Grid:
         return np.searchsorted(self.tfs, tfs)
 
     def series(self, tfs: Array, periods: Array) -> Array:
-        """The series of each (label, period); -1 for one that is not in the grid."""
+        """The series of each (label, period); -1 for a pair that is not in the grid."""
         distinct = np.unique(self.periods)
-        table = np.full((len(self.tfs), len(distinct)), -1)
-        table[self.tf_of, np.searchsorted(distinct, self.periods)] = np.arange(len(self.periods))
+        numbers = np.full((len(self.tfs), len(distinct)), -1)
+        numbers[self.tf_of, np.searchsorted(distinct, self.periods)] = np.arange(len(self.periods))
         column = np.minimum(np.searchsorted(distinct, periods), len(distinct) - 1)
-        return np.where(distinct[column] == periods, table[self.timeframe(tfs), column], -1)
+        return np.where(distinct[column] == periods, numbers[self.timeframe(tfs), column], -1)
 
     def day(self, ids: Array, times: Array) -> Array:
-        """The row of each (id, time); every one is a daily bar of the batch."""
-        assets, days = self.asset(ids), np.unique(self.times)
-        codes = np.searchsorted(days, self.times) + np.arange(len(self.ids)) * len(days)
-        flat = codes.T.ravel()  # grows: within an asset by time, NaT last
-        index = np.searchsorted(flat, np.searchsorted(days, times) + assets * len(days))
+        """The row of each (id, time); every pair is a daily bar of the batch."""
+        assets = self.asset(ids)
+        moments = np.unique(self.times)
+        first_code = np.arange(len(self.ids)) * len(moments)
+        codes = np.searchsorted(moments, self.times) + first_code
+        ascending = codes.T.ravel()  # within an asset by time, NaT last
+        wanted = np.searchsorted(moments, times) + first_code[assets]
+        index = np.searchsorted(ascending, wanted)
         return np.asarray(index - assets * len(self.times))
 
     def spread(self, per_timeframe: Array) -> Array:
         """Values per timeframe (last axis) as values per series."""
         return per_timeframe[..., self.tf_of]
 
-    @property
-    def price_of_series(self) -> Array:
-        """The price per series, with a last axis of 1 where all have the same."""
-        return self.price if self.price.shape[-1] == 1 else self.spread(self.price)
+    def no_counts(self) -> Array:
+        """Zero per asset and timeframe."""
+        return np.zeros(self.shape[1:], np.int64)
 
     def no_times(self) -> Array:
         """NaT per asset and timeframe."""
@@ -80,24 +88,20 @@ class Grid:
 def lay_out(ids: Sequence[int], prices: Rows, series: Sequence[Series]) -> Grid:
     """The grid of the assets ``ids`` from rows (id, timestamp, price and perhaps tf) sorted by id, timestamp."""
     assets = np.array(sorted(ids), np.int64)
-    timeframes = {one.timeframe.tf.encode(): one.timeframe.days_nominal for one in series}
-    tfs = np.array(sorted(timeframes))
-    row, column = _days(prices), np.searchsorted(assets, prices["id"])
-    days = int(row.max(initial=-1)) + 1
+    nominal = {single.timeframe.tf.encode(): single.timeframe.days_nominal for single in series}
+    tfs = np.array(sorted(nominal))
+    cells = _days(prices), np.searchsorted(assets, prices["id"])
+    days = int(cells[0].max(initial=-1)) + 1
     times = np.full((days, len(assets)), np.datetime64("NaT"), TIME)
-    times[row, column] = prices["timestamp"]
-    has_timeframes = "tf" in prices
-    price = np.full((days, len(assets), len(tfs) if has_timeframes else 1), np.nan)
-    layer = np.searchsorted(tfs, prices["tf"]) if has_timeframes else 0
-    price[row, column, layer] = prices["price"]
+    times[cells] = prices["timestamp"]
     return Grid(
         ids=assets,
         times=times,
-        price=price,
+        price=_price_matrix(times, cells, tfs, prices),
         tfs=tfs,
-        nominal=np.array([timeframes[tf] for tf in tfs.tolist()], np.int64),
-        tf_of=np.searchsorted(tfs, np.array([one.timeframe.tf.encode() for one in series])),
-        periods=np.array([one.period for one in series]),
+        nominal=np.array([nominal[tf] for tf in tfs.tolist()], np.int64),
+        tf_of=np.searchsorted(tfs, np.array([single.timeframe.tf.encode() for single in series])),
+        periods=np.array([single.period for single in series]),
     )
 
 
@@ -105,3 +109,12 @@ def _days(rows: Rows) -> Array:
     """Per row, which day of its asset it is, counted from 0."""
     number = np.cumsum(starts(rows["id"], rows["timestamp"])) - 1
     return np.asarray(number - number[run_heads(rows["id"])])
+
+
+def _price_matrix(times: Array, cells: tuple[Array, Array], tfs: Array, prices: Rows) -> Array:
+    has_timeframes = "tf" in prices
+    layers = len(tfs) if has_timeframes else 1
+    layer = np.searchsorted(tfs, prices["tf"]) if has_timeframes else 0
+    matrix = np.full((*times.shape, layers), np.nan)
+    matrix[*cells, layer] = prices["price"]
+    return matrix

@@ -25,11 +25,12 @@ class Progress:
 
     def after(self, due: Due, done: Done, *, seconds: float = 0.0, error: str | None = None) -> Progress:
         """The progress once a piece of work is done, or has failed."""
+        reason = done.reasons.get(due.id, due.reason)
         error = error or done.refused.get(due.id)
         return replace(
             self,
             open=self.open - 1,
-            reasons=(*self.reasons, done.reasons.get(due.id, due.reason)),
+            reasons=(*self.reasons, reason),
             rows=self.rows + done.written.get(due.id, 0),
             seconds=self.seconds + seconds,
             notes=Counter(self.notes) + Counter(done.notes.get(due.id)),
@@ -38,13 +39,13 @@ class Progress:
 
     @property
     def status(self) -> Status:
-        """How the asset stands: not reached while anything is open that has not failed."""
+        """How far the asset is: not reached while anything is open that has not failed."""
         if self.errors:
             return Status.FAILED
         return Status.NOT_REACHED if self.open else Status.DONE
 
     def outcome(self, builder: str, id: int) -> Outcome:
-        """How the asset stands, for the report."""
+        """The progress as an outcome, for the report."""
         return Outcome(
             builder=builder,
             id=id,
@@ -59,10 +60,10 @@ class Progress:
 
 
 def outcomes(builder: str, progress: Mapping[int, Progress]) -> list[Outcome]:
-    """How some assets stand in a builder."""
+    """The outcomes of some assets in a builder."""
     return [state.outcome(builder, id) for id, state in progress.items()]
 
 
 def waiting(dues: Iterable[Due]) -> dict[int, Progress]:
-    """What stands before any work is begun: nobody is reached."""
+    """The progress before any work is begun: no asset is reached."""
     return {due.id: Progress(open=1, reasons=(due.reason,)) for due in dues}

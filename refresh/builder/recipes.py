@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
 from refresh.builder import counting, daily, emas, windowed
 from refresh.builder.counting import Counting
 from refresh.builder.done import Done
-from refresh.catalog import Kind, Leg
+from refresh.builder.reading import Rebuild
+from refresh.catalog import BuilderConfig, Kind, Leg
 from refresh.core.rows import Rows
 from refresh.core.series import Series
 from refresh.due.batches import Batch
@@ -21,12 +23,12 @@ from refresh.due.scope import Scope
 class Recipe:
     """How a batch is brought up to date, and how rows are built from the rows of their inputs in memory alone.
 
-    ``needed``: the number of rows of its input that a series counts up to its first row. ``copies_in_memory``: how
-    many copies of a batch's rows are in memory meanwhile.
+    ``needed``: the number of rows of its input that a series counts up to its first row. ``copies_in_memory``: the
+    number of copies of a batch's rows that are in memory meanwhile.
     """
 
     refresh: Callable[[Connection, Scope, Leg, Batch], Done]
-    rebuild: Callable[[Scope, Leg, Sequence[Series], Mapping[str, Rows]], Rows]
+    rebuild: Callable[[Rebuild], Rows]
     needed: Callable[[Series], int]
     copies_in_memory: int = 1
 
@@ -36,20 +38,23 @@ def _first(_: Series) -> int:
     return 1
 
 
-def _averaging(way: Counting) -> Recipe:
-    def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch) -> Done:
-        return emas.refresh(connection, scope, leg, batch, way)
-
-    def rebuild(_: Scope, leg: Leg, series: Sequence[Series], tables: Mapping[str, Rows]) -> Rows:
-        return emas.rebuild(leg, series, tables, way)
-
-    return Recipe(refresh=refresh, rebuild=rebuild, needed=way.needed)
+def _averages(counting: Counting) -> Recipe:
+    return Recipe(
+        refresh=partial(emas.refresh, counting=counting),
+        rebuild=partial(emas.rebuild, counting=counting),
+        needed=counting.needed,
+    )
 
 
-RECIPES: dict[Kind, Recipe] = {
+_RECIPES: dict[Kind, Recipe] = {
     # raw rows, with texts of any length, are in memory beside the bars made of them
     Kind.DAILY: Recipe(refresh=daily.refresh, rebuild=daily.rebuild, needed=_first, copies_in_memory=3),
     Kind.WINDOWED: Recipe(refresh=windowed.refresh, rebuild=windowed.rebuild, needed=_first),
-    Kind.EMA_OVER_BARS: _averaging(counting.BARS),
-    Kind.EMA_OVER_DAYS: _averaging(counting.DAYS),
+    Kind.EMA_OVER_BARS: _averages(counting.BARS),
+    Kind.EMA_OVER_DAYS: _averages(counting.DAYS),
 }
+
+
+def recipe_of(builder: BuilderConfig) -> Recipe:
+    """The recipe of a builder."""
+    return _RECIPES[builder.kind]

@@ -21,22 +21,27 @@ from refresh.store.database import transaction
 def recorded(
     engine: Engine, scope: Scope, request: Request, assets: int, result: Callable[[], tuple[int, int]]
 ) -> Iterator[None]:
-    """Record the block as a run, unless the builder works for one. ``result``: rows written, exit code, at its end."""
+    """Record the block as a run, unless the builder works for a run. ``result``: rows written and exit code."""
     if request.run_id is not None:
         yield
         return
-    run = history.Started(
+    with transaction(engine) as connection:
+        history.begin_run(connection, _run(scope, request, assets))
+    yield
+    rows, exit_code = result()
+    with transaction(engine) as connection:
+        history.end_run(connection, scope.run_id, exit_code, rows)
+
+
+def _run(scope: Scope, request: Request, assets: int) -> history.Started:
+    program = Program.BUILDER.value.split()
+    arguments = builder_arguments(scope.builder, request, request.ids)
+    return history.Started(
         run_id=scope.run_id,
-        command=shlex.join([*Program.BUILDER.value.split(), *builder_arguments(scope.builder, request, request.ids)]),
+        command=shlex.join([*program, *arguments]),
         arguments=tuple(remembered(request)),
         host=locks.host(),
         pid=os.getpid(),
         started_at=scope.now,
         assets=assets,
     )
-    with transaction(engine) as connection:
-        history.begin_run(connection, run)
-    yield
-    rows, exit_code = result()
-    with transaction(engine) as connection:
-        history.end_run(connection, scope.run_id, exit_code, rows)

@@ -1,8 +1,8 @@
 """The one mechanism that all builders share: decide, read, compute, commit, report.
 
-Assets are worked on in batches, each committed as one transaction of rows, watermarks, marks and outcomes. Where a
-batch fails it is halved until the asset that fails is alone: it is rolled back, its siblings are committed. A transient
-error, such as a lost connection, is retried, from what is then due.
+Assets are worked on in batches, each committed as one transaction of rows, watermarks, marks and outcomes. A batch that
+fails is halved until the asset that fails is alone: it is rolled back, its siblings are committed. After a transient
+error, such as a lost connection, the work is tried again, from what is then due.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from refresh.builder.done import Done, together
 from refresh.builder.progress import Progress, outcomes, waiting
-from refresh.builder.recipes import RECIPES, Recipe
+from refresh.builder.recipes import Recipe, recipe_of
 from refresh.catalog import Leg
 from refresh.due import survey
 from refresh.due.batches import Batch, batches
@@ -34,11 +34,9 @@ from refresh.store.state import forget_contradictions
 from refresh.store.tables import METADATA
 
 VALUES_AT_ONCE = 7_000_000
-"""How many values of one table are computed at once: what bounds a builder's memory, whatever the number of assets."""
+"""The number of values of one table that are computed at once: it bounds a builder's memory, whatever the assets."""
 ASSETS_AT_ONCE = 1_000
-"""How many assets are locked at once: the server has room for some six thousand locks."""
-
-_NOTHING = Done()
+"""The number of assets that are locked at once: the server has room for some six thousand locks."""
 
 
 def _ignore(_: str) -> None:
@@ -51,10 +49,10 @@ def _never() -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listeners:
-    """Who is told how the work goes on.
+    """Who learns how the work goes on.
 
-    ``report`` gets each asset once, when its last leg is through; ``note`` what is retried. Where ``is_stopping`` turns
-    true no further batch is begun.
+    ``report`` gets each asset once, after its last leg; ``note`` what is tried again. Once ``is_stopping`` is true, no
+    further batch is begun.
     """
 
     report: Callable[[Outcome], None]
@@ -73,11 +71,11 @@ def refresh(engine: Engine, scope: Scope, listeners: Listeners, *, values_at_onc
 
 
 def _due(engine: Engine, scope: Scope) -> dict[Leg, list[Due]]:
-    """What is due on each leg; it is recorded that nobody has been reached yet."""
-    key = scope.builder.key
+    """What is due on each leg. Until it is done, its assets are recorded as not reached."""
     with transaction(engine) as connection:
         dues = {leg: _due_on(connection, scope, leg) for leg in scope.builder.legs}
-        history.save_outcomes(connection, scope.run_id, outcomes(key, waiting(chain(*dues.values()))))
+        progress = waiting(chain(*dues.values()))
+        history.save_outcomes(connection, scope.run_id, outcomes(scope.builder.key, progress))
     return dues
 
 
@@ -91,9 +89,11 @@ def _due_on(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
 
 
 def batches_of(recipe: Recipe, leg: Leg, dues: Iterable[Due], values_at_once: int = VALUES_AT_ONCE) -> Iterator[Batch]:
-    """What is computed at once, and committed together, of all that is due on a leg and not refused."""
-    rows_at_once = values_at_once // (recipe.copies_in_memory * len(METADATA.tables[leg.target].columns))
-    return batches((due for due in dues if not due.refusal), rows_at_once, ASSETS_AT_ONCE)
+    """What is computed at once and committed together, of all that is due on a leg and not refused."""
+    columns = len(METADATA.tables[leg.target].columns)
+    rows_at_once = values_at_once // (recipe.copies_in_memory * columns)
+    accepted = (due for due in dues if not due.refusal)
+    return batches(accepted, rows_at_once, ASSETS_AT_ONCE)
 
 
 class _Work:
@@ -101,47 +101,54 @@ class _Work:
 
     def __init__(self, engine: Engine, scope: Scope, listeners: Listeners, values_at_once: int) -> None:
         self._engine, self._scope, self._listeners = engine, scope, listeners
-        self._recipe = RECIPES[scope.builder.kind]
+        self._recipe = recipe_of(scope.builder)
         self._values_at_once = values_at_once
         self._progress: dict[int, Progress] = {}
 
     def run(self, dues: Mapping[Leg, Sequence[Due]]) -> None:
-        """Work on everything due, leg by leg."""
-        refused = {leg: [due for due in of_leg if due.refusal] for leg, of_leg in dues.items()}
-        planned = {leg: list(self._batches(leg, of_leg)) for leg, of_leg in dues.items()}
-        pieces = Counter(due.id for due in chain(*refused.values()))
-        for batch in chain(*planned.values()):
+        """Work on everything due, leg by leg. What is refused fails first."""
+        refused = [due for due in chain(*dues.values()) if due.refusal]
+        planned = [(leg, batch) for leg, of_leg in dues.items() for batch in self._batches(leg, of_leg)]
+        pieces = Counter(due.id for due in refused)
+        for _, batch in planned:
             pieces.update(batch.ids)
         self._progress = {id: Progress(open=number) for id, number in pieces.items()}
-        for leg in dues:
-            self._refuse(refused[leg])
-            for batch in planned[leg]:
-                if self._listeners.is_stopping():
-                    return
-                self._settle(leg, batch)
+        self._refuse(refused)
+        for leg, batch in planned:
+            if self._listeners.is_stopping():
+                return
+            self._settle(leg, batch)
 
     def _batches(self, leg: Leg, dues: Iterable[Due]) -> Iterator[Batch]:
         return batches_of(self._recipe, leg, dues, self._values_at_once)
 
     def _refuse(self, dues: Sequence[Due]) -> None:
         """Refused work fails without being read."""
-        self._save({due.id: self._progress[due.id].after(due, _NOTHING, error=due.refusal) for due in dues})
+        nothing = Done()
+        self._save({due.id: self._progress[due.id].after(due, nothing, error=due.refusal) for due in dues})
 
     def _settle(self, leg: Leg, batch: Batch) -> None:
-        """Commit a batch, or find whoever fails in it."""
+        """Commit a batch, or find the assets that fail in it."""
         began = time.monotonic()
+        error = self._attempt(leg, batch)
+        if error is None:
+            return
+        if len(batch.dues) > 1:
+            for half in batch.halves():
+                self._settle(leg, half)
+            return
+        self._fail(batch.dues[0], error, seconds=time.monotonic() - began)
+
+    def _attempt(self, leg: Leg, batch: Batch) -> Exception | None:
+        """Commit a batch. Returns the error of some asset in it, if there is one; transient errors are raised."""
         try:
             progress = self._retried(lambda tries: self._commit(leg, batch, tries), batch)
         except (RefreshError, ArithmeticError, ValueError, *ASSET_ERRORS) as error:
             if is_transient(error):
                 raise
-            if len(batch.dues) > 1:
-                for half in batch.halves():
-                    self._settle(leg, half)
-            else:
-                self._fail(batch.dues[0], error, seconds=time.monotonic() - began)
-        else:
-            self._keep(progress)
+            return error
+        self._keep(progress)
+        return None
 
     def _retried(self, commit: Callable[[int], dict[int, Progress]], batch: Batch) -> dict[int, Progress]:
         def note(error: Exception) -> None:
@@ -154,7 +161,8 @@ class _Work:
     def _fail(self, due: Due, error: Exception, *, seconds: float) -> None:
         notes = {VIOLATIONS: 1} if isinstance(error, ViolationError) else {}
         failed = Done(notes={due.id: notes})
-        self._save({due.id: self._progress[due.id].after(due, failed, seconds=seconds, error=first_line(error))})
+        progress = self._progress[due.id].after(due, failed, seconds=seconds, error=first_line(error))
+        self._save({due.id: progress})
 
     def _commit(self, leg: Leg, batch: Batch, tries: int) -> dict[int, Progress]:
         """One transaction. What another process, or an attempt that seemed to fail, has done is not done again."""
@@ -162,33 +170,38 @@ class _Work:
         with self._engine.connect() as connection, assets_held(connection, self._scope.builder, batch.ids) as waited:
             with repeatable_read(connection):
                 prefer_indexes(connection)
-                parts = self._still_due(connection, leg, batch) if waited or tries else [batch]
+                is_current = not (waited or tries)
+                parts = [batch] if is_current else self._still_due(connection, leg, batch)
                 done = together(self._recipe.refresh(connection, self._scope, leg, part) for part in parts)
                 seconds = (time.monotonic() - began) / len(batch.dues)
                 progress = {due.id: self._progress[due.id].after(due, done, seconds=seconds) for due in batch.dues}
-                history.save_outcomes(connection, self._scope.run_id, outcomes(self._scope.builder.key, progress))
+                self._record(connection, progress)
             return progress
 
     def _still_due(self, connection: Connection, leg: Leg, batch: Batch) -> Iterator[Batch]:
         """What is due now of the assets and series of a batch."""
         dues = survey.due(connection, self._scope.narrowed(batch.ids), leg)
         wanted = set(batch.series)
-        narrowed = [due.on(wanted) for due in dues if not wanted or wanted.intersection(due.series)]
-        return self._batches(leg, narrowed)
+        if wanted:
+            dues = [due.on(wanted) for due in dues if wanted.intersection(due.series)]
+        return self._batches(leg, dues)
+
+    def _record(self, connection: Connection, progress: Mapping[int, Progress]) -> None:
+        history.save_outcomes(connection, self._scope.run_id, outcomes(self._scope.builder.key, progress))
 
     def _save(self, progress: Mapping[int, Progress]) -> None:
         """Record what no batch could."""
 
         def save(_: int) -> None:
             with transaction(self._engine) as connection:
-                history.save_outcomes(connection, self._scope.run_id, outcomes(self._scope.builder.key, progress))
+                self._record(connection, progress)
 
         if progress:
             retried(save, self._scope.selection.retries, self._listeners.retry)
             self._keep(progress)
 
     def _keep(self, progress: Mapping[int, Progress]) -> None:
-        """Remember what is committed, and report whoever is through."""
+        """Remember what is committed, and report the assets that have nothing left open."""
         self._progress.update(progress)
         for id, state in progress.items():
             if not state.open:

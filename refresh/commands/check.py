@@ -10,18 +10,21 @@ from refresh.store.schema import looking
 
 
 def check(job: Job) -> int:
-    """Print a line and return the exit code: failed where the last good run is too old."""
-    with looking(job.opened.engine) as connection:
+    """Print one line. Returns the exit code: ``FAILED`` if there is no good run, or the last one is too old."""
+    with looking(job.engine) as connection:
         last_good = history.last_good(connection)
     if last_good is None:
-        job.console.print("no run of this database has ended well yet")
+        job.console.print("this database has no successful run yet")
         return ExitCode.FAILED
     ended_at, run_id = last_good
-    age, limit = job.now - ended_at, job.request.max_age
-    is_late = age > limit
-    problem = "too old: " if is_late else ""
-    job.console.print(
-        f"{problem}the last good run ({run_id}) ended {words.spoken(age.total_seconds())} ago, "
+    age = job.now - ended_at
+    limit = job.request.max_age
+    line = (
+        f"the last good run ({run_id}) ended {words.spoken(age.total_seconds())} ago, "
         f"{ended_at:%Y-%m-%d %H:%M} UTC; the limit is {words.spoken(limit.total_seconds())}"
     )
-    return ExitCode.FAILED if is_late else ExitCode.DONE
+    if age > limit:
+        job.console.print(f"too old: {line}")
+        return ExitCode.FAILED
+    job.console.print(line)
+    return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""What is known of one asset, and what a run would do to it. Writes nothing."""
+"""The state of one asset, and what a run would do to it. Writes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from refresh.store.schema import looking
 def explain_asset(job: Job, id: int) -> None:
     """Print the state of one asset in every table, its last failures, and the plan for it."""
     request = replace(job.request, ids=(id,))
-    with looking(job.opened.engine, request.tz) as connection:
+    with looking(job.engine, request.tz) as connection:
         scopes = survey.open_scopes(connection, job.builders, request.selection, job.now)
         plan = make_plan(job.builders, request, survey.survey(connection, scopes))
         state = standing(connection, job.builders, id, job.now)

@@ -1,4 +1,4 @@
-"""What a command is about: the values that every command gets."""
+"""What every command gets, and where its lines and results go."""
 
 from __future__ import annotations
 
@@ -8,35 +8,52 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from rich.console import Console
+from sqlalchemy import Engine
 
 from refresh.catalog import BuilderConfig
+from refresh.faces import console as face
+from refresh.faces import document
+from refresh.faces.log import Log
 from refresh.options.arguments import typed
 from refresh.options.declaration import Program
 from refresh.options.request import Request
-from refresh.store import database
+from refresh.run.summary import Summary
+from refresh.store.database import Opened
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What a command is about: what was asked, of which database, and where to print what."""
+    """One use of a program: its options, builders, clock and environment, the open database, and the console."""
 
     program: Program
     request: Request
     builders: tuple[BuilderConfig, ...]
     now: datetime
     environ: Mapping[str, str] = field(repr=False)
-    opened: database.Opened
+    opened: Opened
     console: Console
 
-    def say(self, line: str) -> None:
-        """Print a line about the run itself."""
-        if not self.request.quiet:
-            self.console.print(line)
+    @property
+    def engine(self) -> Engine:
+        """The engine of the open database."""
+        return self.opened.engine
 
     @property
     def typed(self) -> str:
         """The command line, without the address of the database, which may hold a password."""
         return typed(self.program, self.request)
+
+    def say(self, line: str) -> None:
+        """Print a line about the run itself, unless ``--quiet`` was given."""
+        if not self.request.quiet:
+            self.console.print(line)
+
+    def publish(self, summary: Summary) -> None:
+        """Write the result of a run to the log, the console and the JSON document; raises ``SettingsError``."""
+        Log(summary.run_id).summary(summary)
+        face.show_summary(self.console, summary)
+        if self.request.json:
+            document.write(document.run_document(summary), self.request.json)
 
 
 def complain(line: str) -> None:

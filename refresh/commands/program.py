@@ -7,7 +7,6 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +31,10 @@ from refresh.run.summary import Severity, Summary
 from refresh.stop import TerminatedError, raising
 from refresh.store import database, locks
 
+Environ = Mapping[str, str]
+Result = tuple[int, Summary | None]
+"""The exit code, and the summary if something was run."""
+
 
 def main(program: Program) -> int:
     """Run one of the three programs on the process's own arguments and environment. Returns the exit code."""
@@ -46,22 +49,22 @@ def main(program: Program) -> int:
         complain("stopped by SIGTERM; no builder was running")
         return ExitCode.TERMINATED
     except OSError as error:
-        _show_traceback(arguments)
+        _print_traceback(arguments)
         _give_up_stdout(error)
         return ExitCode.FAILED
     except (RefreshError, *database.ASSET_ERRORS) as error:
-        _show_traceback(arguments)
+        _print_traceback(arguments)
         complain(f"error: {_line(error)}")
         return error.exit_code if isinstance(error, RefreshError) else ExitCode.CANNOT_START
 
 
-def _show_traceback(arguments: Sequence[str]) -> None:
+def _print_traceback(arguments: Sequence[str]) -> None:
     if "--verbose" in arguments:
         traceback.print_exc()
 
 
 def _give_up_stdout(error: OSError) -> None:
-    """After a closed pipe or a full disk Python would fail once more when it flushes at its end."""
+    """After a closed pipe or a full disk, Python would fail again when it flushes stdout at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
         complain(f"error: {error}")
@@ -71,12 +74,13 @@ def _line(error: Exception) -> str:
     return str(error) if isinstance(error, RefreshError) else database.first_line(error)
 
 
-def _main(program: Program, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def _main(program: Program, arguments: Sequence[str], environ: Environ) -> int:
     request = parse(program, arguments, environ)
     selected(program, request)
     now = datetime.now(UTC)
     if request.dry_run or request.check or request.explain is not None:
-        return _work(program, request, environ, now)[0]
+        code, _ = _work(program, request, environ, now)
+        return code
     channels = alerts.read_settings(environ)
     if request.alert_on_error and not channels.has_channel:
         complain(
@@ -87,10 +91,8 @@ def _main(program: Program, arguments: Sequence[str], environ: Mapping[str, str]
         return _alerting(program, request, environ, now, channels)
 
 
-def _alerting(
-    program: Program, request: Request, environ: Mapping[str, str], now: datetime, channels: alerts.Settings
-) -> int:
-    """Run, with alerts and heartbeats around it."""
+def _alerting(program: Program, request: Request, environ: Environ, now: datetime, channels: alerts.Settings) -> int:
+    """Run, with alerts and heartbeats. Returns the exit code."""
     if not request.launches:
         channels = replace(channels, heartbeat=None)  # a monitor waits for refreshes
     alerts.beat(channels, "start", complain)
@@ -99,13 +101,13 @@ def _alerting(
     try:
         code, summary = _work(program, request, environ, now)
         if summary:
-            _report(request, summary, channels)
+            _send_digest(request, summary, channels)
     except AlreadyRunningError as error:
-        sends_heartbeat = False  # the other one goes on to tell the monitor how it ended
-        _alert(channels, Severity.ERROR, error, now)
+        sends_heartbeat = False  # the other refresh reports to the monitor how it ended
+        _send_error(channels, Severity.ERROR, error, now)
         raise
     except (RefreshError, *database.ASSET_ERRORS) as error:
-        _alert(channels, Severity.CRITICAL, error, now)
+        _send_error(channels, Severity.CRITICAL, error, now)
         raise
     finally:
         if sends_heartbeat:
@@ -113,33 +115,34 @@ def _alerting(
     return code
 
 
-def _report(request: Request, summary: Summary, channels: alerts.Settings) -> None:
-    """Send the digest of a run; with --quiet, whose summary may be thrown away, wrong values go to stderr as well."""
+def _send_digest(request: Request, summary: Summary, channels: alerts.Settings) -> None:
+    """Send the digest of a run. With --quiet stdout may be thrown away, so wrong values are printed on stderr too."""
     if request.quiet and summary.validity:
         for line in words.findings(summary.validity, words.SHOWN_FINDINGS):
             complain(line)
-    if digest := alerts.digest(summary):
+    digest = alerts.digest(summary)
+    if digest:
         alerts.send(channels, digest, complain)
 
 
-def _alert(channels: alerts.Settings, severity: Severity, error: Exception, now: datetime) -> None:
-    """Report that nothing was run."""
+def _send_error(channels: alerts.Settings, severity: Severity, error: Exception, now: datetime) -> None:
+    """Log and send why nothing was run."""
     line = _line(error)
     Log(run_name(now)).event("error", logging.CRITICAL, line=line)
-    headline = f"the refresh could not run: {line}"
-    alerts.send(channels, alerts.Digest(severity=severity, headline=headline), complain)
+    digest = alerts.Digest(severity=severity, headline=f"the refresh could not run: {line}")
+    alerts.send(channels, digest, complain)
 
 
-def _work(program: Program, request: Request, environ: Mapping[str, str], now: datetime) -> tuple[int, Summary | None]:
-    """What is done with an open database. Returns the exit code, and the summary where something was run."""
-    with ExitStack() as stack:
+def _work(program: Program, request: Request, environ: Environ, now: datetime) -> Result:
+    """Open the database and do what was asked for."""
+    with database.opened(request.db_url, environ, locks.session_name(now)) as opened:
         job = Job(
             program=program,
             request=request,
             builders=selected(program, request),
             now=now,
             environ=environ,
-            opened=stack.enter_context(database.opened(request.db_url, environ, locks.session_name(now))),
+            opened=opened,
             console=make_console(error=request.json == TERMINAL),
         )
         if request.check:
@@ -150,7 +153,7 @@ def _work(program: Program, request: Request, environ: Mapping[str, str], now: d
         return _run(job)
 
 
-def _run(job: Job) -> tuple[int, Summary | None]:
+def _run(job: Job) -> Result:
     """Refresh, or only validate; then write the page."""
     summary = None
     if job.request.launches:

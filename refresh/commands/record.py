@@ -1,6 +1,6 @@
-"""Writes the history of a run as it goes on: the run, its steps, and the outcomes that no builder could write.
+"""Keeps the history of a run while it goes on: the run, its steps, and the outcomes that no builder could write.
 
-It also keeps the lock of the refresh: a run whose session was lost takes it again before it starts another builder.
+It also keeps the lock of the refresh: if its session was lost, the lock is taken again before the next builder starts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 class Recorder:
     """Keeps the history of one run. A history that cannot be written is reported once, and stops nothing."""
 
-    engine: Engine
+    engine: Engine = field(repr=False)
     lock: locks.RefreshLock
     scopes: Mapping[BuilderConfig, Scope]
     run: history.Started
@@ -40,105 +40,107 @@ class Recorder:
     say: Say
     _problems: list[str] = field(default_factory=list)
 
-    def start(self, plan: Plan, remainder: Mapping[str, frozenset[int]]) -> None:
-        """Note the run, and every asset of the plan as not reached yet.
+    def start(self, plan: Plan, remaining: Mapping[str, frozenset[int]]) -> None:
+        """Save the run, and every asset of the plan as not reached yet.
 
-        ``remainder``: what a resumed run left, by builder key; whatever of it is not in the plan is up to date by now.
+        ``remaining``: the assets by builder key that a resumed run left. Those that are not planned are up to date.
         """
         outcomes: list[Outcome] = []
         for step in plan.steps:
             outcomes += unlaunched(step, "the run was broken off").outcomes
-        outcomes += _settled(remainder, {(outcome.builder, outcome.id) for outcome in outcomes})
+        planned = {(outcome.builder, outcome.id) for outcome in outcomes}
+        outcomes += _up_to_date(remaining, planned)
 
-        def write(connection: Connection) -> None:
+        def save_run(connection: Connection) -> None:
             history.begin_run(connection, self.run)
             history.save_outcomes(connection, self.run.run_id, outcomes)
 
-        self._write(write)
+        self._write(save_run)
 
-    def begin(self, step: Step, number: int, _: int) -> None:
-        """Note a step that is about to start. Raises ``AlreadyRunningError`` where another refresh took the lock."""
+    def begin(self, step: Step, position: int, _: int) -> None:
+        """Save a step that is about to start. Raises ``AlreadyRunningError`` if another refresh took the lock."""
         try:
             retried(lambda _: self.lock.keep(), self._patience, self._note)
-        except ASSET_ERRORS as error:  # the server is gone; builders will say so of their assets
+        except ASSET_ERRORS as error:  # the server is gone; builders will report that for their assets
             self._complain(error)
 
-        def write(connection: Connection) -> None:
+        def save_step(connection: Connection) -> None:
             if step.tasks:
-                history.begin_step(
-                    connection,
-                    self.run.run_id,
-                    step.builder.key,
-                    place=number,
-                    assets=len(step.tasks),
-                    estimated_rows=step.estimated_rows,
-                )
+                self._save_start(connection, step, position)
             history.save_outcomes(connection, self.run.run_id, skipped(step))
 
-        self._write(write)
+        self._write(save_step)
+
+    def _save_start(self, connection: Connection, step: Step, position: int) -> None:
+        history.begin_step(
+            connection,
+            self.run.run_id,
+            step.builder.key,
+            place=position,
+            assets=len(step.tasks),
+            estimated_rows=step.estimated_rows,
+        )
 
     def outcome(self, outcome: Outcome) -> None:
-        """A builder writes its outcomes itself, with the rows they are about."""
+        """Builders save their outcomes themselves, together with the rows."""
 
     def words(self, step: Step, line: str) -> None:
-        """Words are for the log."""
+        """The output of builders is not part of the history."""
 
     def end(self, report: StepReport) -> None:
-        """Note how a step ended, and which assets it did not reach."""
+        """Save how a step ended, and which assets it did not reach."""
 
-        def write(connection: Connection) -> None:
+        def save_report(connection: Connection) -> None:
             history.save_outcomes(connection, self.run.run_id, report.of(Status.NOT_REACHED))
             if report.launched:
-                history.end_step(
-                    connection, self.run.run_id, report.builder.key, seconds=report.seconds, rows=report.rows
-                )
+                key, seconds = report.builder.key, report.seconds
+                history.end_step(connection, self.run.run_id, key, seconds=seconds, rows=report.rows)
 
-        self._write(write)
+        self._write(save_report)
 
     def facts(self) -> Facts:
-        """What only the database knows about the run; nothing where it is gone."""
+        """What only the database knows about the run; nothing if it cannot be reached."""
+        return self._read(self._facts, default=Facts())
 
-        def ask(connection: Connection) -> Facts:
-            earlier = history.last_summary(connection) or {}
-            return Facts(
-                restated=ledger.read_lines(connection, self.run.run_id),
-                failing_since=history.failing_since(connection, self.run.run_id),
-                known_notices=tuple(earlier.get("notices", ())),
-            )
-
-        return self._asked(ask, otherwise=Facts())
+    def _facts(self, connection: Connection) -> Facts:
+        earlier = history.last_summary(connection) or {}
+        return Facts(
+            restated=ledger.read_lines(connection, self.run.run_id),
+            failing_since=history.failing_since(connection, self.run.run_id),
+            known_notices=tuple(earlier.get("notices", ())),
+        )
 
     def finish(self, summary: Summary) -> None:
-        """Note how the run ended."""
+        """Save how the run ended."""
 
-        def write(connection: Connection) -> None:
+        def save_end(connection: Connection) -> None:
             history.end_run(connection, self.run.run_id, summary.exit_code, summary.rows, run_document(summary))
             if not summary.idle:
                 history.forget_old(connection)
 
-        self._write(write)
+        self._write(save_end)
 
     def lagging(self, builder: BuilderConfig) -> dict[int, str]:
         """The assets whose bars lag too far behind the source for this builder, and how far."""
-        return self._asked(lambda connection: lagging(connection, self.scopes[builder]), otherwise={})
+        return self._read(lambda connection: lagging(connection, self.scopes[builder]), default={})
 
     def end_sessions(self, pid: int) -> None:
-        """End what a killed builder left running in the database; a server that is gone has ended it already."""
+        """End the database sessions that a killed builder left; a server that is gone has ended them already."""
         try:
             with read_committed(self.engine) as connection:
                 locks.end_sessions(connection, pid)
         except ASSET_ERRORS as error:
             self._note(error)
 
-    def _asked(self, ask: Callable[[Connection], Result], *, otherwise: Result) -> Result:
+    def _read(self, read: Callable[[Connection], Result], *, default: Result) -> Result:
         try:
-            return self._with_connection(ask)
+            return self._with_connection(read)
         except ASSET_ERRORS as error:
             self._complain(error)
-            return otherwise
+            return default
 
-    def _write(self, work: Callable[[Connection], None]) -> None:
-        self._asked(work, otherwise=None)
+    def _write(self, save: Callable[[Connection], None]) -> None:
+        self._read(save, default=None)
 
     def _with_connection(self, work: Callable[[Connection], Result]) -> Result:
         def attempt(_: int) -> Result:
@@ -149,7 +151,7 @@ class Recorder:
 
     @property
     def _patience(self) -> int:
-        """The number of retries: a server that did not come back once is not waited for again."""
+        """The number of retries: none once a server has not come back."""
         return 0 if self._problems else self.retries
 
     def _complain(self, error: Exception) -> None:
@@ -161,11 +163,10 @@ class Recorder:
         self.say(f"trying again: {first_line(error)}")
 
 
-def _settled(remainder: Mapping[str, frozenset[int]], planned: set[tuple[str, int]]) -> list[Outcome]:
-    """Outcomes of what was left and is up to date by now."""
-    return [
-        Outcome(builder=key, id=id, status=Status.DONE, reason="up to date")
-        for key, ids in remainder.items()
-        for id in sorted(ids)
-        if (key, id) not in planned
-    ]
+def _up_to_date(remaining: Mapping[str, frozenset[int]], planned: set[tuple[str, int]]) -> list[Outcome]:
+    """Outcomes of what a resumed run left and later runs have done."""
+    left: list[tuple[str, int]] = []
+    for key, ids in remaining.items():
+        left += [(key, id) for id in sorted(ids)]
+    done = [asset for asset in left if asset not in planned]
+    return [Outcome(builder=key, id=id, status=Status.DONE, reason="up to date") for key, id in done]

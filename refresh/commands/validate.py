@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from refresh.catalog import BUILDERS
+from refresh.catalog import BUILDERS, legs
 from refresh.commands.job import Job
 from refresh.due import survey
 from refresh.errors import CannotStartError, ExitCode
-from refresh.faces import console as face
-from refresh.faces import document
-from refresh.faces.log import Log
 from refresh.run.summary import Summary
 from refresh.store.schema import is_built, looking
 from refresh.validate.finding import Validity
 
 
 def validate(job: Job) -> Summary:
-    """Check every table without refreshing any. No other refresh is kept waiting."""
-    with looking(job.opened.engine) as connection:
+    """Check every table without refreshing any. No other refresh has to wait.
+
+    Raises ``CannotStartError`` for a database in which nothing has been built.
+    """
+    with looking(job.engine) as connection:
         if not is_built(connection):
             raise CannotStartError("nothing has been built in this database yet; run a refresh first")
     started = time.monotonic()
@@ -31,23 +31,25 @@ def validate(job: Job) -> Summary:
         seconds=time.monotonic() - started,
         exit_code=ExitCode.INVALID if validity.findings else ExitCode.DONE,
         assets=assets,
-        tables=sum(len(builder.legs) for builder in BUILDERS),
+        tables=len(list(legs())),
         validity=validity,
     )
-    Log(summary.run_id).summary(summary)
-    face.show_summary(job.console, summary)
-    if job.request.json:
-        document.write(document.run_document(summary), job.request.json)
+    job.publish(summary)
     return summary
 
 
 def judge(job: Job) -> tuple[Validity, int]:
-    """The result of checking all tables, as far as the run's filters reach; and the number of assets asked for."""
+    """Check every table within the filters of the request. Returns the result and the number of selected assets."""
     from refresh.validate.validation import validate  # noqa: PLC0415 - it loads numpy, which a refresh does without
 
-    engine, request = job.opened.engine, replace(job.request, full_rebuild=False)
-    with looking(engine, request.tz) as connection:
-        scopes = survey.open_scopes(connection, BUILDERS, request.selection, job.now)
+    selection = replace(job.request.selection, rebuild=False)
+    with looking(job.engine, selection.tz) as connection:
+        scopes = survey.open_scopes(connection, BUILDERS, selection, job.now)
         ids = survey.asset_ids(connection, scopes[0])
-    number = len(ids) if request.sample == "all" else request.sample
-    return validate(engine, scopes, ids, number if isinstance(number, int) else None, job.now.date()), len(ids)
+    number = _number_to_recompute(job.request.sample, len(ids))
+    return validate(job.engine, scopes, ids, number, job.now.date()), len(ids)
+
+
+def _number_to_recompute(sample: int | str | None, assets: int) -> int | None:
+    """The number of assets to recompute; ``None`` leaves it to the validation."""
+    return assets if isinstance(sample, str) else sample

@@ -1,1 +1,1 @@
-"""Pure calculations: arrays and values in, arrays and values out. No SQL, clock, environment or logging."""
+"""Arithmetic: arrays and values in, arrays and values out. Knows no database, clock, environment or log."""

@@ -1,4 +1,4 @@
-"""Stored rows against computed ones: what has to be deleted and written so that the table holds the computed rows."""
+"""Stored rows against computed ones: which to delete and which to write, so that the computed ones are stored."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from refresh.core.rows import Array, Rows, count, starts, take
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """Which stored rows have to go and which computed rows have to be written; a changed row is both. Masks."""
+    """Masks of the stored rows to delete and of the computed rows to write. A changed row is in both."""
 
     stale: Array
     fresh: Array
@@ -20,20 +20,23 @@ class Difference:
 
 def difference(stored: Rows, computed: Rows, keys: Sequence[str], values: Sequence[str]) -> Difference:
     """Compare rows by key, value for value; NULL equals NULL. Keys are unique on either side, in any order."""
+    fresh = np.ones(count(computed), bool)
     if not count(stored):
-        return Difference(np.zeros(0, bool), np.ones(count(computed), bool))
+        return Difference(stale=np.zeros(0, bool), fresh=fresh)
     partner, is_equal = _partners(stored, computed, keys)
     for name in values:
-        is_equal[is_equal] = _equal(stored[name][is_equal], computed[name][partner[is_equal]])
-    fresh = np.ones(count(computed), bool)
+        old = stored[name][is_equal]
+        new = computed[name][partner[is_equal]]
+        is_equal[is_equal] = _equal(old, new)
     fresh[partner[is_equal]] = False
-    return Difference(~is_equal, fresh)
+    return Difference(stale=~is_equal, fresh=fresh)
 
 
 def _partners(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:
     """Per stored row, the index of the computed row with the same key, and whether there is one."""
     size = count(stored)
-    if all(np.array_equal(stored[key], computed[key]) for key in keys):  # the usual case, recognised without sorting
+    has_same_keys = all(np.array_equal(stored[key], computed[key]) for key in keys)
+    if has_same_keys:  # the usual case, recognised without sorting
         return np.arange(size), np.ones(size, bool)
     old, new = _codes(stored, computed, keys)
     if not len(new):
@@ -44,11 +47,12 @@ def _partners(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array,
 
 
 def _codes(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:
-    """One whole number per row and side that stands for its key."""
+    """A whole number per row that stands for its key, stored and computed; equal for equal keys alone."""
     size = count(stored)
     codes = np.zeros(size + count(computed), np.int64)
     for key in keys:
-        distinct, code = np.unique(np.concatenate([stored[key], computed[key]]), return_inverse=True)
+        both = np.concatenate([stored[key], computed[key]])
+        distinct, code = np.unique(both, return_inverse=True)
         codes = codes * len(distinct) + code
     return codes[:size], codes[size:]
 
@@ -71,6 +75,6 @@ def _equal(left: Array, right: Array) -> Array:
 def earliest(times: Array, *groups: Array) -> tuple[Array, ...]:
     """The earliest time of each group: the distinct groups' columns, then the times."""
     order = np.lexsort((times, *reversed(groups)))
-    ordered = [group[order] for group in groups]
-    is_first = starts(*ordered)
-    return (*(group[is_first] for group in ordered), times[order][is_first])
+    columns = [column[order] for column in (*groups, times)]
+    is_first = starts(*columns[:-1])
+    return tuple(column[is_first] for column in columns)

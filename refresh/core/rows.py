@@ -23,33 +23,41 @@ DAY = "M8[D]"
 
 
 def count(rows: Mapping[str, Array]) -> int:
-    """How many rows there are; 0 for no columns."""
+    """The number of rows; 0 without columns."""
     return len(next(iter(rows.values()))) if rows else 0
 
 
 def take(rows: Mapping[str, Array], where: Array | slice) -> Rows:
-    """The rows that a mask, an index array or a slice picks, in its order."""
+    """The rows that a mask, an array of indices or a slice picks, in its order."""
     return {name: column[where] for name, column in rows.items()}
 
 
 def stack(parts: Sequence[Mapping[str, Array]]) -> Rows:
     """The rows of all parts, one after another. The parts have the same columns; at least one is given."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: _joined(parts, name) for name in parts[0]}
+
+
+def _joined(parts: Sequence[Mapping[str, Array]], name: str) -> Array:
+    return np.concatenate([part[name] for part in parts])
 
 
 def merge(parts: Sequence[MutableMapping[str, Array]], keys: Sequence[str]) -> Rows:
-    """The rows of all parts, sorted by ``keys``. Empties the parts column by column: nothing is held twice for long."""
-    order = np.lexsort([np.concatenate([part[key] for part in parts]) for key in reversed(keys)])
-    return {name: np.concatenate([part.pop(name) for part in parts])[order] for name in tuple(parts[0])}
+    """The rows of all parts, sorted by ``keys``. Empties the parts, so that one column at a time is in memory twice."""
+    order = np.lexsort([_joined(parts, key) for key in reversed(keys)])
+    merged: Rows = {}
+    for name in tuple(parts[0]):
+        columns = [part.pop(name) for part in parts]
+        merged[name] = np.concatenate(columns)[order]
+    return merged
 
 
 def starts(*keys: Array) -> Array:
     """Where a new run of equal keys begins, shape (rows,), bool; the first row always begins one."""
-    first = np.zeros(len(keys[0]), bool)
-    first[:1] = True
+    is_first = np.zeros(len(keys[0]), bool)
+    is_first[:1] = True
     for key in keys:
-        first[1:] |= key[1:] != key[:-1]
-    return first
+        is_first[1:] |= key[1:] != key[:-1]
+    return is_first
 
 
 def run_heads(*keys: Array) -> Array:
@@ -64,6 +72,6 @@ def positions(*keys: Array) -> Array:
 
 
 def tally(ids: Array) -> dict[int, int]:
-    """How many rows each asset has."""
+    """The number of rows of each asset."""
     distinct, counts = np.unique(ids, return_counts=True)
     return dict(zip(distinct.tolist(), counts.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Series: the columns of work in a table, one per timeframe and, for averages, period."""
+"""Series: one per timeframe and, for averages, period."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_PERIOD = 0
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One column of work in a table: a timeframe and, for EMAs, a period in bars."""
+    """A timeframe and, for averages, a period in bars."""
 
     timeframe: Timeframe
     period: int = NO_PERIOD

@@ -1,6 +1,6 @@
-"""The algebra of timeframes: what a label means, which families it belongs to, which rules it must keep.
+"""Timeframes: what a label means, which families it belongs to, which rules it must keep.
 
-Knows nothing of days and windows; ``window`` does.
+Knows nothing of days and windows: ``window`` does.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from refresh.catalog import Alignment, Family, Scheme
+from refresh.families import Alignment, Family, Scheme
 
 MONTHS_IN_YEAR = 12
 
 
 class Unit(Enum):
-    """The unit of a timeframe's length, as ``dim_timeframe.base_unit`` spells it."""
+    """The unit of a timeframe's length, by its letter in labels."""
 
     DAY = "D"
     WEEK = "W"
@@ -38,12 +38,12 @@ class Timeframe:
     @property
     def tf(self) -> str:
         """The label, e.g. ``7D``, ``2W_CAL_US``, ``3M_CAL_ANCHOR``."""
-        scheme = f"_{self.scheme.value}" if self.scheme else ""
-        return f"{self.short}{_LABEL_OF_ALIGNMENT[self.alignment]}{scheme}"
+        label = self.short + _LABEL_OF_ALIGNMENT[self.alignment]
+        return f"{label}_{self.scheme.value}" if self.scheme else label
 
     @property
     def short(self) -> str:
-        """The length alone, e.g. ``7D``: what every family's timeframe of that length answers to."""
+        """The length alone, e.g. ``7D``, which names the timeframes of that length in every family."""
         return f"{self.quantity}{self.unit.value}"
 
     @property
@@ -57,7 +57,7 @@ class Timeframe:
 
 
 def broken_rule(timeframe: Timeframe) -> str | None:
-    """The rule of its family that the timeframe breaks, in words; ``None`` for a sound one."""
+    """The rule of its family that the timeframe breaks, in words; ``None`` if it keeps them all."""
     counts_weeks = timeframe.unit is Unit.WEEK
     is_rolling = timeframe.alignment is Alignment.ROLLING
     anchored_months = timeframe.unit is Unit.MONTH and timeframe.alignment is Alignment.ANCHORED
@@ -72,7 +72,7 @@ def broken_rule(timeframe: Timeframe) -> str | None:
     return None
 
 
-def _calendar(alignment: Alignment) -> list[Timeframe]:
+def _calendar_timeframes(alignment: Alignment) -> list[Timeframe]:
     weeks = [Timeframe(n, Unit.WEEK, alignment, scheme) for scheme in Scheme for n in (1, 2, 4)]
     months = [Timeframe(n, Unit.MONTH, alignment) for n in (1, 2, 3, 6, 12)]
     return [*weeks, *months, Timeframe(1, Unit.YEAR, alignment)]
@@ -80,7 +80,7 @@ def _calendar(alignment: Alignment) -> list[Timeframe]:
 
 DEFAULT_TIMEFRAMES: tuple[Timeframe, ...] = (
     *(Timeframe(n, Unit.DAY, Alignment.ROLLING) for n in (2, 3, 4, 5, 7, 10, 14, 21, 28, 30, 45, 60, 90, 180, 365)),
-    *_calendar(Alignment.ALIGNED),
-    *_calendar(Alignment.ANCHORED),
+    *_calendar_timeframes(Alignment.ALIGNED),
+    *_calendar_timeframes(Alignment.ANCHORED),
 )
 DEFAULT_PERIODS: tuple[int, ...] = (10, 14, 20, 30, 50, 100, 200)

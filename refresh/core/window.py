@@ -1,4 +1,4 @@
-"""Which calendar window holds a day. Windows of one timeframe tile the days: ordered, contiguous, none overlapping.
+"""Which calendar window holds a day. The windows of a timeframe tile the days: in order, without gap or overlap.
 
 Rolling timeframes have no calendar windows: there n daily bars make a bar, whatever their days (``bars``).
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refresh.catalog import Alignment, Scheme
 from refresh.core.rows import DAY, Array
 from refresh.core.timeframe import Timeframe, Unit
+from refresh.families import Alignment, Scheme
 
 DAYS_IN_WEEK = 7
 FIRST_WEEK = {Scheme.US: np.datetime64("1970-01-04", "D"), Scheme.ISO: np.datetime64("1970-01-05", "D")}
@@ -49,12 +49,15 @@ def windows(timeframe: Timeframe, days: Array, first_days: Array) -> Windows:
     same for every asset and ignore ``first_days``.
     """
     unit = unit_number(timeframe, days)
-    aligned = timeframe.alignment is Alignment.ALIGNED
-    origin = _first_whole_unit(timeframe, first_days) if aligned else _anchor(timeframe)
+    origin = np.full(len(days), _anchor(timeframe))
+    exists = np.ones(len(days), bool)
+    if timeframe.alignment is Alignment.ALIGNED:
+        origin = _first_whole_unit(timeframe, first_days)
+        exists = unit >= origin
     number = np.floor_divide(unit - origin, timeframe.quantity)
     begin = origin + number * timeframe.quantity
     return Windows(
-        exists=unit >= origin if aligned else np.ones(len(days), bool),
+        exists=exists,
         number=number,
         first=unit_start(timeframe, begin),
         last=unit_start(timeframe, begin + timeframe.quantity) - 1,
@@ -86,7 +89,7 @@ def _first_whole_unit(timeframe: Timeframe, first_days: Array) -> Array:
 
 
 def _anchor(timeframe: Timeframe) -> int:
-    """The unit at which window 0 begins. January 1970 is a boundary of every n that divides 12; years count from 0."""
+    """The unit with which window 0 begins. January 1970 is a boundary of any n that divides 12; years count from 0."""
     return -EPOCH_YEAR if timeframe.unit is Unit.YEAR else 0
 
 

@@ -9,9 +9,9 @@ from math import ceil
 from refresh.due.decision import Action, Due
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Work that is computed at once and committed together: of one action, or compared, and on the same series."""
+    """Work that is computed at once and committed together: rebuilt, pruned or compared, and on the same series."""
 
     dues: tuple[Due, ...]
 
@@ -27,7 +27,7 @@ class Batch:
 
     @property
     def action(self) -> Action:
-        """What is done. It is that of the first asset: others may differ between append and revise."""
+        """The action of the first asset; others may differ between append and revise."""
         return self.dues[0].action
 
     @property
@@ -38,7 +38,7 @@ class Batch:
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two, to find the asset that fails."""
         middle = len(self.dues) // 2
-        return Batch(self.dues[:middle]), Batch(self.dues[middle:])
+        return Batch(dues=self.dues[:middle]), Batch(dues=self.dues[middle:])
 
 
 def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iterator[Batch]:
@@ -48,14 +48,14 @@ def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iter
     An asset is at most once in a batch; one that has too many rows is split into several, by its series.
     """
     current: list[Due] = []
-    for due in sorted(_split(dues, rows_at_once), key=lambda due: (*_likeness(due), due.days, due.id)):
+    for due in sorted(_split(dues, rows_at_once), key=_order):
         is_full = len(current) == assets_at_once or _rows(due) * (len(current) + 1) > rows_at_once
-        if current and (is_full or _likeness(current[0]) != _likeness(due)):
-            yield Batch(tuple(current))
+        if current and (is_full or _shared(current[0]) != _shared(due)):
+            yield Batch(dues=tuple(current))
             current = []
         current.append(due)
     if current:
-        yield Batch(tuple(current))
+        yield Batch(dues=tuple(current))
 
 
 def _split(dues: Iterable[Due], rows_at_once: int) -> Iterator[Due]:
@@ -65,13 +65,20 @@ def _split(dues: Iterable[Due], rows_at_once: int) -> Iterator[Due]:
         pieces = max(ceil(len(due.series) / most), 1)
         size = max(ceil(len(due.series) / pieces), 1)
         for piece in range(pieces):
-            yield replace(due, series=due.series[piece * size : (piece + 1) * size])
+            first = piece * size
+            yield replace(due, series=due.series[first : first + size])
 
 
-def _likeness(due: Due) -> tuple[bool, bool, tuple[int, ...]]:
+def _shared(due: Due) -> tuple[bool, bool, tuple[int, ...]]:
     """What the assets of a batch have in common."""
     return due.action is Action.PRUNE, due.rewrites, due.series
 
 
+def _order(due: Due) -> tuple[object, ...]:
+    """Sorts what can be in one batch together, and in it the shortest stretch first."""
+    return *_shared(due), due.days, due.id
+
+
 def _rows(due: Due) -> int:
+    """The rows that are computed for one asset: a row per day and series, and one to continue from."""
     return (due.days + 1) * max(len(due.series), 1)

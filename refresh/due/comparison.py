@@ -1,4 +1,4 @@
-"""Stored daily bars against those that the source now gives: the numbers of a ``Revision``, for many assets at once."""
+"""Stored daily bars against those of the present source: the numbers of a ``Revision``, for many assets at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 
-from refresh.core.compare import difference
+from refresh.core.compare import difference, rows_in_order
 from refresh.core.rows import Array, Rows, count, take
 from refresh.due.revision import FUSE_DAYS, ChangedValue, Restatement, Revision
 from refresh.store.source import DailyState
@@ -16,17 +16,17 @@ from refresh.store.source import DailyState
 PRICES = (
     "close", "open", "high", "low", "volume", "market_cap", "time_open", "time_close", "time_high", "time_low",
 )  # fmt: skip
-"""The columns whose change is a change of the day, the most telling first."""
+"""The columns whose change is a change of the day, the most informative first."""
 
 SAME_FACTOR = 1e-6
-"""How far, relatively, ratios may differ and still be one factor."""
+"""The relative difference within which ratios are taken for one factor."""
 
 _KEY = ("id", "timestamp")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Days:
-    """Changed days of one asset or many: those that are on both sides, before and after, and those on one side only."""
+    """Changed days: ``before`` and ``after`` of those on both sides, and those on one side only."""
 
     before: Rows
     after: Rows
@@ -34,7 +34,7 @@ class _Days:
     added: Rows
 
     def of(self, id: int) -> _Days:
-        """Those of one asset; each side is sorted by id."""
+        """The days of one asset; each side is sorted by id."""
         return _Days(
             before=_of(self.before, id),
             after=_of(self.after, id),
@@ -44,12 +44,13 @@ class _Days:
 
 
 def find_revisions(stored: Rows, computed: Rows, states: Mapping[int, DailyState]) -> dict[int, Revision]:
-    """The revision of each asset in ``states``, from its stored and computed bars of the same days.
+    """The revision of each asset in ``states``, from its stored and its computed bars.
 
-    Both sides have id, timestamp, day and ``PRICES``, sorted by id, timestamp.
+    Both sides have id, timestamp, day and ``PRICES``, of the same stretch of days; the stored ones in any order, the
+    computed ones sorted by id, timestamp.
     """
     changed = difference(stored, computed, _KEY, PRICES)
-    old, new = take(stored, changed.stale), take(computed, changed.fresh)
+    old, new = rows_in_order(take(stored, changed.stale), _KEY), take(computed, changed.fresh)
     unpaired = difference(old, new, _KEY, ())
     days = _Days(
         before=take(old, ~unpaired.stale),
@@ -66,8 +67,9 @@ def _of(rows: Rows, id: int) -> Rows:
 
 
 def _revision(id: int, state: DailyState, days: _Days) -> Revision:
-    moment = days.added["timestamp"]
-    is_early, is_late = moment < _time(state.first), moment > _time(state.last)
+    added_times = days.added["timestamp"]
+    is_early = added_times < _time(state.first)
+    is_late = added_times > _time(state.last)
     return Revision(
         id=id,
         appended=int(is_late.sum()),
@@ -80,52 +82,58 @@ def _revision(id: int, state: DailyState, days: _Days) -> Revision:
 
 
 def _restatement(state: DailyState, days: _Days, inserted: Rows) -> Restatement | None:
-    affected = np.concatenate([rows["day"] for rows in (days.before, days.deleted, inserted)])
+    affected = np.concatenate([days.before["day"], days.deleted["day"], inserted["day"]])
     if not len(affected):
         return None
-    touched = np.concatenate([days.before["timestamp"], days.deleted["timestamp"]])
     first, last = affected.min(), affected.max()
+    known_times = np.concatenate([days.before["timestamp"], days.deleted["timestamp"]])
+    is_last = known_times == _time(state.last)
     return Restatement(
         first=first.item(),
         last=last.item(),
         old_close=_close(first, days.before, days.deleted),
         new_close=_close(first, days.after, inserted),
         change=_changed_value(days),
-        is_last_day_only=bool(len(touched)) and bool((touched == _time(state.last)).all()),
+        is_last_day_only=bool(len(is_last)) and bool(is_last.all()),
         factor=_factor(days, state.bars),
     )
 
 
 def _time(moment: datetime | None) -> np.datetime64:
-    return np.datetime64(moment.replace(tzinfo=None) if moment else "NaT", "us")
+    if moment is None:
+        return np.datetime64("NaT", "us")
+    return np.datetime64(moment.replace(tzinfo=None), "us")
 
 
 def _close(day: np.datetime64, *sides: Rows) -> float | None:
-    closes = np.concatenate([rows["close"][rows["day"] == day] for rows in sides])
-    return float(closes[0]) if len(closes) else None
-
-
-def _changed_value(days: _Days) -> ChangedValue | None:
-    if not count(days.before):
-        return None
-    for column in PRICES:
-        old, new = days.before[column][0], days.after[column][0]
-        if old != new and not (_is_absent(old) and _is_absent(new)):
-            day = days.before["day"][0].item()
-            return ChangedValue(day=day, column=column, before=_shown(old), after=_shown(new))
+    """The close of a day, from the first side that has the day."""
+    for rows in sides:
+        closes = rows["close"][rows["day"] == day]
+        if len(closes):
+            return float(closes[0])
     return None
 
 
-def _is_absent(value: Array) -> bool:
-    return bool(np.isnat(value) if value.dtype.kind == "M" else np.isnan(value))
+def _changed_value(days: _Days) -> ChangedValue | None:
+    """The first column of the first changed day that differs."""
+    if not count(days.before):
+        return None
+    day = days.before["day"][0].item()
+    for column in PRICES:
+        old, new = _plain(days.before[column][0]), _plain(days.after[column][0])
+        if old != new:
+            return ChangedValue(day=day, column=column, before=old, after=new)
+    return None
 
 
-def _shown(value: Array) -> object:
-    return "NULL" if _is_absent(value) else value.item()
+def _plain(value: Array) -> object:
+    """A value of Python's; ``NULL`` for an absent one."""
+    is_absent = np.isnat(value) if value.dtype.kind == "M" else np.isnan(value)
+    return "NULL" if is_absent else value.item()
 
 
 def _factor(days: _Days, bars: int) -> float | None:
-    """The one factor by which every close of the asset was multiplied; ``None`` where there is no such factor."""
+    """The factor by which every close of the asset was multiplied; ``None`` if there is no such factor."""
     if count(days.before) < max(bars, FUSE_DAYS):
         return None
     ratio = days.after["close"] / days.before["close"]

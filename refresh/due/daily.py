@@ -1,10 +1,10 @@
-"""What is due on the daily bars: changed months, what that means day by day, and what must not be taken in."""
+"""What is due on the daily bars: changed months, what that means day by day, and what is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -33,14 +33,10 @@ def daily_due(connection: Connection, scope: Scope) -> list[Due]:
     changed += matured_months(connection, scope.source, selection.ids, scope.now)
     states = daily_states(connection, selection.ids)
     dues = decide_daily(changed, states, selection.tz, rebuild=selection.rebuild)
-    return dues + [Due(id=id, action=Action.PRUNE, days=states[id].bars) for id in _pruned(connection, scope)]
-
-
-def _pruned(connection: Connection, scope: Scope) -> list[int]:
-    if not scope.selection.detection.prune:
-        return []
-    ids = scope.selection.ids
-    return [id for id in removed_ids(connection) if ids is None or id in ids]
+    if selection.detection.prune:
+        gone = [id for id in removed_ids(connection) if id in states]
+        dues += [Due(id=id, action=Action.PRUNE, days=states[id].bars) for id in gone]
+    return dues
 
 
 def decide_daily(
@@ -50,10 +46,10 @@ def decide_daily(
     months: dict[int, list[ChangedMonth]] = {id: [] for id, state in states.items() if not state.agrees}
     for month in changed:
         months.setdefault(month.id, []).append(month)
-    return [_decide(id, months[id], states.get(id), tz, rebuild=rebuild) for id in sorted(months)]
+    return [_decide_asset(id, months[id], states.get(id), tz, rebuild=rebuild) for id in sorted(months)]
 
 
-def _decide(id: int, months: Sequence[ChangedMonth], state: DailyState | None, tz: str, *, rebuild: bool) -> Due:
+def _decide_asset(id: int, months: Sequence[ChangedMonth], state: DailyState | None, tz: str, *, rebuild: bool) -> Due:
     rows = sum(month.found for month in months)
     if rebuild:
         return Due(id=id, action=Action.REBUILD, days=rows, cause=Cause.REQUESTED)
@@ -64,45 +60,65 @@ def _decide(id: int, months: Sequence[ChangedMonth], state: DailyState | None, t
     dated = [month.month for month in months if month.month]
     if len(dated) < len(months) or state.last is None:
         return Due(id=id, action=Action.REVISE, days=rows + state.bars)
-    first = min(dated)
-    since = datetime(first.year, first.month, 1, tzinfo=ZoneInfo(tz)).astimezone(UTC)
-    return Due(id=id, action=Action.REVISE, since=since, days=rows + max((state.last - since).days, 0))
+    since = _midnight(min(dated), tz)
+    known_days = max((state.last - since).days, 0)
+    return Due(id=id, action=Action.REVISE, since=since, days=rows + known_days)
+
+
+def _midnight(first: date, tz: str) -> datetime:
+    """The start of a day in a time zone, in UTC."""
+    return datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(tz)).astimezone(UTC)
 
 
 def examined(connection: Connection, scope: Scope, dues: Sequence[Due]) -> list[Due]:
-    """The work with what it means for the days of each asset, and what is refused until it is accepted: for a plan."""
+    """The work of a plan, with what it means for the days of each asset, and with what is refused until accepted."""
     revisions = _revisions(connection, scope, dues)
+    if not revisions:
+        return list(dues)
     refused: Mapping[int, str] = {}
-    detection = scope.selection.detection
-    if not detection.accept_restatement:
-        assets = len(daily_states(connection, scope.selection.ids))
-        refused = refusals(revisions.values(), assets, detection.restate_limit)
-    return [due.examined(revisions[due.id], refused.get(due.id)) if due.id in revisions else due for due in dues]
+    if not scope.selection.detection.accept_restatement:
+        refused = refusals(revisions.values(), _assets(connection, scope), _limit(scope))
+    examined_dues = []
+    for due in dues:
+        revision = revisions.get(due.id)
+        examined_dues.append(due.examined(revision, refused.get(due.id)) if revision else due)
+    return examined_dues
 
 
 def without_mass_restatement(connection: Connection, scope: Scope, dues: Sequence[Due]) -> list[Due]:
-    """The work of a builder, where what is part of a restatement of too many assets is refused.
+    """The work of a builder. What restates too many assets at once is refused.
 
-    A builder learns what else a change means where it writes. Here only those are examined that may have changed known
-    days, and only if they are enough to matter.
+    What else a change means is decided where it is written. Only the assets are compared here that may have changed
+    known days, and only if there are enough of them.
     """
-    detection = scope.selection.detection
-    revised = [due for due in dues if due.action is Action.REVISE]
-    if detection.accept_restatement or len(revised) < FUSE_ASSETS:
+    revised = _revised(dues)
+    if scope.selection.detection.accept_restatement or len(revised) < FUSE_ASSETS:
         return list(dues)
     appended = only_appended(connection, scope.source, revised)
     suspects = [due for due in revised if due.id not in appended]
     if len(suspects) < FUSE_ASSETS:
         return list(dues)
-    assets = len(daily_states(connection, scope.selection.ids))
     revisions = _revisions(connection, scope, suspects)
-    refused = mass_refusals(revisions.values(), assets, detection.restate_limit)
+    refused = mass_refusals(revisions.values(), _assets(connection, scope), _limit(scope))
     return [replace(due, refusal=refused.get(due.id)) for due in dues]
+
+
+def _assets(connection: Connection, scope: Scope) -> int:
+    """The number of assets with daily bars, of those that the run is about."""
+    return len(daily_states(connection, scope.selection.ids))
+
+
+def _limit(scope: Scope) -> float:
+    return scope.selection.detection.restate_limit
+
+
+def _revised(dues: Sequence[Due]) -> list[Due]:
+    return [due for due in dues if due.action is Action.REVISE]
 
 
 def _revisions(connection: Connection, scope: Scope, dues: Sequence[Due]) -> dict[int, Revision]:
     """How the daily bars of each asset that is not rebuilt would change, without changing them."""
-    revised = [due for due in dues if due.action is Action.REVISE]
+    revised = _revised(dues)
     if not revised:
         return {}
     from refresh.due.source_bars import compare_daily  # noqa: PLC0415 - numpy is loaded only where something changed

@@ -34,9 +34,9 @@ class Cause(Enum):
 class Due:
     """Work on some series of one asset: recompute from ``since`` (``None``: from the first day) to ``through``.
 
-    ``series`` are positions in the leg's selection; a daily leg has none. ``days`` is the number of input rows in
-    between. A daily leg also knows the ``revision``, once it was examined, and the ``refusal`` where it must not be
-    taken in. ``is_retry``: the same builder failed at this asset last time.
+    ``series``: positions in the leg's selection; a daily leg has none. ``days``: the number of input rows in between.
+    A daily leg also has the ``revision``, once it is examined, and a ``refusal`` if that must not be taken in.
+    ``is_retry``: the same builder failed at this asset last time.
     """
 
     id: int
@@ -66,13 +66,18 @@ class Due:
         if self.action is Action.APPEND:
             return f"append {counted(self.days, 'day')}"
         if self.action is Action.REVISE:
-            is_whole = self.since is None or self.since.year == MINYEAR
-            return "revise from the first day" if is_whole else f"revise from {self.since:%Y-%m-%d}"
+            return f"revise from {self._start}"
         cause = f": {self.cause.value}" if self.cause else ""
         return f"build {counted(self.days, 'day')}{cause}"
 
+    @property
+    def _start(self) -> str:
+        if self.since is None or self.since.year == MINYEAR:
+            return "the first day"
+        return f"{self.since:%Y-%m-%d}"
+
     def on(self, series: Collection[int]) -> Due:
-        """The same work on those of its series alone that are among these."""
+        """The same work on these of its series alone."""
         return replace(self, series=tuple(position for position in self.series if position in series))
 
     @property
@@ -81,18 +86,18 @@ class Due:
         return self.action in {Action.REBUILD, Action.PRUNE}
 
     def examined(self, revision: Revision, refusal: str | None) -> Due:
-        """The decision once stored and new bars were compared: only appended, or revised; accepted, or refused."""
+        """The decision after stored and new bars were compared: append or revise, and why it is refused if it is."""
         action = Action.REVISE if revision.restatement else Action.APPEND
         return replace(self, action=action, revision=revision, refusal=refusal)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
-    """What is known before a run: its assets, and by builder key what is due and whose inputs are pending.
+    """What is known before a run: its assets and, by builder key, what is due and which assets' inputs are pending.
 
     ``stale``: by builder key, the assets whose inputs lag too far behind the source, and how far. ``series``: the
     number of series of a builder. ``unselected``: builders that the filters leave no series. ``notices``: what a user
-    should know although nothing will be done about it.
+    should know although the run will not change it.
     """
 
     ids: tuple[int, ...]

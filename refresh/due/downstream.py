@@ -1,7 +1,8 @@
-"""What is due on the tables that follow others: series that are not where their input is, and why."""
+"""What is due on the tables that follow others: series that are behind their input, and why."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +19,7 @@ _NEXT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """Days of one asset that some series have to take in, and why. Equal ones are one piece of work."""
+    """Days of one asset that some series have to take in, and why. Series with equal ones are worked on together."""
 
     id: int
     action: Action
@@ -36,36 +37,38 @@ def series_due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
     behind = unsettled(connection, leg, series, selection.ids, everything=selection.rebuild)
     stretches: dict[Stretch, list[int]] = {}
     for facts in behind:
-        stretches.setdefault(_decide(facts, rebuild=selection.rebuild), []).extend(facts.series)
+        stretch = _stretch(facts, rebuild=selection.rebuild)
+        stretches.setdefault(stretch, []).extend(facts.series)
     if not stretches:
         return []
-    days = count_daily_bars(connection, list(stretches))
-    dues = [
-        Due(
-            id=stretch.id,
-            action=stretch.action,
-            since=stretch.since,
-            through=stretch.through,
-            days=number,
-            series=tuple(sorted(positions)),
-            cause=stretch.cause,
-        )
-        for (stretch, positions), number in zip(stretches.items(), days, strict=True)
-    ]
+    numbers = count_daily_bars(connection, list(stretches))
+    dues = [_due(stretch, stretches[stretch], days) for stretch, days in zip(stretches, numbers, strict=True)]
     return sorted(dues, key=lambda due: (due.id, due.since or _BEFORE_ALL, due.series))
 
 
-def _decide(facts: Unsettled, *, rebuild: bool) -> Stretch:
+def _due(stretch: Stretch, positions: Sequence[int], days: int) -> Due:
+    return Due(
+        id=stretch.id,
+        action=stretch.action,
+        since=stretch.since,
+        through=stretch.through,
+        days=days,
+        series=tuple(sorted(positions)),
+        cause=stretch.cause,
+    )
+
+
+def _stretch(facts: Unsettled, *, rebuild: bool) -> Stretch:
     if rebuild:
         return _rebuilt(facts, Cause.REQUESTED)
     if not facts.is_built:
         return _rebuilt(facts, Cause.NEW)
-    seen, through = facts.seen_ts or _BEFORE_ALL, facts.through or _BEFORE_ALL
-    if facts.contradicts or (facts.dirty_from is None and seen > through):
+    is_ahead = (facts.seen_ts or _BEFORE_ALL) > (facts.through or _BEFORE_ALL)
+    if facts.contradicts or (is_ahead and facts.dirty_from is None):
         return _rebuilt(facts, Cause.CONTRADICTION)
     if facts.dirty_from is not None:
         return Stretch(id=facts.id, action=Action.REVISE, since=facts.dirty_from, through=facts.through, cause=None)
-    since = None if facts.seen_ts is None else facts.seen_ts + _NEXT
+    since = facts.seen_ts + _NEXT if facts.seen_ts else None
     return Stretch(id=facts.id, action=Action.APPEND, since=since, through=facts.through, cause=None)
 
 

@@ -1,4 +1,4 @@
-"""How far bars lag behind the source, asset by asset; and which assets the source itself has stopped delivering."""
+"""How far bars lag behind the source, per asset, and which assets the source no longer delivers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from refresh.wording import counted
 
 DAY = timedelta(days=1)
 LONGEST_PAUSE = timedelta(days=5)
-"""Longer gaps than a holiday beside a weekend: such an asset is not daily."""
+"""A holiday next to a weekend. An asset with longer gaps is not daily."""
 GIVEN_UP = timedelta(days=30)
-"""An asset that is silent for longer has been delisted rather than delayed."""
+"""An asset that is silent for longer is delisted, not delayed."""
+_NOT_BUILT = "bars stale: not built yet"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,16 +43,20 @@ def lagging(
 ) -> dict[int, str]:
     """The assets whose bars lag too far behind the source for EMAs to be built on them, and how far.
 
-    Days of the source that were refused are no lag: they have been seen.
+    Days of the source that were refused are no lag: they have been seen. An asset that is gone from the source has
+    nothing to lag behind.
     """
     fresh = fresh or read_freshness(connection, scope.now)
     reached = _reached(connection, scope)
     reasons: dict[int, str] = {}
     for id in fresh.last if ids is None else ids:
-        if id in fresh.last:  # what is gone from the source has nothing to lag behind
-            inputs = [times.get(id) for times in reached]
-            if reason := _lag(fresh.last[id], fresh.daily.get(id), inputs, scope.selection.max_lag):
-                reasons[id] = reason
+        last = fresh.last.get(id)
+        if last is None:
+            continue
+        bars = [times.get(id) for times in reached]
+        reason = _lag(last, fresh.daily.get(id), bars, scope.selection.max_lag)
+        if reason:
+            reasons[id] = reason
     return reasons
 
 
@@ -64,22 +69,29 @@ def _reached(connection: Connection, scope: Scope) -> list[dict[int, datetime]]:
     ]
 
 
-def _lag(last: datetime, daily: Reach | None, inputs: Sequence[datetime | None], max_lag: timedelta) -> str | None:
-    """Why the bars of an asset are too old; ``None`` where they are not."""
-    if daily is None:
-        return "bars stale: not built yet"
-    if daily.last_seen is None:
-        return None  # nothing but rows without a usable time
-    slowest = daily.last_bar
-    if slowest is not None:
-        known = [time for time in inputs if time is not None]
-        if len(known) < len(inputs):
-            return "bars stale: not built yet"
-        slowest = min([slowest, *known])
-    # whatever has the last daily bar has seen what that bar has seen
-    reach = daily.last_seen if slowest == daily.last_bar else slowest
-    lag = last - (reach or daily.last_seen)
-    return f"bars stale: {counted(math.ceil(lag / DAY), 'day')} behind the source" if lag > max_lag else None
+def _lag(last: datetime, daily: Reach | None, bars: Sequence[datetime | None], max_lag: timedelta) -> str | None:
+    """Why the bars of an asset are too old; ``None`` if they are not.
+
+    ``last``: its last time in the source; ``bars``: how far each bar table that is followed has come.
+    """
+    if daily is None or (daily.last_bar and None in bars):
+        return _NOT_BUILT
+    reach = _slowest(daily, [time for time in bars if time])
+    if reach is None or last - reach <= max_lag:
+        return None
+    days = math.ceil((last - reach) / DAY)
+    return f"bars stale: {counted(days, 'day')} behind the source"
+
+
+def _slowest(daily: Reach, bars: Sequence[datetime]) -> datetime | None:
+    """How far the source has been seen by the slowest table; ``None`` if it has only rows without a usable time.
+
+    A table that has the last daily bar has seen everything that the daily bars have seen.
+    """
+    if daily.last_bar is None:
+        return daily.last_seen
+    slowest = min([daily.last_bar, *bars])
+    return daily.last_seen if slowest == daily.last_bar else slowest
 
 
 def silent(connection: Connection, fresh: Freshness, max_lag: timedelta) -> dict[int, datetime]:
@@ -87,9 +99,9 @@ def silent(connection: Connection, fresh: Freshness, max_lag: timedelta) -> dict
     late = {id: last for id, last in fresh.last.items() if DAY + max_lag < fresh.now - last <= GIVEN_UP}
     if not late:
         return {}
-    pauses = longest_pauses(connection, list(late))
-    return {
-        id: late[id]
-        for id, pause in sorted(pauses.items())
-        if pause <= LONGEST_PAUSE and fresh.now - late[id] > pause + max_lag
-    }
+    silent_since: dict[int, datetime] = {}
+    for id, pause in sorted(longest_pauses(connection, list(late)).items()):
+        is_daily = pause <= LONGEST_PAUSE
+        if is_daily and fresh.now - late[id] > pause + max_lag:
+            silent_since[id] = late[id]
+    return silent_since

@@ -1,6 +1,6 @@
-"""What a change of the source means for the daily bars of an asset, in numbers and in words; and when to stop.
+"""What a change of the source means for the daily bars of an asset, in numbers and in words, and when it is refused.
 
-Imports no numeric library: ``comparison`` finds the numbers.
+Imports no numeric library: ``comparison`` computes the numbers.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import date
 
 from refresh.records import LedgerLine
-from refresh.wording import counted
+from refresh.wording import counted, listed
 
 FUSE_ASSETS = 10
-"""At least this many assets must be restated at once before their share counts."""
+"""The least number of assets restated at once whose share of all assets matters."""
 FUSE_DAYS = 10
-"""At least this many days must be scaled by one factor before that looks like a vendor's mistake."""
-_WAY_OUT = "nothing of it was written; accept it with --accept-restatement, or mend the source"
+"""The least number of days multiplied by one factor that looks like a vendor's mistake."""
+_WAY_OUT = "none of it was written; accept it with --accept-restatement, or correct the source"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +34,10 @@ class ChangedValue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restatement:
-    """What was changed, deleted, or added anywhere but after the last day: its bounds, and closes of the first day.
+    """What was changed, deleted, or added except after the last day: its bounds, and the closes of its first day.
 
-    ``is_last_day_only``: no known day was touched but the last one, which is often provisional. ``factor``: the one by
-    which the whole history was multiplied, if there is one.
+    ``is_last_day_only``: the only known day that changed is the last one, which is often provisional. ``factor``: the
+    number by which the whole history was multiplied, if there is one.
     """
 
     first: date
@@ -51,7 +51,7 @@ class Restatement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revision:
-    """How the daily bars of an asset differ from what they were: days by kind of change."""
+    """How the daily bars of an asset differ from what they were: the number of days by kind of change."""
 
     id: int
     appended: int = 0
@@ -63,13 +63,14 @@ class Revision:
 
     @property
     def rewrites_history(self) -> bool:
-        """Whether days that were known changed or vanished, other than the last one."""
-        is_touched = bool(self.changed + self.deleted)
-        return is_touched and self.restatement is not None and not self.restatement.is_last_day_only
+        """Whether known days other than the last one changed or were deleted."""
+        if self.restatement is None or self.restatement.is_last_day_only:
+            return False
+        return self.changed + self.deleted > 0
 
     @property
     def rows(self) -> int:
-        """Days changed, deleted, or added anywhere but after the last one."""
+        """The number of days changed, deleted, or added except after the last one."""
         return self.added_before + self.added_inside + self.deleted + self.changed
 
     @property
@@ -86,12 +87,14 @@ class Revision:
             "deleted": self.deleted,
             "appended": self.appended,
         }
-        parts += [f"{counted(number, 'day')} {what}" for what, number in kinds.items() if number]
-        return ", ".join(parts) or "source rows changed, but no price"
+        for what, number in kinds.items():
+            if number:
+                parts.append(f"{counted(number, 'day')} {what}")
+        return listed(parts) or "source rows changed, but no price"
 
     @property
     def ledger_line(self) -> LedgerLine | None:
-        """The line for the ledger; ``None`` where nothing known was restated."""
+        """The line for the ledger; ``None`` if nothing known was restated."""
         if self.restatement is None:
             return None
         return LedgerLine(
@@ -106,9 +109,9 @@ class Revision:
 
 
 def refusals(revisions: Iterable[Revision], assets: int, limit: float) -> dict[int, str]:
-    """The assets whose revision looks like a mistake of the source, and why; to be accepted by the user or not at all.
+    """The assets whose revision looks like a mistake of the source, and why; only a user can accept it.
 
-    Either too many assets are restated at once, or the whole history of one is multiplied by one factor.
+    Either too many assets are restated at once, or the whole history of an asset is multiplied by one factor.
     """
     revisions = list(revisions)
     return scaling_refusals(revisions) | mass_refusals(revisions, assets, limit)
@@ -116,16 +119,17 @@ def refusals(revisions: Iterable[Revision], assets: int, limit: float) -> dict[i
 
 def scaling_refusals(revisions: Iterable[Revision]) -> dict[int, str]:
     """The assets whose whole history is multiplied by one factor, and why that is refused."""
-    refused = {}
+    reasons = {}
     for revision in revisions:
-        factor = revision.restatement.factor if revision.restatement else None
-        if factor and revision.rewrites_history:
-            refused[revision.id] = f"its whole history is multiplied by {factor:.6g} ({revision.words})"
-    return _refused(refused)
+        restatement = revision.restatement
+        if restatement and restatement.factor and revision.rewrites_history:
+            factor = f"{restatement.factor:.6g}"
+            reasons[revision.id] = f"its whole history is multiplied by {factor} ({revision.words})"
+    return _refused(reasons)
 
 
 def mass_refusals(revisions: Iterable[Revision], assets: int, limit: float) -> dict[int, str]:
-    """The assets restated at once and why that is refused: at least ``FUSE_ASSETS``, over ``limit`` % of ``assets``."""
+    """The assets restated at once, if they are at least ``FUSE_ASSETS`` and more than ``limit`` % of ``assets``."""
     rewritten = [revision for revision in revisions if revision.rewrites_history]
     share = 100 * len(rewritten) / max(assets, 1)
     if len(rewritten) < FUSE_ASSETS or share <= limit:

@@ -1,4 +1,4 @@
-"""One builder's part of a run: what it is about, on which price table, at which time."""
+"""One builder's part of a run: its selection and series, the price table, and the run's clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refresh.store.source import Source
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """One builder's part of a run: what is asked for, its series, the run's clock and name, and the price table."""
+    """One builder's part of a run: the selection, its series, the price table, and the run's clock and name."""
 
     builder: BuilderConfig
     selection: Selection
@@ -35,7 +35,9 @@ class Scope:
     def series_of(self, leg: Leg) -> tuple[Series, ...]:
         """The series that a leg's table holds."""
         family = leg.family
-        return tuple(one for one in self.series if family is not None and one.timeframe.belongs_to(family))
+        if family is None:
+            return ()
+        return tuple(series for series in self.series if series.timeframe.belongs_to(family))
 
     def chosen(self, leg: Leg, positions: Sequence[int]) -> list[Series]:
         """Some of the series of a leg, by their positions."""
@@ -44,4 +46,4 @@ class Scope:
 
     def tfs_of(self, leg: Leg) -> list[str]:
         """The timeframes of a leg, each once, in order."""
-        return list(dict.fromkeys(one.timeframe.tf for one in self.series_of(leg)))
+        return list(dict.fromkeys(series.timeframe.tf for series in self.series_of(leg)))

@@ -1,4 +1,4 @@
-"""What a run is asked to look at, and what it may do: values that the command line becomes."""
+"""What a run is about and what it may do, as values. Knows no flag."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filters:
-    """What the series are narrowed to; ``None`` is no narrowing. ``pairs``: (timeframe, period) of EMAs."""
+    """What the series are narrowed to; ``None`` narrows nothing. ``pairs``: (timeframe, period) of EMAs."""
 
     tfs: tuple[str, ...] | None = None
     periods: tuple[int, ...] | None = None
@@ -17,11 +17,11 @@ class Filters:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detection:
-    """How changes of the source are looked for, and what may be taken in unasked.
+    """How changes of the source are found, and which of them are taken in.
 
-    ``lookback_days``: look only at months that reach into that many days before now; ``None``: at all of them.
-    ``restate_limit``: percent of the assets that may be restated at once; ``accept_restatement``: no limit.
-    ``prune``: an asset that is gone from the source loses its bars.
+    ``lookback_days``: check only the months of the last N days; ``None``: all months. ``restate_limit``: the percentage
+    of assets that may be restated at once; ``accept_restatement``: no limit. ``prune``: an asset that is gone from the
+    source loses its bars.
     """
 
     lookback_days: int | None
@@ -30,8 +30,10 @@ class Detection:
     prune: bool
 
     def cutoff(self, now: datetime) -> datetime | None:
-        """The time from which on the source is looked at."""
-        return now - timedelta(days=self.lookback_days) if self.lookback_days else None
+        """The time from which the source is checked; ``None``: from the first day."""
+        if not self.lookback_days:
+            return None
+        return now - timedelta(days=self.lookback_days)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +41,7 @@ class Selection:
     """Which assets (``None``: all) and series, and how they are treated.
 
     ``rebuild``: from the first day, whatever the states say. ``max_lag``: how far bars may be behind the source for
-    EMAs to be built on them. ``retries``: how often a transient error of the database is tried again.
+    EMAs to be built on them. ``retries``: the number of retries after a transient error of the database.
     """
 
     ids: tuple[int, ...] | None

@@ -1,4 +1,4 @@
-"""Which series a run is about: what a user's filters pick of the timeframes and periods in use."""
+"""Which series a run is about: what a user's filters select from the timeframes and periods in use."""
 
 from __future__ import annotations
 
@@ -19,95 +19,115 @@ _UNITS = {unit.value: unit for unit in Unit}
 def choose(
     builders: Sequence[BuilderConfig], dimensions: Dimensions, filters: Filters
 ) -> dict[str, tuple[Series, ...]]:
-    """The series of each builder, by its key; empty where the filters leave a builder nothing.
+    """The series of each builder, by its key; empty if the filters leave a builder nothing.
 
-    Raises ``UsageError`` for a filter that picks nothing in any of the builders, with the nearest valid values.
+    Raises ``UsageError`` for a filter that selects nothing in any of the builders, with the nearest valid values.
     """
     timeframes = _timeframes(builders, dimensions, filters)
     averaging = [builder for builder in builders if builder.has_periods]
-    periods = _periods(dimensions, filters) if averaging else ()
-    pairs = _pairs(averaging, dimensions, filters) if averaging else None
-    chosen = {builder.key: _series_of(builder, timeframes, periods, pairs) for builder in builders}
+    averages = _averages(averaging, timeframes, dimensions, filters)
+    chosen: dict[str, tuple[Series, ...]] = {}
+    for builder in builders:
+        offered = averages if builder.has_periods else [Series(timeframe) for timeframe in timeframes]
+        chosen[builder.key] = tuple(series for series in offered if _belongs(builder, series.timeframe))
     if averaging and not any(chosen[builder.key] for builder in averaging):
-        if filters == Filters():
-            raise DimensionError("no timeframe or no period of these EMAs is enabled in dim_timeframe and dim_period")
-        raise UsageError("--tfs, --periods and --tf-period-combos together leave no EMA series; loosen one of them")
+        raise _nothing_left(filters)
     return chosen
 
 
-def _series_of(
-    builder: BuilderConfig, timeframes: Iterable[Timeframe], periods: Sequence[int], pairs: set[Series] | None
-) -> tuple[Series, ...]:
-    own = [timeframe for timeframe in timeframes if _belongs(builder, timeframe)]
-    if not builder.has_periods:
-        return tuple(Series(timeframe) for timeframe in own)
-    series = (Series(timeframe, period) for timeframe in own for period in periods)
-    return tuple(one for one in series if pairs is None or one in pairs)
+def _nothing_left(filters: Filters) -> UsageError | DimensionError:
+    if filters == Filters():
+        return DimensionError("no timeframe or no period of these EMAs is enabled in dim_timeframe and dim_period")
+    return UsageError("--tfs, --periods and --tf-period-combos together leave no EMA series; loosen one of them")
 
 
 def _timeframes(builders: Sequence[BuilderConfig], dimensions: Dimensions, filters: Filters) -> tuple[Timeframe, ...]:
-    """The timeframes of any of the builders that ``--tfs`` picks; all of them where no builder has timeframes."""
-    own = _in_use(builders, dimensions)
+    """The timeframes of any of the builders that ``--tfs`` selects; all of them if no builder has timeframes."""
+    in_use = _in_use(builders, dimensions)
     if filters.tfs is None or not any(builder.has_timeframes for builder in builders):
-        return own
-    return select(filters.tfs, own)
+        return in_use
+    return select(filters.tfs, in_use)
 
 
 def _in_use(builders: Sequence[BuilderConfig], dimensions: Dimensions) -> tuple[Timeframe, ...]:
-    return tuple(
-        timeframe for timeframe in dimensions.timeframes if any(_belongs(builder, timeframe) for builder in builders)
-    )
+    return tuple(timeframe for timeframe in dimensions.timeframes if _is_of_any(timeframe, builders))
+
+
+def _is_of_any(timeframe: Timeframe, builders: Iterable[BuilderConfig]) -> bool:
+    return any(_belongs(builder, timeframe) for builder in builders)
 
 
 def _belongs(builder: BuilderConfig, timeframe: Timeframe) -> bool:
     return any(timeframe.belongs_to(leg.family) for leg in builder.legs if leg.family)
 
 
-def _periods(dimensions: Dimensions, filters: Filters) -> tuple[int, ...]:
-    for period in filters.periods or ():
+def _averages(
+    builders: Sequence[BuilderConfig], timeframes: Sequence[Timeframe], dimensions: Dimensions, filters: Filters
+) -> list[Series]:
+    """The series of averages that the filters select, timeframe by timeframe; none if no builder has periods."""
+    if not builders:
+        return []
+    periods = _periods(dimensions, filters)
+    pairs = _pairs(builders, dimensions, filters)
+    series = [Series(timeframe, period) for timeframe in timeframes for period in periods]
+    return [one for one in series if pairs is None or one in pairs]
+
+
+def _periods(dimensions: Dimensions, filters: Filters) -> Sequence[int]:
+    if filters.periods is None:
+        return dimensions.periods
+    for period in filters.periods:
         _check_period(f"--periods {period}", period, dimensions.periods)
-    return tuple(period for period in dimensions.periods if filters.periods is None or period in filters.periods)
+    return [period for period in dimensions.periods if period in filters.periods]
 
 
 def _pairs(builders: Sequence[BuilderConfig], dimensions: Dimensions, filters: Filters) -> set[Series] | None:
+    """The series that ``--tf-period-combos`` names; ``None``: all."""
     if filters.pairs is None:
         return None
-    timeframes = _in_use(builders, dimensions)
+    in_use = _in_use(builders, dimensions)
     pairs: set[Series] = set()
     for name, period in filters.pairs:
         _check_period(f"--tf-period-combos {name}:{period}", period, dimensions.periods)
-        pairs |= {Series(timeframe, period) for timeframe in select((name,), timeframes, option="--tf-period-combos")}
+        timeframes = select((name,), in_use, option="--tf-period-combos")
+        pairs.update(Series(timeframe, period) for timeframe in timeframes)
     return pairs
 
 
-def _check_period(typed: str, period: int, known: Sequence[int]) -> None:
-    if period not in known:
-        close = nearest_numbers(period, known, none="none is enabled")
+def _check_period(typed: str, period: int, enabled: Sequence[int]) -> None:
+    if period not in enabled:
+        close = nearest_numbers(period, enabled, none="none is enabled")
         raise UsageError(f"{typed}: no such period in dim_period; {close}")
 
 
 def select(wanted: Sequence[str], timeframes: Sequence[Timeframe], *, option: str = "--tfs") -> tuple[Timeframe, ...]:
-    """The timeframes that full labels or short forms pick, in the order of ``timeframes``.
+    """The timeframes that full labels or short forms name, in the order of ``timeframes``.
 
-    Raises ``UsageError`` for a name that picks none, with the nearest labels.
+    Raises ``UsageError`` for a name of none, with the nearest labels.
     """
+    selected: set[Timeframe] = set()
     for name in wanted:
-        if not any(_answers(timeframe, name) for timeframe in timeframes):
+        named = [timeframe for timeframe in timeframes if _is_named(timeframe, name)]
+        if not named:
             close = _nearest_lengths(name, timeframes)
             raise UsageError(f"{option} {name}: no such timeframe in the builders being run; {close}")
-    return tuple(timeframe for timeframe in timeframes if any(_answers(timeframe, name) for name in wanted))
+        selected.update(named)
+    return tuple(timeframe for timeframe in timeframes if timeframe in selected)
 
 
-def _answers(timeframe: Timeframe, name: str) -> bool:
+def _is_named(timeframe: Timeframe, name: str) -> bool:
     upper = name.upper()
-    return upper == timeframe.tf or bool(_LENGTH.fullmatch(upper) and upper == timeframe.short)
+    is_length = _LENGTH.fullmatch(upper) is not None
+    return upper == timeframe.tf or (is_length and upper == timeframe.short)
 
 
 def _nearest_lengths(name: str, timeframes: Sequence[Timeframe]) -> str:
     """The lengths nearest to a wrong one, those of its own unit first; otherwise the nearest spellings."""
     length = _LENGTH.fullmatch(name.upper())
     if not length or length[2] not in _UNITS or not timeframes:
-        return nearest(name, (spelling for timeframe in timeframes for spelling in (timeframe.tf, timeframe.short)))
+        labels = [timeframe.tf for timeframe in timeframes]
+        lengths = [timeframe.short for timeframe in timeframes]
+        return nearest(name, labels + lengths)
     unit = _UNITS[length[2]]
     days = int(length[1]) * NOMINAL_DAYS[unit]
 

@@ -1,4 +1,4 @@
-"""The daily bars that the source now gives, and how they differ from the stored ones."""
+"""The daily bars of the present source, and how they differ from the stored ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refresh.store.source import DailyState
 
 
 def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due]) -> DailyBars:
-    """The daily bars and rejects of each asset from its ``since`` on, as the source now gives them."""
+    """The daily bars and rejects of each asset from its ``since`` on, built from the source."""
     raw = inputs.read_raw(connection, scope.source, dues)
     before = inputs.read_daily_before(connection, dues, scope.tz)
     return build_daily_bars(raw, before, now=np.datetime64(scope.now.replace(tzinfo=None), "us"))
@@ -26,7 +26,7 @@ def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due])
 def compare_daily(
     connection: Connection, scope: Scope, dues: Sequence[Due], states: Mapping[int, DailyState]
 ) -> dict[int, Revision]:
-    """How the daily bars of each asset differ from what its source now gives."""
+    """How the daily bars built from the source differ from the stored ones, per asset."""
     built = build_from_source(connection, scope, dues)
     whole = inputs.Spans(
         ids=[due.id for due in dues],

@@ -1,4 +1,4 @@
-"""Where one asset stands: the source, every table, their gaps, and what went wrong last."""
+"""The state of one asset: its source rows, every table, missing days, and what failed last."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from refresh.store import asset
 class TableStanding:
     """One table of one asset.
 
-    ``through``: the last row of the series that is furthest behind; ``dirty_from``: the first row to be rewritten;
-    ``missing_days``: days without a bar between the first and the last; of the daily bars alone.
+    ``through``: the last row of the series that is furthest behind. ``dirty_from``: the first row to be rewritten.
+    ``missing_days``: the number of days without a bar between the first and the last; ``None`` except for daily bars.
     """
 
     builder: str
@@ -29,7 +29,7 @@ class TableStanding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """The last time that a builder failed at the asset, if it has not been done since."""
+    """The last failure of a builder at the asset, if the asset was not done since."""
 
     builder: str
     failed_at: datetime
@@ -39,7 +39,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """One asset: the source, every table, and what is still wrong."""
+    """One asset: its source rows, every table, and what is still wrong."""
 
     id: int
     rows: int
@@ -51,8 +51,9 @@ class Standing:
 
 
 def standing(connection: Connection, builders: Sequence[BuilderConfig], id: int, now: datetime) -> Standing:
-    """Ask the source, the tables of some builders, and the history."""
+    """Read the source, the tables of some builders, and the history."""
     prices = asset.prices_of(connection, id, now)
+    tables = [_table(connection, builder, leg, id) for builder in builders for leg in builder.legs]
     failures = [_failure(connection, builder, id) for builder in builders]
     return Standing(
         id=id,
@@ -60,19 +61,22 @@ def standing(connection: Connection, builders: Sequence[BuilderConfig], id: int,
         first=prices.first,
         last=prices.last,
         rejected=prices.rejected,
-        tables=tuple(_table(connection, builder, leg, id) for builder in builders for leg in builder.legs),
+        tables=tuple(tables),
         failures=tuple(failure for failure in failures if failure),
     )
 
 
 def _table(connection: Connection, builder: BuilderConfig, leg: Leg, id: int) -> TableStanding:
     reach = asset.reach_of(connection, leg, id)
+    missing_days = None
+    if not leg.shape.has_timeframes:
+        missing_days = asset.missing_days(connection, id)
     return TableStanding(
         builder=builder.key,
         table=leg.target,
         through=reach.through,
         dirty_from=reach.dirty_from,
-        missing_days=None if leg.shape.has_timeframes else asset.missing_days(connection, id),
+        missing_days=missing_days,
     )
 
 

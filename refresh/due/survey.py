@@ -1,6 +1,6 @@
-"""What a database says before anything runs: its assets, its series, what is due on every leg and why.
+"""What is known of a database before a run: its assets, its series, what is due on every leg and why.
 
-Reads only. Whoever opens the database has prepared or verified its tables.
+Only reads. The caller has prepared or verified the tables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from refresh.wording import listed, nearest_numbers
 
 
 def run_name(now: datetime) -> str:
-    """What a run is called: the moment of its start."""
+    """The name of a run: the moment of its start."""
     return now.isoformat(timespec="milliseconds")
 
 
@@ -44,17 +44,13 @@ def open_scopes(
     if selection.ids is not None:
         _check_ids(selection.ids, source.known_ids(connection))
     series = choose(builders, dimensions.read_dimensions(connection), selection.filters)
-    return tuple(
-        Scope(
-            builder=builder,
-            selection=selection,
-            series=series[builder.key],
-            source=prices,
-            now=now,
-            run_id=run_id or run_name(now),
-        )
-        for builder in builders
-    )
+    run_id = run_id or run_name(now)
+    scopes = []
+    for builder in builders:
+        own = series[builder.key]
+        scope = Scope(builder=builder, selection=selection, series=own, source=prices, now=now, run_id=run_id)
+        scopes.append(scope)
+    return tuple(scopes)
 
 
 def _check_ids(ids: Sequence[int], known: Sequence[int]) -> None:
@@ -75,25 +71,17 @@ def survey(connection: Connection, scopes: Sequence[Scope]) -> Survey:
     """What is due in all scopes, from the state tables and one pass over the source."""
     fresh = freshness.read_freshness(connection, scopes[0].now)
     ids = asset_ids(connection, scopes[0])
-    dues: dict[str, tuple[Due, ...]] = {}
-    pending: dict[str, tuple[int, ...]] = {}
-    stale: dict[str, dict[int, str]] = {}
-    for scope in scopes:
-        key = scope.builder.key
-        dues[key] = tuple(_planned(connection, scope))
-        pending[key] = tuple(sorted(_pending(connection, scope, ids)))
-        if "freshness" in scope.builder.accepts:
-            stale[key] = freshness.lagging(connection, scope, ids, fresh)
+    by_key = {scope.builder.key: scope for scope in scopes}
+    dependent = {key: scope for key, scope in by_key.items() if "freshness" in scope.builder.accepts}
+    notices = [*_notices(connection, scopes), *_silence(connection, scopes[0], ids, fresh)]
     return Survey(
         ids=ids,
-        dues=dues,
-        pending=pending,
-        stale=stale,
-        series={scope.builder.key: _number_of_series(scope) for scope in scopes},
-        unselected=frozenset(
-            scope.builder.key for scope in scopes if scope.builder.has_timeframes and not scope.series
-        ),
-        notices=(*_notices(connection, scopes), *_silence(connection, scopes[0], ids, fresh)),
+        dues={key: tuple(_planned(connection, scope)) for key, scope in by_key.items()},
+        pending={key: tuple(_pending(connection, scope, ids)) for key, scope in by_key.items()},
+        stale={key: freshness.lagging(connection, scope, ids, fresh) for key, scope in dependent.items()},
+        series={key: _number_of_series(scope) for key, scope in by_key.items()},
+        unselected=frozenset(key for key, scope in by_key.items() if _is_unselected(scope)),
+        notices=tuple(notices),
     )
 
 
@@ -108,25 +96,31 @@ def _planned(connection: Connection, scope: Scope) -> list[Due]:
     dues: list[Due] = []
     for leg in scope.builder.legs:
         dues += due(connection, scope, leg)
-    return examined(connection, scope, dues) if "source" in scope.builder.accepts else dues
+    if "source" in scope.builder.accepts:
+        return examined(connection, scope, dues)
+    return dues
 
 
-def _pending(connection: Connection, scope: Scope, ids: Sequence[int]) -> set[int]:
-    """The assets whose input waits to be rewritten."""
+def _pending(connection: Connection, scope: Scope, ids: Sequence[int]) -> list[int]:
+    """The assets whose input waits to be rewritten, in order."""
     pending: set[int] = set()
     for leg in scope.builder.legs:
         table = leg.follows.table
         if table != SOURCE and shape_of(table).has_timeframes:
             pending.update(state.pending_inputs(connection, leg, scope.tfs_of(leg), ids))
-    return pending
+    return sorted(pending)
 
 
 def _number_of_series(scope: Scope) -> int:
     return sum(max(len(scope.series_of(leg)), 1) for leg in scope.builder.legs)
 
 
+def _is_unselected(scope: Scope) -> bool:
+    return scope.builder.has_timeframes and not scope.series
+
+
 def _silence(connection: Connection, scope: Scope, ids: Sequence[int], fresh: freshness.Freshness) -> list[str]:
-    """What the source has stopped delivering."""
+    """A notice of what the source has stopped delivering, if anything."""
     known = set(ids)
     silent = freshness.silent(connection, fresh, scope.selection.max_lag)
     last_times = {id: last for id, last in silent.items() if id in known}
@@ -134,9 +128,8 @@ def _silence(connection: Connection, scope: Scope, ids: Sequence[int], fresh: fr
         return []
     if len(last_times) == len(known):
         return [f"nothing new from the source for any asset since {max(last_times.values()):%Y-%m-%d}"]
-    return [
-        "nothing new from the source: " + listed(f"id {id} since {last:%Y-%m-%d}" for id, last in last_times.items())
-    ]
+    assets = listed(f"id {id} since {last:%Y-%m-%d}" for id, last in last_times.items())
+    return [f"nothing new from the source: {assets}"]
 
 
 def _notices(connection: Connection, scopes: Sequence[Scope]) -> list[str]:
@@ -146,11 +139,16 @@ def _notices(connection: Connection, scopes: Sequence[Scope]) -> list[str]:
     if gone:
         ids = listed(f"id {id}" for id in gone)
         notices.append(f"gone from the source, bars kept (remove them with --prune): {ids}")
+    disabled = _disabled(connection, scopes)
+    if disabled:
+        notices.append(f"disabled and not refreshed, rows kept: {listed(disabled)}")
+    return notices
+
+
+def _disabled(connection: Connection, scopes: Sequence[Scope]) -> list[str]:
+    """The timeframes and periods that some table has rows of and that are switched off."""
     enabled = dimensions.read_dimensions(connection)
     legs = [leg for scope in scopes for leg in scope.builder.legs if leg.family]
     tfs = state.built_timeframes(connection, legs) - {timeframe.tf for timeframe in enabled.timeframes}
     periods = state.built_periods(connection, legs) - set(enabled.periods)
-    disabled = [*sorted(tfs), *(f"period {period}" for period in sorted(periods))]
-    if disabled:
-        notices.append(f"disabled and not refreshed, rows kept: {listed(disabled)}")
-    return notices
+    return [*sorted(tfs), *(f"period {period}" for period in sorted(periods))]

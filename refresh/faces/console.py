@@ -1,10 +1,10 @@
-"""The plan, the progress and the report as lines and tables of a terminal or a pipe."""
+"""Plans, reports and the state of one asset as lines and tables of a terminal or a pipe."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import IO
 
@@ -14,8 +14,8 @@ from rich.table import Table
 from refresh.due.standing import Standing, TableStanding
 from refresh.faces import words
 from refresh.run.plan import Plan, Step
-from refresh.run.summary import Summary
-from refresh.wording import counted
+from refresh.run.summary import StepSummary, Summary
+from refresh.wording import counted, shown_ids
 
 PIPE_WIDTH = 120
 TABLE_WIDTH = 60
@@ -33,19 +33,18 @@ def _console(stream: IO[str], width: int | None) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def show_plan(console: Console, plan: Plan, command: list[str]) -> None:
-    """The steps in order: the command of each, its assets and why."""
-    program = shlex.join(command)
-    for place, step in enumerate(plan.steps, 1):
-        console.print(f"{place}. {_headline(step)}")
+def show_plan(console: Console, plan: Plan, command: Sequence[str]) -> None:
+    """The steps in order: the command of each, its assets with their reasons, and estimates."""
+    for number, step in enumerate(plan.steps, 1):
+        console.print(f"{number}. {_headline(step)}")
         if step.tasks:
-            console.print(f"   {program} {shlex.join(step.arguments)}")
+            console.print(f"   {shlex.join([*command, *step.arguments])}")
         for line in _reasons(step):
             console.print(f"   {line}")
     _show_notices(console, plan.notices)
     if any(step.tasks for step in plan.steps):
         rows = sum(step.estimated_rows for step in plan.steps)
-        console.print(f"In all {words.expected(rows, plan.estimated_seconds)}.")
+        console.print(f"In total: {words.expected(rows, plan.estimated_seconds)}.")
     console.print("Dry run: nothing was written.")
 
 
@@ -56,20 +55,22 @@ def _headline(step: Step) -> str:
     return f"{step.builder.title}: {counted(len(step.tasks), 'asset')}, {expected}"
 
 
-def _reasons(step: Step) -> list[str]:
-    """Assets grouped by reason, the most common reason first."""
-    groups: dict[str, list[int]] = {}
-    for task in step.tasks:
-        groups.setdefault(task.reason, []).append(task.id)
-    lines = [
-        f"{reason}: id {words.ids(ids)}"
-        for reason, ids in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    ]
-    return lines + [f"skipping ID {task.id} ({task.reason})" for task in step.skipped]
+def _reasons(step: Step) -> Iterator[str]:
+    """Assets by reason, the most common reason first."""
+    groups = words.grouped((task.reason, task.id) for task in step.tasks)
+    for reason, ids in sorted(groups.items(), key=_most_common_first):
+        yield f"{reason}: id {shown_ids(ids)}"
+    for task in step.skipped:
+        yield f"skipping ID {task.id} ({task.reason})"
+
+
+def _most_common_first(group: tuple[str, Sequence[int]]) -> tuple[int, str]:
+    reason, ids = group
+    return -len(ids), reason
 
 
 def show_summary(console: Console, summary: Summary) -> None:
-    """Rows and seconds per builder, what was found and what is not done, and how it ended."""
+    """Rows and seconds per builder, what the run noticed, what is not done, and how it ended."""
     if not summary.idle:
         _console(console.file, max(console.width, TABLE_WIDTH)).print(_table(summary))
     for line in words.details(summary):
@@ -84,10 +85,15 @@ def _table(summary: Summary) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("result", overflow="fold")
     for step in summary.steps:
-        cells = (f"{step.assets:,}", f"{step.rows:,}", f"{step.seconds:.1f}") if step.counts else ("", "", "")
-        table.add_row(step.title, *cells, words.result(step))
+        table.add_row(step.title, *_cells(step), words.result(step))
     table.add_row("total", f"{summary.assets:,}", f"{summary.rows:,}", f"{summary.seconds:.1f}", "", style="bold")
     return table
+
+
+def _cells(step: StepSummary) -> tuple[str, str, str]:
+    if not step.counts:
+        return "", "", ""
+    return f"{step.assets:,}", f"{step.rows:,}", f"{step.seconds:.1f}"
 
 
 def _show_notices(console: Console, notices: Sequence[str]) -> None:
@@ -95,45 +101,56 @@ def _show_notices(console: Console, notices: Sequence[str]) -> None:
         console.print(notice)
 
 
-def show_standing(console: Console, known: Standing, plan: Plan) -> None:
-    """One asset: where the source and each table stand, what a run would do and why, and what went wrong last."""
-    console.print(f"asset {known.id}: {_source_line(known)}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("table", "through", "lag", "missing days", "a run would"):
-        table.add_column(name, justify="right" if name in {"lag", "missing days"} else "left", overflow="fold")
-    steps = {step.builder.key: step for step in plan.steps}
-    for one in known.tables:
-        missing = "" if one.missing_days is None else f"{one.missing_days:,}"
-        table.add_row(one.table, _date(one.through), _lag(known, one), missing, _next(steps[one.builder], one))
-    _console(console.file, max(console.width, PIPE_WIDTH)).print(table)
-    for failure in known.failures:
+def show_standing(console: Console, state: Standing, plan: Plan) -> None:
+    """One asset: where the source and each table end, what the next run would do and why, and the last failures."""
+    console.print(f"asset {state.id}: {_source_line(state)}")
+    _console(console.file, max(console.width, PIPE_WIDTH)).print(_standing_table(state, plan))
+    for failure in state.failures:
         console.print(f"{failure.builder}, {failure.failed_at:%Y-%m-%d %H:%M} UTC: {failure.error}")
     _show_notices(console, plan.notices)
 
 
-def _source_line(known: Standing) -> str:
-    if known.first is None or known.last is None:
+def _standing_table(state: Standing, plan: Plan) -> Table:
+    steps = {step.builder.key: step for step in plan.steps}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("table", overflow="fold")
+    table.add_column("through", overflow="fold")
+    table.add_column("lag", justify="right", overflow="fold")
+    table.add_column("missing days", justify="right", overflow="fold")
+    table.add_column("next run", overflow="fold")
+    for row in state.tables:
+        through = _date(row.through) if row.through else "not built"
+        missing = "" if row.missing_days is None else f"{row.missing_days:,}"
+        next_run = _next_run(steps[row.builder], row)
+        table.add_row(row.table, through, _lag(state, row), missing, next_run)
+    return table
+
+
+def _source_line(state: Standing) -> str:
+    if state.first is None or state.last is None:
         return "no prices in the source"
-    refused = f", {known.rejected:,} of them refused" if known.rejected else ""
-    return f"{known.rows:,} prices from {_date(known.first)} to {_date(known.last)}{refused}"
+    line = f"{state.rows:,} prices from {_date(state.first)} to {_date(state.last)}"
+    if state.rejected:
+        line += f", {state.rejected:,} of them refused"
+    return line
 
 
-def _date(time: datetime | None) -> str:
-    return f"{time:%Y-%m-%d}" if time else "nothing"
+def _date(time: datetime) -> str:
+    return f"{time:%Y-%m-%d}"
 
 
-def _lag(known: Standing, table: TableStanding) -> str:
-    if known.last is None or table.through is None:
+def _lag(state: Standing, table: TableStanding) -> str:
+    if state.last is None or table.through is None:
         return ""
-    days = (known.last - table.through).days
-    return f"{days:,} day{'s'[: days != 1]}" if days > 0 else "none"
+    days = (state.last - table.through).days
+    return counted(days, "day") if days > 0 else "none"
 
 
-def _next(step: Step, table: TableStanding) -> str:
+def _next_run(step: Step, table: TableStanding) -> str:
     for task in step.tasks:
         return task.reason
     for task in step.skipped:
-        return f"skip it ({task.reason})"
+        return f"skip ({task.reason})"
     if table.dirty_from:
         return f"revise from {_date(table.dirty_from)}"
-    return f"do nothing: {step.idle_because}"
+    return f"nothing: {step.idle_because}"

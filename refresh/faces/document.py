@@ -1,4 +1,4 @@
-"""Plan and run as JSON documents. Their forms have versions, which docs/operations.md describes."""
+"""Plan and run as JSON documents of a versioned form, which docs/operations.md describes."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from refresh.errors import SettingsError
 from refresh.faces import words
-from refresh.faces.files import write_whole
-from refresh.records import Outcome, Status
+from refresh.faces.files import unwritable, write_whole
+from refresh.records import LedgerLine, Outcome, Status
 from refresh.run.launch import command
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import StepReport
-from refresh.run.summary import Summary
-from refresh.validate.finding import Validity
+from refresh.run.summary import StepSummary, Summary, Unfinished
+from refresh.validate.finding import Finding, Validity
 
 VERSION = 1
 TERMINAL = "-"
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """The steps in order: the command of each, its assets and why, and what it is expected to take."""
+    """The steps in order: the command of each, its assets with their reasons, and estimates."""
     return {
         "version": VERSION,
         "kind": "plan",
         "assets": plan.assets,
         "notices": list(plan.notices),
         "estimated_seconds": round(plan.estimated_seconds, 1),
-        "steps": [_step(step) for step in plan.steps],
+        "steps": list(map(_planned_step, plan.steps)),
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _planned_step(step: Step) -> dict[str, Any]:
     return {
         "builder": step.builder.key,
         "command": command(step) if step.tasks else None,
@@ -43,7 +43,7 @@ def _step(step: Step) -> dict[str, Any]:
         "estimated_rows": step.estimated_rows,
         "estimated_seconds": round(step.estimated_seconds, 1),
         "tasks": [_task(task) | {"estimated_rows": task.rows} for task in step.tasks],
-        "skipped": [_task(task) for task in step.skipped],
+        "skipped": list(map(_task, step.skipped)),
     }
 
 
@@ -52,10 +52,12 @@ def _task(task: Task) -> dict[str, Any]:
 
 
 def run_document(summary: Summary) -> dict[str, Any]:
-    """What a run came to: the numbers of the summary under the same names."""
+    """The result of a run: the numbers of the summary under the same names."""
+    return {"version": VERSION, "kind": "run", **_identity(summary), **_numbers(summary), **_work(summary)}
+
+
+def _identity(summary: Summary) -> dict[str, Any]:
     return {
-        "version": VERSION,
-        "kind": "run",
         "run_id": summary.run_id,
         "command": summary.command,
         "started_at": summary.started_at.isoformat(),
@@ -64,6 +66,11 @@ def run_document(summary: Summary) -> dict[str, Any]:
         "severity": summary.severity.name.lower(),
         "headline": words.verdict(summary),
         "details": words.details(summary),
+    }
+
+
+def _numbers(summary: Summary) -> dict[str, Any]:
+    return {
         "assets": summary.assets,
         "rows": summary.rows,
         "bars": summary.bars,
@@ -72,45 +79,46 @@ def run_document(summary: Summary) -> dict[str, Any]:
         "ema_violations": summary.violations,
         "repairs": summary.repairs,
         "rejects": summary.rejects,
-        "steps": [
-            {
-                "builder": step.builder,
-                "rows": step.rows,
-                "seconds": round(step.seconds, 3),
-                "outcomes": dict(step.counts),
-                "idle_because": None if step.counts else step.idle_because,
-            }
-            for step in summary.steps
-        ],
-        "unfinished": [
-            {
-                "builder": one.builder,
-                "id": one.id,
-                "status": one.status.value,
-                "why": one.why,
-                "since": one.since.isoformat() if one.since else None,
-            }
-            for one in summary.unfinished
-        ],
+    }
+
+
+def _work(summary: Summary) -> dict[str, Any]:
+    return {
+        "steps": list(map(_ended_step, summary.steps)),
+        "unfinished": list(map(_open_work, summary.unfinished)),
         "recovered": [{"builder": builder, "id": id} for builder, id in summary.recovered],
-        "restated": [
-            {
-                "id": one.id,
-                "first_day": one.first_day.isoformat(),
-                "last_day": one.last_day.isoformat(),
-                "rows": one.rows,
-                "old_close": one.old_close,
-                "new_close": one.new_close,
-                "reason": one.reason,
-            }
-            for one in summary.restated
-        ],
+        "restated": list(map(_restated, summary.restated)),
         "notices": list(summary.notices),
         "remaining_seconds": round(summary.remaining_seconds, 1),
         "next_command": summary.next_command,
         "stopped_by": summary.stopped_by,
-        "validation": _validity(summary.validity) if summary.validity else None,
+        "validation": summary.validity and _validity(summary.validity),
     }
+
+
+def _ended_step(step: StepSummary) -> dict[str, Any]:
+    return {
+        "builder": step.builder,
+        "rows": step.rows,
+        "seconds": round(step.seconds, 3),
+        "outcomes": dict(step.counts),
+        "idle_because": None if step.counts else step.idle_because,
+    }
+
+
+def _open_work(unfinished: Unfinished) -> dict[str, Any]:
+    return {
+        "builder": unfinished.builder,
+        "id": unfinished.id,
+        "status": unfinished.status.value,
+        "why": unfinished.why,
+        "since": unfinished.since and unfinished.since.isoformat(),
+    }
+
+
+def _restated(line: LedgerLine) -> dict[str, Any]:
+    days = {"first_day": line.first_day.isoformat(), "last_day": line.last_day.isoformat()}
+    return asdict(line) | days
 
 
 def _validity(validity: Validity) -> dict[str, Any]:
@@ -119,23 +127,24 @@ def _validity(validity: Validity) -> dict[str, Any]:
         "recomputed": list(validity.recomputed),
         "pending": list(validity.pending),
         "seconds": round(validity.seconds, 3),
-        "findings": [
-            {
-                "table": one.table,
-                "id": one.id,
-                "tf": one.tf,
-                "period": one.period,
-                "at": one.time.isoformat() if one.time else None,
-                "expected": one.expected,
-                "found": one.found,
-            }
-            for one in validity.findings
-        ],
+        "findings": list(map(_wrong, validity.findings)),
+    }
+
+
+def _wrong(finding: Finding) -> dict[str, Any]:
+    return {
+        "table": finding.table,
+        "id": finding.id,
+        "tf": finding.tf,
+        "period": finding.period,
+        "at": finding.time and finding.time.isoformat(),
+        "expected": finding.expected,
+        "found": finding.found,
     }
 
 
 def write(document: dict[str, Any], target: str) -> None:
-    """Write a document to a file or the terminal. Raises ``SettingsError`` where that cannot be done."""
+    """Write a document to a file or the terminal. Raises ``SettingsError`` if that is impossible."""
     text = json.dumps(document, indent=2) + "\n"
     if target == TERMINAL:
         sys.stdout.write(text)
@@ -150,28 +159,28 @@ class OutcomeLines:
         try:
             self._file: TextIO = Path(f"{target}l").open("w", buffering=1, encoding="utf-8")  # noqa: SIM115
         except OSError as error:
-            raise SettingsError(f"--json {target}: {error.strerror}; name a file that can be written") from None
+            raise unwritable(target, "--json", error) from None
 
-    def begin(self, step: Step, place: int, steps: int) -> None:
+    def begin(self, step: Step, position: int, steps: int) -> None:
         """No outcome."""
 
     def words(self, step: Step, line: str) -> None:
         """No outcome."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """A line of its own."""
+        """Write a line."""
         self._write([outcome])
 
     def end(self, report: StepReport) -> None:
-        """Of a step that was never started, nobody told yet."""
+        """Write the assets of a step that was never started: nobody has reported them before."""
         if not report.launched:
             self._write(report.of(Status.NOT_REACHED))
 
     def close(self) -> None:
-        """No more outcomes."""
+        """Close the file."""
         with suppress(OSError):
             self._file.close()
 
     def _write(self, outcomes: Iterable[Outcome]) -> None:
-        with suppress(OSError):  # a full disk is told of by the document, which is written last
+        with suppress(OSError):  # the document, which is written last, reports a full disk
             self._file.writelines(outcome.line() + "\n" for outcome in outcomes)

@@ -1,4 +1,4 @@
-"""One HTML file that shows runs, freshness, failures and prices; it needs no network and no other file."""
+"""One HTML file with runs, freshness, failures and prices. It needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,30 @@ VERSION = 1
 
 def page(data: Mapping[str, Any], charts: Mapping[int, bytes]) -> str:
     """The page. ``charts``: gzipped JSON by asset, unpacked by the browser when an asset is chosen."""
-    blobs = {str(id): base64.b64encode(chart).decode() for id, chart in charts.items()}
-    text = json.dumps({"version": VERSION, **data, "charts": blobs}, separators=(",", ":")).replace("<", "\\u003c")
-    scripts = "".join(f"<script>{_part(name)}</script>" for name in ("lightweight-charts.js", "page.js"))
     parts = {
-        "<!-- style -->": f"<style>{_part('page.css')}</style>",
-        "<!-- data -->": f'<script type="application/json" id="data">{text}</script>',
-        "<!-- scripts -->": scripts,
+        "<!-- style -->": f"<style>{_file('page.css')}</style>",
+        "<!-- data -->": f'<script type="application/json" id="data">{_embedded(data, charts)}</script>',
+        "<!-- scripts -->": _script("lightweight-charts.js") + _script("page.js"),
     }
-    whole = _part("page.html")
+    whole = _file("page.html")
     for mark, part in parts.items():
-        before, found, after = whole.partition(mark)
-        if not found:
+        if mark not in whole:
             raise ValueError(f"page.html has no {mark}")
-        whole = before + part + after
+        whole = whole.replace(mark, part, 1)
     return whole
 
 
-def _part(name: str) -> str:
+def _embedded(data: Mapping[str, Any], charts: Mapping[int, bytes]) -> str:
+    """All data of the page, without a sign that could end the script around it."""
+    blobs = {str(id): base64.b64encode(chart).decode() for id, chart in charts.items()}
+    whole = {"version": VERSION, **data, "charts": blobs}
+    text = json.dumps(whole, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _script(name: str) -> str:
+    return f"<script>{_file(name)}</script>"
+
+
+def _file(name: str) -> str:
     return (files("refresh.faces") / "page" / name).read_text(encoding="utf-8")

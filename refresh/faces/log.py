@@ -1,6 +1,6 @@
-"""The log: one file a day, a line per event, fields as ``key=value`` that stay the same so that grep works.
+"""The log: one file a day, one line per event, with fields as ``key=value`` whose names never change.
 
-A log that cannot be written is said once, and stops nothing.
+A log that cannot be written is reported once and stops nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from refresh.run.report import StepReport
 from refresh.run.summary import Summary
 
 _FILE = re.compile(r"refresh-(\d{4}-\d\d-\d\d)\.log")
-_ENDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""What ends a line for some reader, or moves a terminal's cursor."""
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Characters that end a line for some reader, or move a terminal's cursor."""
 _LEVELS = {Status.DONE: logging.INFO, Status.SKIPPED: logging.WARNING}
 
 
@@ -29,7 +29,7 @@ class _Handler(logging.FileHandler):
     """Writes to a file as long as that works."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
-        """Say once that the log is incomplete."""
+        """Report once that the log is incomplete."""
         logger = logging.getLogger(__name__)
         logger.addHandler(logging.NullHandler())  # without any handler, Python would print what follows
         logger.removeHandler(self)
@@ -50,13 +50,14 @@ class Log:
     def event(self, name: str, level: int = logging.INFO, **values: object) -> None:
         """One line: the event, the run, and its values."""
         pairs = {"event": name, "run": self._run, **values}
-        self._logger.log(level, " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items()))
+        line = " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items())
+        self._logger.log(level, line)
 
-    def begin(self, step: Step, place: int, steps: int) -> None:
+    def begin(self, step: Step, position: int, steps: int) -> None:
         """A step is about to start."""
         if step.tasks:
             self.event(
-                "begin", builder=step.builder.key, place=f"{place}/{steps}", assets=len(step.tasks),
+                "begin", builder=step.builder.key, place=f"{position}/{steps}", assets=len(step.tasks),
                 estimated_rows=step.estimated_rows, estimated_seconds=round(step.estimated_seconds, 1),
             )  # fmt: skip
 
@@ -72,22 +73,27 @@ class Log:
         )  # fmt: skip
 
     def words(self, step: Step, line: str) -> None:
-        """A builder said something."""
+        """A builder printed a line."""
         self.event("words", builder=step.builder.key, line=line)
 
     def end(self, report: StepReport) -> None:
-        """A step is through."""
-        if report.launched:
-            counts = {status.name.lower(): len(report.of(status)) for status in Status if report.of(status)}
-            seconds = round(report.seconds, 3)
-            self.event("end", builder=report.builder.key, rows=report.rows, seconds=seconds, **counts)
+        """A step has ended."""
+        if not report.launched:
+            return
+        values = {"builder": report.builder.key, "rows": report.rows, "seconds": round(report.seconds, 3)}
+        for status in Status:
+            outcomes = report.of(status)
+            if outcomes:
+                values[status.name.lower()] = len(outcomes)
+        self.event("end", logging.INFO, **values)
 
     def summary(self, summary: Summary) -> None:
-        """What the run came to: the lines of the console, and the numbers."""
+        """The result of the run: the lines of the console, and the numbers."""
         for line in words.details(summary):
             self.event("summary", line=line)
+        level = logging.ERROR if summary.unfinished else logging.INFO
         self.event(
-            "finish", logging.ERROR if summary.unfinished else logging.INFO, exit_code=summary.exit_code,
+            "finish", level, exit_code=summary.exit_code,
             assets=summary.assets, rows=summary.rows, bars=summary.bars, emas=summary.emas,
             seconds=round(summary.seconds, 3), unfinished=len(summary.unfinished), restated=len(summary.restated),
             line=words.verdict(summary),
@@ -99,12 +105,16 @@ def _quoted(value: object) -> str:
     if text and re.fullmatch(r"[^\s\"=]+", text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return '"' + _ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", escaped) + '"'
+    return '"' + _CONTROLS.sub(_as_code, escaped) + '"'
+
+
+def _as_code(control: re.Match[str]) -> str:
+    return f"\\u{ord(control[0]):04x}"
 
 
 @contextmanager
 def open_log(folder: Path, started: datetime, days_kept: int) -> Iterator[None]:
-    """Let events go to the file of the day on which the run started, in local time; remove files that are too old."""
+    """Write events to the file of the local day on which the run started. Removes files that are too old."""
     logger = logging.getLogger(__name__)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -127,10 +137,10 @@ def open_log(folder: Path, started: datetime, days_kept: int) -> Iterator[None]:
 
 
 def _remove_old(folder: Path, started: datetime, days_kept: int) -> None:
-    first = f"{started.astimezone() - timedelta(days=days_kept):%Y-%m-%d}"
+    first_kept = f"{started.astimezone() - timedelta(days=days_kept):%Y-%m-%d}"
     with suppress(OSError):
         for path in folder.iterdir():
-            named = _FILE.fullmatch(path.name)
-            if named and named[1] < first:
+            name = _FILE.fullmatch(path.name)
+            if name and name[1] < first_kept:
                 with suppress(OSError):
                     path.unlink()

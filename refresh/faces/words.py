@@ -1,53 +1,65 @@
-"""The words in which every face tells of a run: one sentence for one fact, with the same numbers everywhere."""
+"""The sentences about a run that all faces share: each fact has one sentence, with the same numbers everywhere.
+
+Knows no terminal, file or channel.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from refresh.catalog import by_key
 from refresh.records import LedgerLine, Outcome, Status
 from refresh.run.summary import StepSummary, Summary, Unfinished
-from refresh.validate.finding import Validity
-from refresh.wording import counted
+from refresh.validate.finding import Finding, Validity
+from refresh.wording import SHOWN_IDS, counted, listed, shown_ids
 
-SHOWN_ASSETS = 12
 SHOWN_FINDINGS = 20
+WORST_FIRST = (Status.FAILED, Status.NOT_REACHED, Status.SKIPPED)
+_MINUTE, _HOUR = 60.0, 3600.0
 
-
-def ids(numbers: Sequence[int]) -> str:
-    """The first of some ids, and how many more there are."""
-    shown = ", ".join(map(str, numbers[:SHOWN_ASSETS]))
-    return shown if len(numbers) <= SHOWN_ASSETS else f"{shown} and {len(numbers) - SHOWN_ASSETS:,} more"
+Key = TypeVar("Key")
 
 
 def spoken(seconds: float) -> str:
-    """A length of time as one says it, e.g. ``40 s``, ``8 minutes``, ``2.5 hours``."""
-    for unit, length in (("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= 1.5 * length:
-            number = (
-                f"{seconds / length:.1f}" if seconds < 10 * length and unit == "hour" else f"{seconds / length:.0f}"
-            )
-            return f"{number} {unit}s"
+    """A length of time as people say it, e.g. ``40 s``, ``8 minutes``, ``2.5 hours``."""
+    if seconds >= 10 * _HOUR:
+        return f"{seconds / _HOUR:.0f} hours"
+    if seconds >= 1.5 * _HOUR:
+        return f"{seconds / _HOUR:.1f} hours"
+    if seconds >= 1.5 * _MINUTE:
+        return f"{seconds / _MINUTE:.0f} minutes"
     return f"{max(seconds, 1):.0f} s"
 
 
 def expected(rows: int, seconds: float) -> str:
-    """What is expected, no more exact than it can be known."""
-    return f"about {counted(int(float(f'{rows:.2g}')), 'row')} in {spoken(seconds)}"
+    """An estimate, with two digits of the rows."""
+    rounded = int(float(f"{rows:.2g}"))
+    return f"about {counted(rounded, 'row')} in {spoken(seconds)}"
+
+
+def grouped(pairs: Iterable[tuple[Key, int]]) -> dict[Key, list[int]]:
+    """Ids by what they have in common, in the order of the pairs."""
+    groups: dict[Key, list[int]] = {}
+    for key, id in pairs:
+        groups.setdefault(key, []).append(id)
+    return groups
 
 
 def done(outcome: Outcome) -> str:
     """An asset that is done, e.g. ``Processing ID 1... 245 bars written (3.2s) [bars.1d]``."""
-    rows = counted(outcome.rows, by_key(outcome.builder).group.noun)
+    rows = counted(outcome.rows, _noun(outcome))
     return f"Processing ID {outcome.id}... {rows} written ({outcome.seconds:.1f}s) [{outcome.builder}]"
 
 
 def skipped(outcome: Outcome) -> str:
-    """An asset that is left out, e.g. ``Skipping ID 825 EMAs (bars failed) [emas.cal]``."""
-    group, name = outcome.builder.split(".")
-    what = f"EMAs ({outcome.reason}) [{outcome.builder}]" if group == "emas" else f"{name} bars ({outcome.reason})"
-    return f"Skipping ID {outcome.id} {what}"
+    """An asset that is skipped, e.g. ``Skipping ID 825 EMAs (bars failed) [emas.cal]``."""
+    return f"Skipping ID {outcome.id} {_noun(outcome)}s ({outcome.reason}) [{outcome.builder}]"
+
+
+def _noun(outcome: Outcome) -> str:
+    return by_key(outcome.builder).group.noun
 
 
 def failed(outcome: Outcome) -> str:
@@ -59,106 +71,133 @@ def result(step: StepSummary) -> str:
     """How the assets of a step ended."""
     if not step.counts:
         return step.idle_because
-    return ", ".join(f"{number:,} {status}" for status, number in step.counts.items())
+    return listed(f"{number:,} {status}" for status, number in step.counts.items())
 
 
 def details(summary: Summary) -> list[str]:
-    """What a run found and what it left, a line each."""
-    return [*_found(summary), *_not_done(summary), *_changes(summary), *summary.notices, *_validity(summary)]
+    """What a run wrote and noticed, and what it did not do, a line each."""
+    return [*_results(summary), *_unfinished(summary), *_changes(summary), *summary.notices, *_validation(summary)]
 
 
-def _found(summary: Summary) -> Iterator[str]:
+def _results(summary: Summary) -> Iterator[str]:
     if not summary.idle:
         yield f"written: {counted(summary.bars, 'bar')}, {counted(summary.emas, 'EMA')}"
     if summary.missing_days:
         yield f"gaps: {counted(summary.missing_days, 'day')} without a bar"
-    for what, numbers in (("repaired in the source", summary.repairs), ("refused from the source", summary.rejects)):
-        if numbers:
-            yield f"{what}: " + ", ".join(f"{name.removeprefix('repaired_')} {n:,}" for name, n in numbers.items())
+    if summary.repairs:
+        repairs = {name.removeprefix("repaired_"): number for name, number in summary.repairs.items()}
+        yield f"repaired source values: {_by_name(repairs)}"
+    yield from refused(summary)
     if summary.violations:
         yield f"EMA violations: {counted(summary.violations, 'asset')}"
 
 
-def _not_done(summary: Summary) -> Iterator[str]:
+def refused(summary: Summary) -> Iterator[str]:
+    """The refused rows of the source by reason, if there are any."""
+    if summary.rejects:
+        yield f"refused source rows: {_by_name(summary.rejects)}"
+
+
+def _by_name(numbers: Mapping[str, int]) -> str:
+    return listed(f"{name} {number:,}" for name, number in numbers.items())
+
+
+def _unfinished(summary: Summary) -> Iterator[str]:
     """Assets by builder and reason, failures first."""
-    for status in (Status.FAILED, Status.NOT_REACHED, Status.SKIPPED):
-        groups: dict[tuple[str, str, str], list[int]] = {}
-        for one in summary.of(status):
-            groups.setdefault((one.builder, one.why, still(one)), []).append(one.id)
-        for (builder, why, since), assets in groups.items():
-            yield f"{status.value}: {builder}, ID {ids(assets)}: {why}{since}"
+    for status in WORST_FIRST:
+        groups = grouped(((entry.builder, reason(entry)), entry.id) for entry in summary.of(status))
+        for (builder, why), ids in groups.items():
+            yield f"{status.value}: {builder}, ID {shown_ids(ids)}: {why}"
 
 
-def still(one: Unfinished) -> str:
-    """Since when it has been so, where that is longer than this run."""
-    return f" (still, since {one.since:%Y-%m-%d})" if one.since else ""
+def reason(unfinished: Unfinished) -> str:
+    """Why an asset is not done, and since when if earlier runs left it as well."""
+    if unfinished.since is None:
+        return unfinished.why
+    return f"{unfinished.why} (since {unfinished.since:%Y-%m-%d})"
 
 
 def _changes(summary: Summary) -> Iterator[str]:
-    for restated in summary.restated:
-        yield f"restated: {restatement(restated)}"
-    groups: dict[str, list[int]] = {}
-    for builder, id in summary.recovered:
-        groups.setdefault(builder, []).append(id)
-    for builder, assets in groups.items():
-        yield f"recovered: {builder}, ID {ids(assets)}"
+    for line in summary.restated:
+        yield f"restated: {restatement(line)}"
+    for builder, ids in grouped(summary.recovered).items():
+        yield f"recovered: {builder}, ID {shown_ids(ids)}"
 
 
-def restatement(one: LedgerLine) -> str:
+def restatement(line: LedgerLine) -> str:
     """One line of the ledger."""
-    days = f"{one.first_day}" if one.first_day == one.last_day else f"{one.first_day} to {one.last_day}"
-    return f"ID {one.id}, {days}, {counted(one.rows, 'row')}: {one.reason}"
+    days = f"{line.first_day}"
+    if line.last_day != line.first_day:
+        days = f"{line.first_day} to {line.last_day}"
+    return f"ID {line.id}, {days}, {counted(line.rows, 'row')}: {line.reason}"
 
 
-def _validity(summary: Summary) -> Iterator[str]:
-    if not summary.validity:
+def _validation(summary: Summary) -> Iterator[str]:
+    validity = summary.validity
+    if validity is None:
         return
-    yield from findings(summary.validity, SHOWN_FINDINGS)
-    if summary.validity.pending:
-        yield f"not judged, as they are not up to date: ID {ids(summary.validity.pending)}"
-    anew = summary.validity.recomputed
-    judged = f"{summary.validity.judged:,} of {counted(summary.assets, 'asset')}"
-    yield (
-        f"validated: {judged} in {counted(summary.tables, 'table')}, {len(anew):,} computed anew"
-        f"{f' (ID {ids(anew)})' if anew else ''}, in {summary.validity.seconds:.1f}s"
-    )
+    yield from findings(validity, SHOWN_FINDINGS)
+    if validity.pending:
+        yield f"not validated because not up to date: ID {shown_ids(validity.pending)}"
+    judged = f"{validity.judged:,} of {counted(summary.assets, 'asset')} in {counted(summary.tables, 'table')}"
+    recomputed = f"{len(validity.recomputed):,} recomputed"
+    if validity.recomputed:
+        recomputed += f" (ID {shown_ids(validity.recomputed)})"
+    yield f"validated: {judged}, {recomputed}, in {validity.seconds:.1f}s"
 
 
-def findings(validity: Validity, shown: int) -> list[str]:
-    """The first findings, and how many more there are."""
-    lines = [f"wrong: {finding.words}" for finding in validity.findings[:shown]]
-    more = len(validity.findings) - shown
-    return [*lines, f"wrong: {counted(more, 'finding')} more"] if more > 0 else lines
+def findings(validity: Validity, limit: int) -> list[str]:
+    """The first findings, and the number of all others."""
+    lines = [f"wrong: {finding.words}" for finding in validity.findings[:limit]]
+    more = len(validity.findings) - limit
+    if more > 0:
+        lines.append(f"wrong: {counted(more, 'more finding')}")
+    return lines
 
 
 def verdict(summary: Summary) -> str:
-    """How it ended, and what to type next."""
-    if summary.validity and summary.validity.findings:
-        wrong = summary.validity.findings
-        tables = len({finding.table for finding in wrong})
-        assets = sorted({finding.id for finding in wrong})
-        return (
-            f"Validation failed: {counted(len(wrong), 'finding')} in {counted(tables, 'table')}, ID {ids(assets)}. "
-            f"Rebuild what is wrong with --full-rebuild --ids{_left(summary)}"
-        )
+    """How a run ended, and what to type next."""
+    validity = summary.validity
+    if validity and validity.findings:
+        return _invalid(summary, validity.findings)
     if summary.stopped_by is not None:
         name = signal.Signals(summary.stopped_by).name
-        return (
-            f"Stopped by {name} after {spoken(summary.seconds)}: {counted(summary.rows, 'row')} written{_left(summary)}"
-        )
+        rows = counted(summary.rows, "row")
+        return f"Stopped by {name} after {spoken(summary.seconds)}: {rows} written{_left(summary) or '.'}"
     if summary.unfinished:
-        assets = summary.unfinished_ids
-        of_all = f"{len(assets):,} of {counted(summary.assets, 'asset')}"
-        return f"Not complete: {of_all} (ID {ids(assets)}) failed, skipped or not reached{_left(summary)}"
-    if not summary.steps and summary.validity:
-        valid = f"Valid: {counted(summary.validity.judged, 'asset')} in {counted(summary.tables, 'table')}."
-        return valid if summary.validity.judged else "Nothing was judged: no asset is up to date. Refresh first."
+        return _incomplete(summary)
+    if validity and not summary.steps:
+        return _valid(summary, validity)
     if summary.idle:
         return f"Nothing to do: {counted(summary.assets, 'asset')} up to date in {counted(summary.tables, 'table')}."
     return f"Done: {counted(summary.rows, 'row')} written in {summary.seconds:.1f}s."
 
 
+def _invalid(summary: Summary, wrong: tuple[Finding, ...]) -> str:
+    """Ends with what to type: nothing follows the ids directly that must not be copied with them."""
+    tables = {finding.table for finding in wrong}
+    ids = sorted({finding.id for finding in wrong})
+    number = f"{counted(len(wrong), 'finding')} in {counted(len(tables), 'table')}"
+    flags = f"--full-rebuild --ids {','.join(map(str, ids[:SHOWN_IDS]))}"
+    more = len(ids) - SHOWN_IDS
+    if more > 0:
+        flags += f" first, then {counted(more, 'more asset')}"
+    return f"Validation failed: {number}, ID {shown_ids(ids)}. Rebuild what is wrong with {flags}{_left(summary)}"
+
+
+def _incomplete(summary: Summary) -> str:
+    ids = summary.unfinished_ids
+    number = f"{len(ids):,} of {counted(summary.assets, 'asset')}"
+    return f"Not complete: {number} (ID {shown_ids(ids)}) failed, skipped or not reached{_left(summary) or '.'}"
+
+
+def _valid(summary: Summary, validity: Validity) -> str:
+    if not validity.judged:
+        return "Nothing was validated: no asset is up to date. Run a refresh first."
+    return f"Valid: {counted(validity.judged, 'asset')} in {counted(summary.tables, 'table')}."
+
+
 def _left(summary: Summary) -> str:
     if not summary.next_command:
-        return "."
+        return ""
     return f"; {spoken(summary.remaining_seconds)} of work left. Next: {summary.next_command}"

@@ -1,1 +1,1 @@
-"""What happens inside the orchestrating process: options, plan, launch, report. Imports no numeric library."""
+"""What happens inside the orchestrating process: plan, launch, report. Imports no numeric library."""

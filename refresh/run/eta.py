@@ -1,24 +1,26 @@
-"""When a run will be through: its steps are played to the end as they would be started, at the pace seen so far."""
+"""When a run will end: plays its steps to the end in the order in which they would start, at the pace seen up to now.
+
+Knows neither clock nor process: the caller passes the progress of the steps.
+"""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from refresh.catalog import BuilderConfig
-from refresh.run.plan import Plan
+from refresh.run.plan import Plan, first_ready
 
 ENOUGH = 0.3
-"""From this share of a step's assets on, its own pace tells more than its estimate."""
+"""From this share of a step's assets on, its own pace is a better guide than its estimate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Running:
-    """A step at work: the seconds it has taken so far, and the share of its assets that is done."""
+    """A step at work: the seconds since its start, and the share of its assets that is finished, from 0 to 1."""
 
     seconds: float
-    done: float
+    share: float
 
 
 def seconds_left(
@@ -26,40 +28,34 @@ def seconds_left(
 ) -> float:
     """The seconds until the last step ends. ``ended``: the seconds that finished steps took."""
     pace = _pace(plan, ended)
-    need = {step.builder: step.estimated_seconds * pace for step in plan.steps}
+    needed = {step.builder: step.estimated_seconds * pace for step in plan.steps}
+    ends = {builder: _left(needed[builder], step) for builder, step in running.items()}
+    waiting = [step for step in plan.steps if step.builder not in ended and step.builder not in running]
+    finished = set(ended)
     clock = 0.0
-    order = [step.builder for step in plan.steps]
-    at_work = [(_left(need[builder], one), order.index(builder)) for builder, one in running.items()]
-    heapq.heapify(at_work)
-    through = set(ended)
-    waiting = [builder for builder in order if builder not in through and builder not in running]
-    while waiting or at_work:
-        while len(at_work) < jobs and (builder := _next(plan, waiting, through)):
-            waiting.remove(builder)
-            heapq.heappush(at_work, (clock + need[builder], order.index(builder)))
-        clock, place = heapq.heappop(at_work)
-        through.add(order[place])
+    while waiting or ends:
+        while len(ends) < jobs and (ready := first_ready(plan.steps, waiting, finished)):
+            waiting.remove(ready)
+            ends[ready.builder] = clock + needed[ready.builder]
+        at_work = [step.builder for step in plan.steps if step.builder in ends]
+        first = min(at_work, key=ends.__getitem__)
+        clock = ends.pop(first)
+        finished.add(first)
     return clock
 
 
 def _pace(plan: Plan, ended: Mapping[BuilderConfig, float]) -> float:
-    """How many times the estimate the finished steps took; 1 while nothing is known."""
-    told = [step for step in plan.steps if step.estimated_seconds and ended.get(step.builder)]
-    estimated = sum(step.estimated_seconds for step in told)
-    taken = sum(ended[step.builder] for step in told)
-    return taken / estimated if told else 1.0
+    """How many times their estimate the finished steps took; 1 while there is nothing to compare."""
+    estimated = taken = 0.0
+    for step in plan.steps:
+        seconds = ended.get(step.builder)
+        if seconds and step.estimated_seconds:
+            estimated += step.estimated_seconds
+            taken += seconds
+    return taken / estimated if estimated else 1.0
 
 
-def _left(need: float, one: Running) -> float:
-    if one.done >= ENOUGH:
-        return one.seconds * (1 - one.done) / one.done
-    return max(need - one.seconds, 0.0)
-
-
-def _next(plan: Plan, waiting: list[BuilderConfig], through: set[BuilderConfig]) -> BuilderConfig | None:
-    """The step that would be started now."""
-    for builder in waiting:
-        needed = [step.builder for step in plan.steps if builder.reads(step.builder)]
-        if all(one in through for one in needed):
-            return builder
-    return None
+def _left(needed: float, step: Running) -> float:
+    if step.share >= ENOUGH:
+        return step.seconds * (1 - step.share) / step.share
+    return max(needed - step.seconds, 0.0)

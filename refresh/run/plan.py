@@ -1,9 +1,13 @@
-"""Request + catalogue + state tables -> the steps of a run, each asset with its reason. A plan is a value."""
+"""Request + catalogue + survey -> the steps of a run, each asset with its reason. A plan is a value.
+
+Refuses to know the database, and how a step is started.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from refresh.catalog import BuilderConfig
 from refresh.due.decision import Action, Due, Survey
@@ -11,36 +15,39 @@ from refresh.options.arguments import builder_arguments
 from refresh.options.request import Request
 from refresh.records import PastStep
 from refresh.run.estimate import seconds_needed
+from refresh.wording import listed
+
+Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One asset in one step, why, and about how many rows that is.
+    """One asset in one step and the reason: about ``rows`` rows, computed from ``days`` days of input.
 
-    ``days`` of input are read; ``follows``: steps that depend on this one have to follow.
+    ``has_followers``: steps that read from this one have to process the asset as well.
     """
 
     id: int
     reason: str
     days: int = 0
     rows: int = 0
-    follows: bool = True
+    has_followers: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One builder process: what it works on, what it leaves out, the arguments that start it, and what it will take."""
+    """One builder process: the assets that it processes or skips, its arguments, and the seconds it will take."""
 
     builder: BuilderConfig
-    tasks: tuple[Task, ...]
-    skipped: tuple[Task, ...]
-    arguments: tuple[str, ...]
+    tasks: tuple[Task, ...] = ()
+    skipped: tuple[Task, ...] = ()
+    arguments: tuple[str, ...] = ()
     idle_because: str = "up to date"
     estimated_seconds: float = 0.0
 
     @property
     def ids(self) -> list[int]:
-        """The assets that the step works on."""
+        """The assets that the step processes."""
         return [task.id for task in self.tasks]
 
     @property
@@ -54,22 +61,17 @@ class Step:
         return sum(task.rows for task in self.tasks)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All steps in their order, how many assets the run is about, and what a user should know besides."""
+    """All steps in their order, the number of assets, and notices for the user."""
 
     steps: tuple[Step, ...]
     assets: int
     notices: tuple[str, ...] = ()
 
     @property
-    def idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return not any(step.tasks or step.skipped for step in self.steps)
-
-    @property
     def estimated_seconds(self) -> float:
-        """What all steps will take, one after another."""
+        """The seconds that all steps will take, one after another."""
         return sum(step.estimated_seconds for step in self.steps)
 
 
@@ -87,83 +89,108 @@ def make_plan(
     """
     steps: list[Step] = []
     for builder in builders:
-        if builder.key in survey.unselected:
-            steps.append(Step(builder, (), (), (), idle_because="no timeframe selected"))
-            continue
-        tasks = _tasks(builder, survey, steps)
-        if only is not None:
-            tasks = tuple(task for task in tasks if task.id in only.get(builder.key, ()))
-        withheld = _withheld(builder, survey, steps, only.get(builder.key, frozenset()) if only is not None else None)
-        kept = tuple(task for task in tasks if task.id not in withheld)
-        skipped = tuple(Task(id, reason) for id, reason in sorted(withheld.items()))
-        step = Step(builder, kept, skipped, _arguments(builder, request, kept, survey.ids))
-        seconds = seconds_needed(step.estimated_rows, (past or {}).get(builder.key, ())) if kept else 0.0
-        steps.append(replace(step, estimated_seconds=seconds))
-    return Plan(tuple(steps), len(survey.ids), survey.notices)
+        remaining = None if only is None else only.get(builder.key, frozenset())
+        step = _step(builder, request, survey, inputs=inputs_of(builder, steps), remaining=remaining)
+        if step.tasks:
+            earlier = past.get(builder.key, ()) if past else ()
+            step = replace(step, estimated_seconds=seconds_needed(step.estimated_rows, earlier))
+        steps.append(step)
+    return Plan(steps=tuple(steps), assets=len(survey.ids), notices=survey.notices)
 
 
-def _arguments(builder: BuilderConfig, request: Request, tasks: Sequence[Task], ids: Sequence[int]) -> tuple[str, ...]:
-    asked = None if request.ids is None and len(tasks) == len(ids) else [task.id for task in tasks]
-    return tuple(builder_arguments(builder, request, asked))
+def inputs_of(builder: BuilderConfig, steps: Iterable[Step]) -> list[Step]:
+    """The steps that write what a builder reads."""
+    return [step for step in steps if builder.reads(step.builder)]
 
 
-def _tasks(builder: BuilderConfig, survey: Survey, before: Sequence[Step]) -> tuple[Task, ...]:
-    """What is due by itself, and what follows from earlier steps."""
-    dues: dict[int, list[Due]] = {}
-    for due in survey.dues.get(builder.key, ()):
-        dues.setdefault(due.id, []).append(due)
-    tasks = {id: _task(id, each) for id, each in dues.items()}
-    for step in before:
-        if builder.reads(step.builder):
-            for task in step.tasks:
-                if task.follows:
-                    rows = task.days * survey.series.get(builder.key, 1)
-                    tasks.setdefault(task.id, Task(task.id, f"follows {step.builder.title}", task.days, rows))
-    return tuple(tasks[id] for id in sorted(tasks))
+def first_ready(steps: Sequence[Step], waiting: Iterable[Step], finished: Collection[BuilderConfig]) -> Step | None:
+    """The first waiting step whose inputs are finished. Inputs outside ``steps`` count as finished."""
+    for step in waiting:
+        if all(needed.builder in finished for needed in inputs_of(step.builder, steps)):
+            return step
+    return None
 
 
-def _task(id: int, dues: Sequence[Due]) -> Task:
-    return Task(
-        id,
-        ", ".join(dict.fromkeys(due.reason for due in dues)),
-        max(due.days for due in dues),
-        sum(due.days * max(len(due.series), 1) for due in dues),
-        follows=not any(due.action is Action.PRUNE for due in dues),
+def _step(
+    builder: BuilderConfig, request: Request, survey: Survey, *, inputs: list[Step], remaining: frozenset[int] | None
+) -> Step:
+    """The step of a builder, for the ``remaining`` assets only (``None``: all)."""
+    if builder.key in survey.unselected:
+        return Step(builder=builder, idle_because="no timeframe selected")
+    withheld = _among(remaining, _withheld(builder, survey, inputs))
+    due = _among(remaining, _tasks(builder, survey, inputs))
+    ids = [id for id in sorted(due) if id not in withheld]
+    is_everything = request.ids is None and len(ids) == len(survey.ids)
+    return Step(
+        builder=builder,
+        tasks=tuple(due[id] for id in ids),
+        skipped=_skipped(withheld),
+        arguments=tuple(builder_arguments(builder, request, None if is_everything else ids)),
     )
 
 
-def _withheld(
-    builder: BuilderConfig, survey: Survey, before: Sequence[Step], among: frozenset[int] | None
-) -> dict[int, str]:
-    """The assets whose inputs are not ready and are not made ready by an earlier step, and why."""
+def _among(ids: Collection[int] | None, by_id: Mapping[int, Value]) -> Mapping[int, Value]:
+    """The part that concerns these assets (``None``: all)."""
+    if ids is None:
+        return by_id
+    return {id: value for id, value in by_id.items() if id in ids}
+
+
+def _tasks(builder: BuilderConfig, survey: Survey, inputs: Sequence[Step]) -> dict[int, Task]:
+    """What is due in a builder by itself, and what follows from its inputs."""
+    dues: dict[int, list[Due]] = {}
+    for due in survey.dues.get(builder.key, ()):
+        dues.setdefault(due.id, []).append(due)
+    tasks = {id: _task(id, dues_of_asset) for id, dues_of_asset in dues.items()}
+    series = survey.series.get(builder.key, 1)
+    for step in inputs:
+        for task in step.tasks:
+            if task.has_followers and task.id not in tasks:
+                reason = f"follows {step.builder.title}"
+                tasks[task.id] = Task(id=task.id, reason=reason, days=task.days, rows=task.days * series)
+    return tasks
+
+
+def _task(id: int, dues: Sequence[Due]) -> Task:
+    reasons = dict.fromkeys(due.reason for due in dues)
+    return Task(
+        id=id,
+        reason=listed(reasons),
+        days=max(due.days for due in dues),
+        rows=sum(due.days * max(len(due.series), 1) for due in dues),
+        has_followers=all(due.action is not Action.PRUNE for due in dues),
+    )
+
+
+def _withheld(builder: BuilderConfig, survey: Survey, inputs: Sequence[Step]) -> dict[int, str]:
+    """The assets whose inputs are not ready, and will not be made ready by an earlier step, with the reason."""
     reasons = dict(survey.stale.get(builder.key, {}))
-    reasons |= dict.fromkeys(survey.pending.get(builder.key, ()), "bars pending: run the bar builders first")
-    return {
-        id: reason
-        for id, reason in reasons.items()
-        if not _feeds(before, builder, id) and (among is None or id in among)
-    }
+    for id in survey.pending.get(builder.key, ()):
+        reasons[id] = "bars pending: run the bar builders first"
+    for step in inputs:
+        for id in step.ids:
+            reasons.pop(id, None)
+    return reasons
 
 
-def _feeds(steps: Sequence[Step], builder: BuilderConfig, id: int) -> bool:
-    return any(builder.reads(step.builder) and id in step.ids for step in steps)
+def _skipped(reasons: Mapping[int, str]) -> tuple[Task, ...]:
+    return tuple(Task(id=id, reason=reason) for id, reason in sorted(reasons.items()))
 
 
 def without(step: Step, lost: Mapping[int, str], request: Request) -> Step:
-    """The step without some of its assets, which it skips for the reason given."""
-    broken = {task.id: lost[task.id] for task in step.tasks if task.id in lost}
-    if not broken:
+    """The step without the assets that are lost, which it skips for the reason given."""
+    skipped = _skipped(_among(set(step.ids), lost))
+    if not skipped:
         return step
-    kept = tuple(task for task in step.tasks if task.id not in broken)
-    skipped = tuple(Task(id, reason) for id, reason in sorted(broken.items()))
-    arguments = tuple(builder_arguments(step.builder, request, [task.id for task in kept]))
-    return replace(step, tasks=kept, skipped=(*step.skipped, *skipped), arguments=arguments)
+    tasks = tuple(task for task in step.tasks if task.id not in lost)
+    arguments = builder_arguments(step.builder, request, [task.id for task in tasks])
+    return replace(step, tasks=tasks, skipped=(*step.skipped, *skipped), arguments=tuple(arguments))
 
 
-def lost_inputs(builder: BuilderConfig, unfinished: Mapping[BuilderConfig, set[int]]) -> dict[int, str]:
-    """The assets that did not get through a step that the builder reads from, and how to say so."""
+def lost_inputs(builder: BuilderConfig, unfinished: Mapping[BuilderConfig, Collection[int]]) -> dict[int, str]:
+    """The assets that another builder, whose table this one reads, did not finish, with the reason in words."""
     reasons: dict[int, str] = {}
-    for cause, ids in unfinished.items():
-        if builder.reads(cause):
-            reasons |= dict.fromkeys(ids, f"{builder.calls(cause)} failed")
+    for other, ids in unfinished.items():
+        if builder.reads(other):
+            reasons |= dict.fromkeys(ids, f"{builder.calls(other)} failed")
     return reasons

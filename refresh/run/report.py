@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from signal import Signals
 
-from refresh.catalog import BuilderConfig, Group
+from refresh.catalog import BuilderConfig
 from refresh.errors import ExitCode
 from refresh.records import Outcome, Status
-
-_SIGNALLED = 128
-"""A shell adds the number of the signal that ended a process."""
+from refresh.stop import SIGNALS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepReport:
-    """The outcomes of one builder and how long its process took.
+    """The outcomes of one builder, and the seconds that its process took.
 
-    ``launched`` is false where nothing was due, and ``idle_because`` says why.
+    ``launched`` is false if no process was started. ``idle_because``: why nothing was due.
     """
 
     builder: BuilderConfig
@@ -28,7 +27,7 @@ class StepReport:
 
     @property
     def rows(self) -> int:
-        """Rows written."""
+        """The number of rows written."""
         return sum(outcome.rows for outcome in self.outcomes)
 
     @property
@@ -45,10 +44,15 @@ class StepReport:
         """Every outcome that is not done."""
         return self.of(Status.FAILED, Status.SKIPPED, Status.NOT_REACHED)
 
+    @property
+    def unfinished_ids(self) -> set[int]:
+        """The assets that are not done."""
+        return {outcome.id for outcome in self.unfinished}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
-    """All steps of a run, how many assets it was about, how long it took, and the signal that stopped it."""
+    """All steps of a run, the number of its assets, its seconds, and the number of the signal that stopped it."""
 
     steps: tuple[StepReport, ...]
     assets: int
@@ -57,13 +61,12 @@ class RunReport:
     stopped_by: int | None = None
 
     @property
-    def rows(self) -> int:
-        """Rows written by all builders."""
-        return sum(step.rows for step in self.steps)
-
-    def rows_of(self, group: Group) -> int:
-        """Rows written by the builders of a group."""
-        return sum(step.rows for step in self.steps if step.builder.group is group)
+    def rows_by_group(self) -> Counter[str]:
+        """The number of rows written, by the key of the group of their builders."""
+        rows: Counter[str] = Counter()
+        for step in self.steps:
+            rows[step.builder.group.key] += step.rows
+        return rows
 
     @property
     def notes(self) -> Counter[str]:
@@ -71,8 +74,10 @@ class RunReport:
         return sum((step.notes for step in self.steps), Counter())
 
     @property
-    def exit_code(self) -> int:
-        """0 where everything that was due is done; what a signal stopped ends with 128 and its number."""
+    def exit_code(self) -> ExitCode:
+        """How the run ends: stopped by a signal, failed where an asset is not done, or else done."""
         if self.stopped_by is not None:
-            return _SIGNALLED + self.stopped_by
-        return ExitCode.FAILED if any(step.unfinished for step in self.steps) else ExitCode.DONE
+            return SIGNALS[Signals(self.stopped_by)]
+        if any(step.unfinished for step in self.steps):
+            return ExitCode.FAILED
+        return ExitCode.DONE

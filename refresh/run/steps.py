@@ -1,38 +1,43 @@
-"""Runs the steps of a plan: in order, side by side where inputs allow, without the assets whose inputs failed."""
+"""Runs the steps of a plan: in order, side by side where inputs allow, without the assets whose inputs failed.
+
+Knows no database: ``stale`` answers for it. Knows no process: the crew starts them.
+"""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from signal import Signals
 
 from refresh.catalog import BuilderConfig
 from refresh.options.request import Request
 from refresh.run.launch import Crew, RunContext, skipped, unlaunched
-from refresh.run.plan import Plan, Step, lost_inputs, without
+from refresh.run.plan import Plan, Step, first_ready, lost_inputs, without
 from refresh.run.report import RunReport, StepReport
 from refresh.run.watch import Watcher
 from refresh.stop import Stop
 
 LEAST_TIMEOUT = 1800.0
-"""Seconds that every builder has, however little it is expected to do."""
+"""The seconds that every builder may take, however small its estimate is."""
 PATIENCE = 10.0
-"""How many times its expected time a builder may take."""
+"""A builder may take this many times its estimated seconds."""
 
 Stale = Callable[[BuilderConfig], Mapping[int, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How many builders run side by side, and how many seconds each may take (``None``: from what is expected)."""
+    """The number of builders side by side, and the seconds that each may take (``None``: by its estimate)."""
 
     jobs: int = 1
     timeout: float | None = None
 
     def seconds(self, step: Step) -> float:
         """The seconds that a step may take."""
-        return max(LEAST_TIMEOUT, PATIENCE * step.estimated_seconds) if self.timeout is None else self.timeout
+        if self.timeout is not None:
+            return self.timeout
+        return max(LEAST_TIMEOUT, PATIENCE * step.estimated_seconds)
 
 
 def run(
@@ -45,88 +50,92 @@ def run(
     stop: Stop | None = None,
     stale: Stale = lambda _: {},
 ) -> RunReport:
-    """Run every step that has something to do.
+    """Run every step that has something to do. Once a stop is requested, no step is started.
 
-    ``stale`` is asked before each EMA step which assets' bars are, and why. Once ``stop`` says so nothing is begun.
+    ``stale`` is called before each EMA step. It returns the assets whose bars lag too far behind the source, and why.
     """
-    began = time.monotonic()
+    started = time.monotonic()
+    stop = stop or Stop()
+    work = _Run(plan=plan, request=request, watcher=watcher, limits=limits or Limits(), stop=stop, stale=stale)
     with Crew(context, watcher) as crew:
-        reports = _Run(plan, request, watcher, limits or Limits(), stop or Stop(), stale).work(crew)
-    ordered = tuple(reports[step.builder] for step in plan.steps)
-    seconds = time.monotonic() - began
+        work.finish_all(crew)
     return RunReport(
-        steps=ordered,
+        steps=tuple(work.reports[step.builder] for step in plan.steps),
         assets=plan.assets,
-        seconds=seconds,
+        seconds=time.monotonic() - started,
         notices=plan.notices,
-        stopped_by=stop.signal if stop else None,
+        stopped_by=stop.signal,
     )
 
 
+@dataclass(kw_only=True, slots=True)
 class _Run:
-    """A run going on: which steps wait, which are through."""
+    """A run while it goes on: the steps that wait, and the reports of those that ended."""
 
-    def __init__(
-        self, plan: Plan, request: Request, watcher: Watcher, limits: Limits, stop: Stop, stale: Stale
-    ) -> None:
-        self._request, self._watcher, self._limits = request, watcher, limits
-        self._stop, self._stale = stop, stale
-        self._steps = plan.steps
-        self._waiting = list(plan.steps)
-        self._reports: dict[BuilderConfig, StepReport] = {}
+    plan: Plan
+    request: Request
+    watcher: Watcher
+    limits: Limits
+    stop: Stop
+    stale: Stale
+    waiting: list[Step] = field(default_factory=list)
+    reports: dict[BuilderConfig, StepReport] = field(default_factory=dict)
 
-    def work(self, crew: Crew) -> dict[BuilderConfig, StepReport]:
-        """Start what can be started and hear what runs, until every step has its report."""
-        while self._waiting or crew.size:
-            self._heed_signals(crew)
-            while crew.size < self._limits.jobs and not self._stop.requested and (step := self._next()):
-                self._begin(crew, step)
+    def finish_all(self, crew: Crew) -> None:
+        """Start what can be started and receive what runs, until every step has its report."""
+        self.waiting += self.plan.steps
+        while self.waiting or crew.size:
+            self._pass_on_stop(crew)
+            self._start_ready(crew)
             for report in crew.wait():
-                self._end(report)
-        return self._reports
+                self._finish(report)
 
-    def _heed_signals(self, crew: Crew) -> None:
-        if self._stop.signal is None:
+    def _pass_on_stop(self, crew: Crew) -> None:
+        if not self.stop.requested:
             return
-        crew.stop(self._because)
-        if self._stop.urgent:
+        crew.stop(self._stop_reason)
+        if self.stop.urgent:
             crew.kill()
-        while self._waiting:
-            step = self._waiting.pop(0)
-            self._tell_skipped(step)
-            self._end(unlaunched(step, self._because))
+        while self.waiting:
+            step = self.waiting.pop(0)
+            self._report_skipped(step)
+            self._finish(unlaunched(step, self._stop_reason))
 
     @property
-    def _because(self) -> str:
-        return f"the run was stopped by {signal.Signals(self._stop.signal or signal.SIGTERM).name}"
+    def _stop_reason(self) -> str:
+        if self.stop.signal is None:
+            return ""
+        return f"the run was stopped by {Signals(self.stop.signal).name}"
 
-    def _next(self) -> Step | None:
-        """The first step in order whose inputs are through."""
-        for step in self._waiting:
-            needed = [one.builder for one in self._steps if step.builder.reads(one.builder)]
-            if all(builder in self._reports for builder in needed):
-                self._waiting.remove(step)
-                return step
-        return None
+    def _start_ready(self, crew: Crew) -> None:
+        while crew.size < self.limits.jobs and not self.stop.requested:
+            step = first_ready(self.plan.steps, self.waiting, self.reports)
+            if step is None:
+                return
+            self.waiting.remove(step)
+            self._start(crew, step)
 
-    def _begin(self, crew: Crew, planned: Step) -> None:
-        unfinished = {one.builder: {outcome.id for outcome in one.unfinished} for one in self._reports.values()}
-        step = without(planned, lost_inputs(planned.builder, unfinished), self._request)
-        if step.tasks and "freshness" in step.builder.accepts:
-            step = without(step, self._stale(step.builder), self._request)
-        self._watcher.begin(step, self._steps.index(planned) + 1, len(self._steps))
-        self._tell_skipped(step)
-        if step.tasks and self._stop.requested:
-            self._end(unlaunched(step, self._because))
-        elif step.tasks:
-            crew.start(step, seconds=self._limits.seconds(step))
+    def _start(self, crew: Crew, planned: Step) -> None:
+        step = self._without_lost_inputs(planned)
+        self.watcher.begin(step, self.plan.steps.index(planned) + 1, len(self.plan.steps))
+        self._report_skipped(step)
+        if step.tasks and not self.stop.requested:
+            crew.start(step, seconds=self.limits.seconds(step))
         else:
-            self._end(unlaunched(step, ""))
+            self._finish(unlaunched(step, self._stop_reason))
 
-    def _tell_skipped(self, step: Step) -> None:
+    def _without_lost_inputs(self, step: Step) -> Step:
+        """The step without the assets whose inputs failed or are stale."""
+        unfinished = {builder: report.unfinished_ids for builder, report in self.reports.items()}
+        step = without(step, lost_inputs(step.builder, unfinished), self.request)
+        if step.tasks and "freshness" in step.builder.accepts:
+            step = without(step, self.stale(step.builder), self.request)
+        return step
+
+    def _report_skipped(self, step: Step) -> None:
         for outcome in skipped(step):
-            self._watcher.outcome(outcome)
+            self.watcher.outcome(outcome)
 
-    def _end(self, report: StepReport) -> None:
-        self._reports[report.builder] = report
-        self._watcher.end(report)
+    def _finish(self, report: StepReport) -> None:
+        self.reports[report.builder] = report
+        self.watcher.end(report)

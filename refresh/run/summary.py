@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 
-from refresh.catalog import Group
 from refresh.due.decision import RETRIED
 from refresh.errors import ExitCode
-from refresh.records import MISSING_DAYS, REPAIRS, VIOLATIONS, LedgerLine, Outcome, Status
+from refresh.records import MISSING_DAYS, REPAIRS, VIOLATIONS, LedgerLine, Status
 from refresh.run.plan import Plan
 from refresh.run.report import RunReport, StepReport
 from refresh.validate.finding import Validity
 
 CORRUPT_SHARE = 0.1
-"""From this share of the assets on, wrong values are more than a few assets' trouble."""
+"""If at least this share of the assets has wrong values, the database counts as corrupt."""
 
 
 class Severity(IntEnum):
-    """How much a run wants to be noticed."""
+    """How urgently a person should look at a run."""
 
     INFO = 0
     WARNING = 1
@@ -31,7 +30,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepSummary:
-    """One builder: what it wrote, how long it took, and how many assets ended how."""
+    """One builder: the rows it wrote, the seconds it took, and the number of its assets by how they ended."""
 
     builder: str
     title: str
@@ -42,13 +41,13 @@ class StepSummary:
 
     @property
     def assets(self) -> int:
-        """How many assets it was about."""
+        """The number of its assets."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unfinished:
-    """One asset that a builder did not do, and why; ``since``: it has been so in earlier runs already."""
+    """One asset that a builder did not finish, and why. ``since``: when earlier runs first left it unfinished."""
 
     builder: str
     id: int
@@ -59,10 +58,10 @@ class Unfinished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """A run: its name, what it wrote, what it found, what is not done, and what to type next.
+    """A run: its name, what it wrote and noticed, what is not done, and what to type next.
 
-    ``remaining_seconds``: what the unfinished work is expected to take. ``recovered``: (builder, asset) pairs that
-    failed last time and are done now. ``known_notices``: those of the run before.
+    ``remaining_seconds``: the estimate for the unfinished work. ``recovered``: (builder, asset) pairs that failed last
+    time and are done now. ``known_notices``: those of the run before.
     """
 
     run_id: str
@@ -88,7 +87,7 @@ class Summary:
 
     @property
     def rows(self) -> int:
-        """Rows written."""
+        """The number of rows written."""
         return self.bars + self.emas
 
     @property
@@ -105,44 +104,46 @@ class Summary:
     def rejects(self) -> dict[str, int]:
         """Refused source rows, by reason."""
         others = {*REPAIRS, MISSING_DAYS, VIOLATIONS}
-        return {name: number for name, number in sorted(self.notes.items()) if name not in others}
+        return {name: count for name, count in sorted(self.notes.items()) if name not in others}
 
     @property
     def missing_days(self) -> int:
-        """Days without a bar, between bars that were built."""
+        """The number of days without a bar, between bars that were built."""
         return self.notes.get(MISSING_DAYS, 0)
 
     @property
     def violations(self) -> int:
-        """Assets whose EMAs broke a law that must hold."""
+        """The number of assets with EMAs that broke a law that must hold."""
         return self.notes.get(VIOLATIONS, 0)
 
     @property
     def unfinished_ids(self) -> list[int]:
         """The assets that are not done in every table."""
-        return sorted({one.id for one in self.unfinished})
+        return sorted({asset.id for asset in self.unfinished})
 
     def of(self, status: Status) -> list[Unfinished]:
-        """What ended in one of the ways that are not done."""
-        return [one for one in self.unfinished if one.status is status]
+        """The unfinished assets with this status."""
+        return [asset for asset in self.unfinished if asset.status is status]
 
     @property
     def severity(self) -> Severity:
-        """How much the run wants to be noticed."""
+        """How urgently a person should look at this run."""
         wrong = {finding.id for finding in self.validity.findings} if self.validity else set()
         if len(wrong) > 1 and len(wrong) >= CORRUPT_SHARE * self.assets:
             return Severity.CRITICAL
         if self.unfinished or wrong:
             return Severity.ERROR
-        return Severity.WARNING if self.restated or self.notices or self.rejects else Severity.INFO
+        if self.restated or self.notices or self.rejects:
+            return Severity.WARNING
+        return Severity.INFO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What only the database knows about a run: what was restated, and since when unfinished work has been so.
+    """What only the database knows about a run: what was restated, and since when unfinished assets have failed.
 
-    ``failing_since``: by builder key and asset, where earlier runs left it as well. ``known_notices``: those of the run
-    before.
+    ``failing_since``: by builder key and asset, for assets that earlier runs left as well. ``known_notices``: those of
+    the run before.
     """
 
     restated: tuple[LedgerLine, ...] = ()
@@ -161,45 +162,50 @@ def summarise(
     resume: str,
     validity: Validity | None = None,
 ) -> Summary:
-    """The summary of a run. ``resume`` is the command that resumes what is left.
-
-    Wrong values decide the exit code, whatever else there was.
-    """
+    """The summary of a run. ``resume``: the command that resumes it. Wrong values decide the exit code."""
     unfinished = _unfinished(report, facts)
-    is_invalid = validity is not None and bool(validity.findings)
-    return Summary(
+    summary = Summary(
         run_id=run_id,
         command=command,
         started_at=started_at,
         seconds=report.seconds,
-        exit_code=ExitCode.INVALID if is_invalid else report.exit_code,
+        exit_code=ExitCode.INVALID if validity and validity.findings else report.exit_code,
         assets=report.assets,
         tables=sum(len(step.builder.legs) for step in report.steps),
-        steps=tuple(_step(step) for step in report.steps),
         unfinished=unfinished,
-        recovered=_recovered(report),
         restated=facts.restated,
         notices=report.notices,
-        notes=dict(sorted(report.notes.items())),
-        bars=report.rows_of(Group.BARS),
-        emas=report.rows_of(Group.EMAS),
-        remaining_seconds=_remaining(plan, report),
         next_command=resume if unfinished else None,
         stopped_by=report.stopped_by,
         validity=validity,
         known_notices=facts.known_notices,
     )
+    return _with_work(summary, plan, report)
 
 
-def _step(step: StepReport) -> StepSummary:
-    counts = Counter(outcome.status.value for outcome in step.outcomes)
+def _with_work(summary: Summary, plan: Plan, report: RunReport) -> Summary:
+    """The summary with what the builders did, and what they still have to do."""
+    rows = report.rows_by_group
+    return replace(
+        summary,
+        steps=tuple(_step(step) for step in report.steps),
+        recovered=_recovered(report),
+        notes=dict(sorted(report.notes.items())),
+        bars=rows["bars"],
+        emas=rows["emas"],
+        remaining_seconds=_remaining_seconds(plan, report),
+    )
+
+
+def _step(report: StepReport) -> StepSummary:
+    counts = Counter(outcome.status.value for outcome in report.outcomes)
     return StepSummary(
-        builder=step.builder.key,
-        title=step.builder.title,
-        rows=step.rows,
-        seconds=step.seconds,
+        builder=report.builder.key,
+        title=report.builder.title,
+        rows=report.rows,
+        seconds=report.seconds,
         counts=dict(sorted(counts.items())),
-        idle_because=step.idle_because,
+        idle_because=report.idle_because,
     )
 
 
@@ -207,19 +213,15 @@ def _unfinished(report: RunReport, facts: Facts) -> tuple[Unfinished, ...]:
     unfinished: list[Unfinished] = []
     for step in report.steps:
         for outcome in sorted(step.unfinished, key=lambda outcome: outcome.id):
-            since = facts.failing_since.get((outcome.builder, outcome.id))
-            unfinished.append(
-                Unfinished(
-                    builder=outcome.builder, id=outcome.id, status=outcome.status, why=_why(outcome), since=since
-                )
+            asset = Unfinished(
+                builder=outcome.builder,
+                id=outcome.id,
+                status=outcome.status,
+                why=outcome.error or outcome.reason,
+                since=facts.failing_since.get((outcome.builder, outcome.id)),
             )
+            unfinished.append(asset)
     return tuple(unfinished)
-
-
-def _why(outcome: Outcome) -> str:
-    if outcome.status is Status.SKIPPED:
-        return outcome.reason
-    return outcome.error or outcome.reason
 
 
 def _recovered(report: RunReport) -> tuple[tuple[str, int], ...]:
@@ -230,11 +232,12 @@ def _recovered(report: RunReport) -> tuple[tuple[str, int], ...]:
     return tuple(recovered)
 
 
-def _remaining(plan: Plan, report: RunReport) -> float:
-    """The expected seconds of the share of each step that is not done."""
-    left = {step.builder: {outcome.id for outcome in step.unfinished} for step in report.steps}
-    return sum(
-        step.estimated_seconds * sum(task.id in left.get(step.builder, ()) for task in step.tasks) / len(step.tasks)
-        for step in plan.steps
-        if step.tasks
-    )
+def _remaining_seconds(plan: Plan, report: RunReport) -> float:
+    """The estimates of all steps, each in proportion to the assets that are not done."""
+    unfinished = {step.builder: step.unfinished_ids for step in report.steps}
+    seconds = 0.0
+    for step in plan.steps:
+        remaining = unfinished.get(step.builder, set()).intersection(step.ids)
+        if remaining:
+            seconds += step.estimated_seconds * len(remaining) / len(step.tasks)
+    return seconds

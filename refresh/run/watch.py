@@ -1,4 +1,4 @@
-"""Who is told while a run goes on: the console, the log, the history."""
+"""Who follows a run while it goes on: the console, the log, the history. Knows none of them."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from refresh.run.report import StepReport
 
 
 class Watcher(Protocol):
-    """Who is told while a run goes on."""
+    """Is called for every event of a run."""
 
-    def begin(self, step: Step, place: int, steps: int) -> None:
-        """A step is about to start."""
+    def begin(self, step: Step, position: int, steps: int) -> None:
+        """A step is about to start: the first of ``steps`` has position 1."""
 
     def outcome(self, outcome: Outcome) -> None:
         """An asset ended in a builder."""
 
     def words(self, step: Step, line: str) -> None:
-        """A builder said something."""
+        """A builder wrote a line of output."""
 
     def end(self, report: StepReport) -> None:
-        """The step is through."""
+        """A step ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Several who are told the same, in this order."""
+    """Several watchers as one. All receive the same events, in this order."""
 
-    each: tuple[Watcher, ...]
+    members: tuple[Watcher, ...]
 
-    def begin(self, step: Step, place: int, steps: int) -> None:
+    def begin(self, step: Step, position: int, steps: int) -> None:
         """A step is about to start."""
-        for one in self.each:
-            one.begin(step, place, steps)
+        for watcher in self.members:
+            watcher.begin(step, position, steps)
 
     def outcome(self, outcome: Outcome) -> None:
         """An asset ended in a builder."""
-        for one in self.each:
-            one.outcome(outcome)
+        for watcher in self.members:
+            watcher.outcome(outcome)
 
     def words(self, step: Step, line: str) -> None:
-        """A builder said something."""
-        for one in self.each:
-            one.words(step, line)
+        """A builder wrote a line of output."""
+        for watcher in self.members:
+            watcher.words(step, line)
 
     def end(self, report: StepReport) -> None:
-        """The step is through."""
-        for one in self.each:
-            one.end(report)
+        """A step ended."""
+        for watcher in self.members:
+            watcher.end(report)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, event
-from sqlalchemy.dialects import postgresql
+
+from refresh.store.declaration import type_in_casts
 
 _OPTION = "empty_tables"
 _WITH = re.compile(r"\s*WITH\s+(RECURSIVE\s+)?", re.IGNORECASE)
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def listen(engine: Engine) -> None:
@@ -38,12 +38,13 @@ def completed(connection: Connection, statement: str) -> str:
     if not missing:
         return statement
     definitions = ", ".join(f"{name} AS ({empty[name]})" for name in missing)
-    written = _WITH.match(statement)
-    if not written:
+    clause = _WITH.match(statement)
+    if clause is None:
         return f"WITH {definitions} {statement}"
-    return f"WITH {written[1] or ''}{definitions}, {statement[written.end() :]}"
+    recursive = clause[1] or ""
+    return f"WITH {recursive}{definitions}, {statement[clause.end() :]}"
 
 
 def _no_rows(table: Table) -> str:
-    nulls = (f'CAST(NULL AS {column.type.compile(_DIALECT)}) AS "{column.name}"' for column in table.columns)
-    return f"SELECT {', '.join(nulls)} WHERE false"
+    nulls = ", ".join(f'CAST(NULL AS {type_in_casts(column)}) AS "{column.name}"' for column in table.columns)
+    return f"SELECT {nulls} WHERE false"

@@ -6,6 +6,7 @@ Whether that is right is not decided here.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from refresh.catalog import DAILY, Leg, shape_of
 from refresh.core.rows import Rows
 from refresh.core.series import Series
 from refresh.store import bulk
-from refresh.store.statements import columns_of, rows_of
+from refresh.store.statements import lists_of, rows_of
 from refresh.store.tables import DAILY_STATE, METADATA
 
 BAR_IS_LAWLESS = """b.high < greatest(b.open, b.close) OR b.low > least(b.open, b.close) OR b.time_open > b.time_close
@@ -59,55 +60,53 @@ def daily_facts(connection: Connection, ids: Sequence[int], tz: str) -> list[Any
     return list(connection.execute(query, {"ids": list(ids), "tz": tz}))
 
 
-def expected_series(
-    connection: Connection,
-    leg: Leg,
-    ids: Sequence[int],
-    wanted: Sequence[tuple[Series, int]],
-    starts: Sequence[tuple[int, str, date]],
-    tz: str,
-) -> dict[Key, Any]:
-    """The rows of each series that the daily bars imply: one per daily bar from the first on (rows, first, last).
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A series, and the number of the followed row with which it begins."""
 
-    ``wanted``: series, and the number of the followed row with which each begins. ``starts``: (id, timeframe, day)
-    where it begins with the first daily bar from a day on instead.
-    """
+    tf: str
+    period: int
+    needed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """A timeframe of an asset that begins with the first daily bar from a day on."""
+
+    id: int
+    tf: str
+    day: date
+
+
+def expected_series(
+    connection: Connection, leg: Leg, ids: Sequence[int], *, wanted: Sequence[Wanted], starts: Sequence[Start], tz: str
+) -> dict[Key, Any]:
+    """The rows of each series that the daily bars imply (rows, first, last): one per daily bar from the first on."""
     followed = leg.follows.table
-    counted = "b.tf = w.tf AND NOT b.is_partial_end" if shape_of(followed).has_timeframes else "true"
-    query = text(f"""
-        WITH wanted AS (SELECT * FROM {rows_of("w", tf="text", period="int", needed="bigint")}),
-        starts AS (SELECT * FROM {rows_of("s", id="int", tf="text", day="date")}),
-        ends AS (
-            SELECT id, max(bar_seq) AS number, max("timestamp") AS last FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id
-        ),
-        begins AS (
-            SELECT e.id, w.tf, w.period, CASE WHEN s.day IS NULL THEN w.needed ELSE (
-                SELECT d.bar_seq FROM {DAILY} d WHERE d.id = e.id AND d."timestamp" >= s.day - 1
-                   AND (d."timestamp" AT TIME ZONE :tz)::date >= s.day ORDER BY d."timestamp" LIMIT 1) END AS needed
-            FROM ends e CROSS JOIN wanted w LEFT JOIN starts s ON s.id = e.id AND s.tf = w.tf
-        )
-        SELECT e.id, w.tf, w.period, b."timestamp" AS first, e.last, e.number - d.bar_seq + 1 AS rows
-        FROM begins w JOIN ends e USING (id)
-        JOIN {followed} b ON b.id = e.id AND b.bar_seq = w.needed AND {counted}
-        JOIN {DAILY} d ON d.id = b.id AND d."timestamp" = b."timestamp"
-    """)
-    values = {
-        "ids": list(ids),
-        "tz": tz,
-        **columns_of(
-            "w",
-            tf=[series.timeframe.tf for series, _ in wanted],
-            period=[series.period for series, _ in wanted],
-            needed=[needed for _, needed in wanted],
-        ),
-        **columns_of(
-            "s",
-            id=[id for id, _, _ in starts],
-            tf=[tf for _, tf, _ in starts],
-            day=[day for _, _, day in starts],
-        ),
-    }
-    return _by_series(connection, query, values)
+    is_counted = "b.tf = w.tf AND NOT b.is_partial_end" if shape_of(followed).has_timeframes else "true"
+    query = text(_EXPECTED.format(followed=followed, is_counted=is_counted))
+    series = lists_of("w", wanted, "tf", "period", "needed")
+    days = lists_of("s", starts, "id", "tf", "day")
+    return _by_series(connection, query, {"ids": list(ids), "tz": tz, **series, **days})
+
+
+_EXPECTED = f"""
+    WITH wanted AS (SELECT * FROM {rows_of("w", tf="text", period="int", needed="bigint")}),
+    starts AS (SELECT * FROM {rows_of("s", id="int", tf="text", day="date")}),
+    ends AS (
+        SELECT id, max(bar_seq) AS number, max("timestamp") AS last FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id
+    ),
+    begins AS (
+        SELECT e.id, w.tf, w.period, CASE WHEN s.day IS NULL THEN w.needed ELSE (
+            SELECT d.bar_seq FROM {DAILY} d WHERE d.id = e.id AND d."timestamp" >= s.day - 1
+               AND (d."timestamp" AT TIME ZONE :tz)::date >= s.day ORDER BY d."timestamp" LIMIT 1) END AS needed
+        FROM ends e CROSS JOIN wanted w LEFT JOIN starts s ON s.id = e.id AND s.tf = w.tf
+    )
+    SELECT e.id, w.tf, w.period, b."timestamp" AS first, e.last, e.number - d.bar_seq + 1 AS rows
+    FROM begins w JOIN ends e USING (id)
+    JOIN {{followed}} b ON b.id = e.id AND b.bar_seq = w.needed AND {{is_counted}}
+    JOIN {DAILY} d ON d.id = b.id AND d."timestamp" = b."timestamp"
+"""
 
 
 def stored_series(connection: Connection, leg: Leg, ids: Sequence[int]) -> dict[Key, Any]:
@@ -177,18 +176,26 @@ NULLS = "nulls"
 def read_rows(connection: Connection, leg: Leg, id: int, series: Sequence[Series]) -> Rows:
     """Every stored row of some series of an asset, with ``NULLS``; daily bars have no series."""
     names = leg.shape.compared
-    nulls = " | ".join(f'((t."{name}" IS NULL)::int8 << {bit})' for bit, name in enumerate(names))
-    of_series = "AND t.tf = ANY(:tfs)" if leg.shape.has_timeframes else ""
-    of_series += (
-        " AND t.period = ANY(:periods) AND (t.tf, t.period) IN (SELECT * FROM wanted)" if leg.shape.has_periods else ""
-    )
-    query = f"""
-        WITH wanted AS (SELECT * FROM {rows_of("w", tf="text", period="int")})
-        SELECT t.*, {nulls} AS {NULLS} FROM {leg.target} t WHERE t.id = :id {of_series}
-    """
-    tfs, periods = [one.timeframe.tf for one in series], [one.period for one in series]
-    values = {"id": id, "tfs": tfs, "periods": periods, **columns_of("w", tf=tfs, period=periods)}
-    table = METADATA.tables[leg.target]
-    texts = [column.name for column in leg.shape.columns if column.type == "text"]
-    fields = bulk.fields(table, names) | bulk.text_widths(connection, query, values, texts)
+    bits = [f'(t."{name}" IS NULL)::int::int8 << {bit}' for bit, name in enumerate(names)]
+    tfs = {single.timeframe.tf for single in series}
+    periods = {single.period for single in series}
+    pairs = [f"{single.timeframe.tf}:{single.period}" for single in series]
+    conditions = ["t.id = :id"]
+    if leg.shape.has_timeframes:
+        conditions.append("t.tf = ANY(:tfs)")
+    if leg.shape.has_periods:
+        conditions.append("t.period = ANY(:periods)")
+    if len(pairs) < len(tfs) * len(periods):
+        conditions.append("t.tf || ':' || t.period = ANY(:pairs)")
+    query = f"SELECT t.*, ({') | ('.join(bits)}) AS {NULLS} FROM {leg.target} t WHERE {' AND '.join(conditions)}"
+    values = {"id": id, "tfs": list(tfs), "periods": list(periods), "pairs": pairs}
+    fields = bulk.fields(METADATA.tables[leg.target], names) | _texts(connection, leg, query, values)
     return bulk.read(connection, query, values, fields | {NULLS: bulk.BIGINT})
+
+
+def _texts(connection: Connection, leg: Leg, query: str, values: Mapping[str, Any]) -> dict[str, bulk.Field]:
+    """Fields that hold the texts of a query whole."""
+    if leg.shape.has_timeframes:
+        return {"tf": bulk.text_field(max(map(len, values["tfs"])))}
+    texts = [column.name for column in leg.shape.columns if column.type == "text"]
+    return bulk.text_widths(connection, query, values, texts)

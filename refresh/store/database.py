@@ -95,7 +95,7 @@ class Opened:
     """A database that answers. ``embedded`` is set where it is the one that comes with the package."""
 
     url: str = field(repr=False)
-    engine: Engine
+    engine: Engine = field(repr=False)
     embedded: EmbeddedServer | None = None
 
 

@@ -1,13 +1,17 @@
-"""The ledger of restatements, and what is removed with an asset."""
+"""The ledger of restatements, and what is removed together with an asset."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
 from refresh.records import LedgerLine
 from refresh.store.tables import LEDGER, METADATA, OUTCOMES
+
+_KEPT = {LEDGER, OUTCOMES}
+"""Tables that keep the rows of an asset that is removed."""
 
 
 def save_lines(connection: Connection, lines: Sequence[LedgerLine], run_id: str) -> None:
@@ -33,25 +37,25 @@ def read_lines(connection: Connection, run_id: str) -> tuple[LedgerLine, ...]:
     """What a run added to the ledger, by asset."""
     ledger = METADATA.tables[LEDGER]
     rows = connection.execute(ledger.select().where(ledger.c.run_id == run_id).order_by(ledger.c.id))
-    return tuple(
-        LedgerLine(
-            id=row.id,
-            first_day=row.first_day,
-            last_day=row.last_day,
-            rows=row.rows_changed,
-            old_close=row.old_close,
-            new_close=row.new_close,
-            reason=row.reason,
-        )
-        for row in rows
+    return tuple(map(_line, rows))
+
+
+def _line(row: Any) -> LedgerLine:
+    return LedgerLine(
+        id=row.id,
+        first_day=row.first_day,
+        last_day=row.last_day,
+        rows=row.rows_changed,
+        old_close=row.old_close,
+        new_close=row.new_close,
+        reason=row.reason,
     )
 
 
 def prune(connection: Connection, ids: Sequence[int]) -> int:
-    """Remove assets from every table but the ledger and the history of runs. Returns how many rows went."""
-    kept = {LEDGER, OUTCOMES}
+    """Remove assets from every table except the ledger and the history of runs. Returns the number of rows removed."""
     removed = 0
     for name, table in METADATA.tables.items():
-        if "id" in table.columns and name not in kept:
+        if "id" in table.columns and name not in _KEPT:
             removed += connection.execute(table.delete().where(table.columns["id"].in_(ids))).rowcount
     return removed

@@ -15,7 +15,7 @@ BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 """Before every row."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
     """The first changed row of an asset and timeframe of an input; ``tf`` ``None``: every timeframe follows it."""
 

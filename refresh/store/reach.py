@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, SOURCE
-from refresh.store.source import FIRST_TIME, assets_sql, is_indexed
+from refresh.store.source import FIRST_TIME
+from refresh.store.source_index import assets_sql, is_indexed
 from refresh.store.statements import columns_of, rows_of
 from refresh.store.tables import DAILY_STATE, REJECTS
 
@@ -25,7 +26,7 @@ class Reach:
 
 
 def daily_reaches(connection: Connection, horizon: datetime) -> dict[int, Reach]:
-    """How far the daily bars of every asset reach; refused rows behind ``horizon`` do not count."""
+    """How far the daily bars of every asset reach; refused rows after ``horizon`` do not count."""
     query = text(f"""
         SELECT id, last_src_ts, greatest(last_src_ts, (
             SELECT max("timestamp") FROM {REJECTS} r WHERE r.id = s.id AND "timestamp" <= :horizon)) AS seen
@@ -35,16 +36,20 @@ def daily_reaches(connection: Connection, horizon: datetime) -> dict[int, Reach]
 
 
 def last_times(connection: Connection, horizon: datetime) -> dict[int, datetime]:
-    """The last time of each asset of the source, leaving out what lies behind ``horizon``."""
-    if is_indexed(connection):
-        last = f"""(SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND p."timestamp" <= :horizon
-                    AND p."timestamp" > '{FIRST_TIME}' ORDER BY "timestamp" DESC LIMIT 1)"""
-        query = f"SELECT a.id::int AS id, {last}::timestamptz AS last FROM ({assets_sql(connection)}) AS a"
-    else:
-        query = f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
-                    WHERE "timestamp" <= :horizon AND "timestamp" > '{FIRST_TIME}' GROUP BY id"""
-    rows = connection.execute(text(query), {"horizon": horizon})
+    """The last time of each asset of the source, ignoring times after ``horizon``."""
+    query = text(_last_times_sql(connection))
+    rows = connection.execute(query, {"horizon": horizon})
     return {row.id: row.last for row in rows if row.id is not None and row.last is not None}
+
+
+def _last_times_sql(connection: Connection) -> str:
+    believed = f""""timestamp" <= :horizon AND "timestamp" > '{FIRST_TIME}'"""
+    if not is_indexed(connection):
+        return f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
+                   WHERE {believed} GROUP BY id"""
+    last = f"""SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND {believed}
+               ORDER BY "timestamp" DESC LIMIT 1"""
+    return f"SELECT a.id::int AS id, ({last})::timestamptz AS last FROM ({assets_sql(connection)}) AS a"
 
 
 def seen_times(connection: Connection, table: str, tfs: Sequence[str]) -> dict[int, datetime]:

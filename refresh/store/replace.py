@@ -149,10 +149,10 @@ def _first_rows(shape: Shape, rows: Rows) -> list[Mark]:
     times = rows[shape.time]
     if not shape.has_timeframes:
         ids, firsts = earliest(times, rows["id"])
-        return [Mark(id, None, time.replace(tzinfo=UTC)) for id, time in _pairs(ids, firsts)]
+        return [Mark(id=id, tf=None, time=time.replace(tzinfo=UTC)) for id, time in _pairs(ids, firsts)]
     ids, tfs, firsts = earliest(times, rows["id"], rows["tf"])
     labels = [tf.decode() for tf in tfs.tolist()]
-    return [Mark(id, tf, time.replace(tzinfo=UTC)) for tf, (id, time) in zip(labels, _pairs(ids, firsts), strict=True)]
+    return [Mark(id=id, tf=tf, time=time.replace(tzinfo=UTC)) for tf, (id, time) in zip(labels, _pairs(ids, firsts), strict=True)]
 
 
 def _pairs(ids: Array, times: Array) -> list[tuple[int, datetime]]:
@@ -161,7 +161,7 @@ def _pairs(ids: Array, times: Array) -> list[tuple[int, datetime]]:
 
 def _marks_everywhere(shape: Shape, extent: Extent) -> list[Mark]:
     tfs: tuple[str | None, ...] = extent.tfs if shape.has_timeframes else (None,)
-    return [Mark(id, tf, BEGINNING) for id in extent.ids for tf in tfs]
+    return [Mark(id=id, tf=tf, time=BEGINNING) for id in extent.ids for tf in tfs]
 
 
 def _columns(target: Target, rows: Rows) -> Rows:

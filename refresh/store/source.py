@@ -12,17 +12,18 @@ from sqlalchemy import Connection, MetaData, Table, text
 from refresh.catalog import DAILY, SOURCE
 from refresh.store.database import use_all_cores
 from refresh.store.schema import type_name, verify_source
-from refresh.store.statements import ALL_OR_SOME, lists_of, rows_of, some_assets
+from refresh.store.source_index import assets_sql
+from refresh.store.statements import ALL_OR_SOME, day_of, lists_of, rows_of, some_assets
 from refresh.store.tables import DAILY_STATE, MONTHS, REJECTS, source_table
 
 TABLE: Table = source_table(MetaData())
 OPTIONAL = frozenset({"name", "timehigh", "timelow", "marketcap", "circulatingsupply", "source_file", "load_ts"})
 FUTURE_DAYS = 2
 """How far after the run's clock a timestamp is believed."""
-FIRST_TIME = "0001-01-02"
-"""Earlier times are in no calendar of Python's."""
-LAST_MONTH = "9999-12-01"
-"""The last month of Python's calendar. Rows behind it are refused, and read with it."""
+FIRST_TIME, _END_OF_TIME = "0001-01-02", "294000-01-01"
+"""The times that fit into Python's and numpy's calendars."""
+_LAST_MONTH = "9999-12-01"
+"""The last month of Python's calendar. Later rows are refused, and read together with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,14 @@ class Source:
 
     def expression(self, name: str) -> str:
         """SQL for a column; NULL for an optional one that the table lacks."""
-        kind = type_name(TABLE.columns[name])
-        return f's."{name}"::{kind}' if name in self.columns else f"NULL::{kind}"
+        value = f's."{name}"' if name in self.columns else "NULL"
+        return f"{value}::{type_name(TABLE.columns[name])}"
 
     @property
     def moment(self) -> str:
-        """SQL for a row's timestamp; NULL for one that is infinite or out of the years that calendars here hold."""
+        """SQL for a row's timestamp; NULL for one that is infinite or does not fit into the calendars here."""
         stamp = self.expression("timestamp")
-        return f"CASE WHEN {stamp} >= '0001-01-02' AND {stamp} < '294000-01-01' THEN {stamp} END"
+        return f"CASE WHEN {stamp} >= '{FIRST_TIME}' AND {stamp} < '{_END_OF_TIME}' THEN {stamp} END"
 
 
 def open_source(connection: Connection, tz: str) -> Source:
@@ -61,37 +62,25 @@ def known_ids(connection: Connection) -> list[int]:
     return list(connection.execute(text(query)).scalars())
 
 
-def assets_sql(connection: Connection) -> str:
-    """SQL for the assets of the source: from one to the next where an index has them in order."""
-    if not is_indexed(connection):
-        return f"SELECT DISTINCT id FROM {SOURCE} WHERE id IS NOT NULL"
-    return f"""
-        WITH RECURSIVE found AS (
-            (SELECT id FROM {SOURCE} ORDER BY id LIMIT 1) UNION ALL
-            SELECT (SELECT p.id FROM {SOURCE} p WHERE p.id > f.id ORDER BY p.id LIMIT 1) FROM found f
-            WHERE f.id IS NOT NULL
-        ) SELECT id FROM found WHERE id IS NOT NULL"""
-
-
-def is_indexed(connection: Connection) -> bool:
-    """Whether the source has a whole index on id and timestamp."""
-    query = text("""
-        SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(:name) AND i.indisvalid
-            AND i.indpred IS NULL AND ARRAY['id', 'timestamp'] = ARRAY(
-                SELECT a.attname::text FROM generate_series(0, 1) AS n
-                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n] ORDER BY n))
+def removed_ids(connection: Connection) -> list[int]:
+    """Assets that have daily bars and no row in the source any more."""
+    query = text(f"""
+        SELECT id FROM {DAILY_STATE} s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id) ORDER BY id
     """)
-    return bool(connection.execute(query, {"name": SOURCE}).scalar_one())
+    return list(connection.execute(query).scalars())
 
 
 ROWS_SINCE = f"""CROSS JOIN LATERAL (
     SELECT * FROM {SOURCE} p WHERE p.id = u.id AND p."timestamp" >= u.since AND p."timestamp" < 'infinity'
     UNION ALL SELECT * FROM {SOURCE} p WHERE p.id = u.id AND u.since IS NULL) AS s"""
-"""Behind spans u(id, since): the source rows s of each asset from ``since`` on; all of them where that is NULL."""
+"""After spans u(id, since): the source rows s of each asset from ``since`` on; all of them if that is NULL."""
+_COMPARED = "current c FULL JOIN processed p ON p.id = c.id AND p.month = c.month"
+"""The months of the source beside those that were last processed."""
+_DIFFERS = "(c.row_count, c.digest) IS DISTINCT FROM (p.row_count, p.digest)"
 
 
 def _months(source: Source, rows: str) -> str:
-    """Per asset and month of some rows s: how many, and a digest of their values, whatever their order."""
+    """SQL per asset and month of some rows s: their number, and a digest of their values in any order."""
     month = f"date_trunc('month', {source.moment} AT TIME ZONE :tz)::date"
     values = ", ".join(source.expression(column.name) for column in TABLE.columns)
     return f"""
@@ -101,17 +90,12 @@ def _months(source: Source, rows: str) -> str:
     """
 
 
-def removed_ids(connection: Connection) -> list[int]:
-    """Assets that have daily bars and no row in the source any more."""
-    query = text(f"""
-        SELECT id FROM {DAILY_STATE} s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id) ORDER BY id
-    """)
-    return list(connection.execute(query).scalars())
-
-
 @dataclass(frozen=True, slots=True)
 class ChangedMonth:
-    """A month of one asset's source rows that is not what was last processed; ``None`` for rows without a time."""
+    """A month of one asset's source rows that differs from what was last processed; ``None``: rows without a time.
+
+    ``found``: the number of rows that the source has. ``known``: the number that was last processed.
+    """
 
     id: int
     month: date | None
@@ -122,34 +106,35 @@ class ChangedMonth:
 def changed_months(
     connection: Connection, source: Source, ids: Sequence[int] | None, *, cutoff: datetime | None, everything: bool
 ) -> list[ChangedMonth]:
-    """The months whose rows differ from what was last processed, or every month; of assets that the source holds.
+    """The months whose rows differ from what was last processed, or every month; of assets that the source has.
 
-    An asset that vanished from the source altogether is not among them: its bars stay. With a ``cutoff``, months that
-    end before it are not looked at.
+    An asset that is gone from the source is not among them: its bars stay. With a ``cutoff``, months that end before
+    it are not compared.
     """
+    first_month = "date_trunc('month', CAST(:cutoff AS timestamptz) AT TIME ZONE :tz)"
     rows = f"{SOURCE} AS s WHERE s.id IS NOT NULL"
-    rows += " AND s.id = ANY(:ids)" if ids is not None else ""
-    month = "date_trunc('month', CAST(:cutoff AS timestamptz) AT TIME ZONE :tz)"
-    if cutoff:
-        rows += f" AND {source.moment} >= {month} AT TIME ZONE :tz"
-    query = text(f"""
-        WITH found AS MATERIALIZED ({_months(source, rows)}),
-        known AS (SELECT * FROM {MONTHS} WHERE id IN (SELECT id FROM found) {f"AND month >= {month}" if cutoff else ""})
-        SELECT coalesce(f.id, k.id) AS id,
-               CASE WHEN coalesce(f.month, k.month) > '-infinity'
-                    THEN least(coalesce(f.month, k.month), '{LAST_MONTH}') END AS month,
-               coalesce(f.row_count, 0) AS found, coalesce(k.row_count, 0)::int AS known
-        FROM found f FULL JOIN known k ON k.id = f.id AND k.month = f.month
-        WHERE :everything OR (f.row_count, f.digest) IS DISTINCT FROM (k.row_count, k.digest)
-        ORDER BY 1, coalesce(f.month, k.month)
-    """)
-    use_all_cores(connection)
+    processed = f"SELECT * FROM {MONTHS} WHERE id IN (SELECT id FROM current)"
     values: dict[str, Any] = {"tz": source.tz, "everything": everything}
     if ids is not None:
+        rows += " AND s.id = ANY(:ids)"
         values["ids"] = list(ids)
     if cutoff:
+        rows += f" AND {source.moment} >= {first_month} AT TIME ZONE :tz"
+        processed += f" AND month >= {first_month}"
         values["cutoff"] = cutoff
-    return [ChangedMonth(*row) for row in connection.execute(query, values)]
+    query = _CHANGED_MONTHS.format(current=_months(source, rows), processed=processed)
+    use_all_cores(connection)
+    return [ChangedMonth(*row) for row in connection.execute(text(query), values)]
+
+
+_CHANGED_MONTHS = f"""
+    WITH current AS MATERIALIZED ({{current}}), processed AS ({{processed}})
+    SELECT coalesce(c.id, p.id) AS id,
+           CASE WHEN coalesce(c.month, p.month) > '-infinity'
+                THEN least(coalesce(c.month, p.month), '{_LAST_MONTH}') END AS month,
+           coalesce(c.row_count, 0) AS found, coalesce(p.row_count, 0)::int AS known
+    FROM {_COMPARED} WHERE :everything OR {_DIFFERS} ORDER BY 1, coalesce(c.month, p.month)
+"""
 
 
 def matured_months(
@@ -167,24 +152,22 @@ def matured_months(
 
 
 def only_appended(connection: Connection, source: Source, stretches: Sequence[Any]) -> set[int]:
-    """The assets (``id``, ``since``) whose source rows from ``since`` on are as processed, but for later days.
+    """The assets (``id``, ``since``) whose source rows from ``since`` on are as processed, except for later days.
 
     What is new is of days after the last daily bar, so no known day can have changed.
     """
-    rows = f"stretch AS u {ROWS_SINCE} WHERE {source.moment} <= u.last_src_ts"
-    day = "({0} AT TIME ZONE :tz)::date"
+    known_rows = f"stretch AS u {ROWS_SINCE} WHERE {source.moment} <= u.last_src_ts"
     query = text(f"""
         WITH stretch AS (
             SELECT u.id, u.since, d.last_src_ts
             FROM {rows_of("u", id="int", since="timestamptz")} JOIN {DAILY_STATE} d USING (id)
         ),
-        found AS ({_months(source, rows)}),
-        known AS (SELECT m.* FROM {MONTHS} m JOIN stretch u ON u.id = m.id AND m.month >= {day.format("u.since")}),
+        current AS ({_months(source, known_rows)}),
+        processed AS (SELECT m.* FROM {MONTHS} m JOIN stretch u ON u.id = m.id AND m.month >= {day_of("u.since")}),
         rewritten AS (
-            SELECT coalesce(f.id, k.id) AS id FROM found f FULL JOIN known k ON k.id = f.id AND k.month = f.month
-            WHERE (f.row_count, f.digest) IS DISTINCT FROM (k.row_count, k.digest)
+            SELECT coalesce(c.id, p.id) AS id FROM {_COMPARED} WHERE {_DIFFERS}
             UNION SELECT u.id FROM stretch u {ROWS_SINCE} WHERE {source.moment} > u.last_src_ts
-               AND {day.format(source.moment)} <= {day.format("u.last_src_ts")}
+               AND {day_of(source.moment)} <= {day_of("u.last_src_ts")}
         )
         SELECT id FROM stretch WHERE since IS NOT NULL AND id NOT IN (SELECT id FROM rewritten)
     """)
@@ -215,26 +198,27 @@ def daily_states(connection: Connection, ids: Sequence[int] | None) -> dict[int,
                {edge} LIMIT 1) AS first_ts, {edge} DESC LIMIT 1) AS last_ts, last_src_ts
         FROM {DAILY_STATE} s WHERE {ALL_OR_SOME}
     """)
-    return {
-        row.id: DailyState(
-            rows=row.rows or 0,
-            bars=row.bars or 0,
-            first=row.first_ts,
-            last=row.last_ts,
-            agrees=row.last_ts == row.last_src_ts,
-        )
-        for row in connection.execute(query, some_assets(ids))
-    }
+    return {row.id: _daily_state(row) for row in connection.execute(query, some_assets(ids))}
+
+
+def _daily_state(row: Any) -> DailyState:
+    return DailyState(
+        rows=row.rows or 0,
+        bars=row.bars or 0,
+        first=row.first_ts,
+        last=row.last_ts,
+        agrees=row.last_ts == row.last_src_ts,
+    )
 
 
 def save_months(connection: Connection, source: Source, stretches: Sequence[Any]) -> None:
     """Remember the source rows of each stretch (``id``, ``since``) as processed; in the transaction that read them."""
     values = {"tz": source.tz, **lists_of("u", stretches, "id", "since")}
     spans = rows_of("u", id="int", since="timestamptz")
+    months = _months(source, f"{spans} {ROWS_SINCE}")
     connection.execute(
         text(f"""DELETE FROM {MONTHS} m USING {spans} WHERE m.id = u.id
-                 AND (u.since IS NULL OR m.month >= (u.since AT TIME ZONE :tz)::date)"""),
+                 AND (u.since IS NULL OR m.month >= {day_of("u.since")})"""),
         values,
     )
-    months = _months(source, f"{spans} {ROWS_SINCE}")
     connection.execute(text(f"INSERT INTO {MONTHS} (id, month, row_count, digest) {months}"), values)

@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from refresh.catalog import DAILY, Leg, shape_of
-from refresh.core.series import NO_PERIOD, Series
-from refresh.store.statements import ALL_OR_SOME, columns_of, lists_of, rows_of, some_assets
+from refresh.catalog import DAILY, Leg
+from refresh.core.series import Series
+from refresh.store.statements import ALL_OR_SOME, columns_of, lists_of, rows_of, series_of, some_assets
 from refresh.store.tables import DAILY_STATE
+from refresh.store.watermarks import comparable, contradicting, input_watermarks, own_watermarks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,18 +38,26 @@ class Unsettled:
     series: tuple[int, ...]
 
 
+_WANTED = rows_of("w", ordinal="n", tf="text", period="int")
+
+
 def unsettled(
     connection: Connection, leg: Leg, series: Sequence[Series], ids: Sequence[int] | None, *, everything: bool
 ) -> list[Unsettled]:
     """The series of a leg that are not where their input is; with ``everything``, all of them."""
-    values = {**_wanted(series), **some_assets(ids), "all_series": everything}
+    values = {**series_of("w", series), **some_assets(ids), "all_series": everything}
     if leg.shape.has_periods and not everything and _all_settled(connection, leg, values):
         return []
-    query = text(f"""
+    rows = connection.execute(text(_unsettled_sql(leg)), values).mappings()
+    return [Unsettled(**{**row, "series": tuple(row["series"])}) for row in rows]
+
+
+def _unsettled_sql(leg: Leg) -> str:
+    return f"""
         WITH wanted AS (SELECT * FROM {_WANTED}),
-        input AS ({_input_watermarks(leg)}),
-        own AS ({_own_watermarks(leg)}),
-        contradicting AS ({_contradicting(leg)}),
+        input AS ({input_watermarks(leg)}),
+        own AS ({own_watermarks(leg)}),
+        contradicting AS ({contradicting(leg)}),
         compared AS (
             SELECT i.id, w.n, i.through, o.id IS NOT NULL AS is_built, c.id IS NOT NULL AS contradicts, o.seen_ts,
                    o.dirty_from
@@ -59,18 +68,9 @@ def unsettled(
         SELECT id, through, is_built, contradicts, seen_ts, dirty_from, array_agg(n::int - 1 ORDER BY n) AS series
         FROM compared
         WHERE :all_series OR NOT is_built OR contradicts OR dirty_from IS NOT NULL
-           OR {_comparable("seen_ts")} <> {_comparable("through")}
+           OR {comparable("seen_ts")} <> {comparable("through")}
         GROUP BY 1, 2, 3, 4, 5, 6
-    """)
-    rows = connection.execute(query, values).mappings()
-    return [Unsettled(**{**row, "series": tuple(row["series"])}) for row in rows]
-
-
-_WANTED = rows_of("w", ordinal="n", tf="text", period="int")
-
-
-def _wanted(series: Sequence[Series]) -> dict[str, Any]:
-    return columns_of("w", tf=[one.timeframe.tf for one in series], period=[one.period for one in series])
+    """
 
 
 def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) -> bool:
@@ -84,7 +84,7 @@ def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) ->
         ),
         needed AS (
             SELECT i.id, w.tf, i.through, cardinality(w.periods)::bigint AS periods
-            FROM ({_input_watermarks(leg)}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
+            FROM ({input_watermarks(leg)}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
             WHERE {ALL_OR_SOME}
         ),
         settled AS (
@@ -92,40 +92,13 @@ def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) ->
             FROM {leg.state} s JOIN wanted w USING (tf)
             WHERE s.dirty_from IS NULL AND s.periods <@ w.periods GROUP BY s.id, s.tf, s.seen_ts
         )
-        SELECT NOT EXISTS (SELECT * FROM needed EXCEPT SELECT * FROM settled) AND NOT EXISTS ({_contradicting(leg)})
+        SELECT NOT EXISTS (SELECT * FROM needed EXCEPT SELECT * FROM settled) AND NOT EXISTS ({contradicting(leg)})
     """)
     return bool(connection.execute(query, values).scalar_one())
 
 
-def _input_watermarks(leg: Leg) -> str:
-    """Per asset (and timeframe) how far the input reaches; an input that is dirty itself cannot be followed."""
-    table = leg.follows.table
-    if shape_of(table).has_timeframes:
-        return f"SELECT id, tf, seen_ts AS through FROM {table}_state WHERE dirty_from IS NULL"
-    return f"SELECT id, NULL::text AS tf, last_src_ts AS through FROM {table}_state"
-
-
-def _own_watermarks(leg: Leg) -> str:
-    periods = "s.periods" if leg.shape.has_periods else f"ARRAY[{NO_PERIOD}]"
-    return (
-        f"SELECT s.id, s.tf, period, s.seen_ts, s.dirty_from FROM {leg.state} s CROSS JOIN unnest({periods}) AS period"
-    )
-
-
-def _comparable(time: str) -> str:
-    """A watermark that can be compared: an asset without any bar is before every other."""
-    return f"coalesce({time}, '-infinity')"
-
-
-def _contradicting(leg: Leg) -> str:
-    return f"""
-        SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} GROUP BY id) s
-        WHERE last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.target} t WHERE t.id = s.id)
-    """
-
-
 def count_daily_bars(connection: Connection, stretches: Sequence[Any]) -> list[int]:
-    """How many daily bars each stretch (``id``, ``since``, ``through``) has; ``since`` ``None``: from the first."""
+    """The number of daily bars of each stretch (``id``, ``since``, ``through``); ``since`` ``None``: from the first."""
     query = text(f"""
         SELECT (SELECT count(*)::int FROM {DAILY} d WHERE d.id = u.id AND d."timestamp" <= u.through
                    AND (u.since IS NULL OR d."timestamp" >= u.since))
@@ -138,9 +111,9 @@ def count_daily_bars(connection: Connection, stretches: Sequence[Any]) -> list[i
 def forget_contradictions(connection: Connection, leg: Leg, ids: Sequence[int] | None) -> None:
     """Forget every series of an asset whose table does not hold what the state says, whatever a run was narrowed to.
 
-    So that the series that are rebuilt now do not hide that the others are missing.
+    Otherwise the series that are rebuilt now would hide that the others are missing.
     """
-    query = text(f"DELETE FROM {leg.state} WHERE id IN ({_contradicting(leg)}) AND {ALL_OR_SOME}")
+    query = text(f"DELETE FROM {leg.state} WHERE id IN ({contradicting(leg)}) AND {ALL_OR_SOME}")
     connection.execute(query, some_assets(ids))
 
 
@@ -155,14 +128,13 @@ def pending_inputs(connection: Connection, leg: Leg, tfs: Sequence[str], ids: Se
 
 def built_timeframes(connection: Connection, legs: Sequence[Leg]) -> set[str]:
     """Every timeframe that some table has series of."""
-    queries = [f"SELECT tf FROM {leg.state}" for leg in legs]
-    return _distinct(connection, queries)
+    return _distinct(connection, [f"SELECT tf FROM {leg.state}" for leg in legs])
 
 
 def built_periods(connection: Connection, legs: Sequence[Leg]) -> set[int]:
     """Every period that some table has series of."""
-    queries = [f"SELECT unnest(periods) AS period FROM {leg.state}" for leg in legs if leg.shape.has_periods]
-    return _distinct(connection, queries)
+    states = [leg.state for leg in legs if leg.shape.has_periods]
+    return _distinct(connection, [f"SELECT unnest(periods) AS period FROM {state}" for state in states])
 
 
 def _distinct(connection: Connection, queries: Sequence[str]) -> set[Any]:
@@ -172,7 +144,7 @@ def _distinct(connection: Connection, queries: Sequence[str]) -> set[Any]:
 
 
 def save_daily(connection: Connection, ids: Sequence[int], counts: Mapping[str, list[int]], now: datetime) -> None:
-    """Advance the daily state of some assets to what the table now holds. ``counts``: per column, one per asset."""
+    """Advance the daily state of some assets to what the table now holds. ``counts``: by column, one per asset."""
     names = list(counts)
     set_columns = ["last_src_ts", "daily_min_seen", "last_run_ts", *names]
     updates = ", ".join(f"{name} = excluded.{name}" for name in set_columns)
@@ -207,7 +179,7 @@ def _advances(advances: Sequence[Advance]) -> dict[str, list[Any]]:
 
 
 def save_bars(connection: Connection, leg: Leg, advances: Sequence[Advance]) -> None:
-    """Advance the state of bars; ``last_ts`` is set where the series has rows."""
+    """Advance the state of bars; ``last_ts`` is set for series that have rows."""
     connection.execute(
         text(f"""
             INSERT INTO {leg.state} (id, tf, seen_ts, last_ts)
@@ -224,25 +196,23 @@ def save_emas(
 ) -> None:
     """Advance the state of EMA series, and regroup periods that are now equally far.
 
-    ``selected``: (tf, period, how many bars the series needs before its first row).
+    ``selected``: (tf, period, number of bars that the series needs before its first row).
     """
     tfs, periods, needed = zip(*selected, strict=True)
-    connection.execute(
-        text(_REGROUP.format(state=leg.state)),
-        {**_advances(advances), **columns_of("s", tf=tfs, period=periods, needed=needed)},
-    )
+    values = {**_advances(advances), **columns_of("s", tf=tfs, period=periods, needed=needed)}
+    connection.execute(text(_REGROUP.format(state=leg.state)), values)
 
 
 _REGROUP = f"""
     WITH done AS (SELECT * FROM {_ADVANCES}),
     selected AS (SELECT * FROM {rows_of("s", tf="text", period="int", needed="bigint")}),
-    gone AS (
+    removed AS (
         DELETE FROM {{state}} s USING done d WHERE s.id = d.id AND s.tf = d.tf RETURNING s.*
     ),
     series AS (
-        SELECT g.id, g.tf, period, g.seen_ts, g.last_ts, g.dirty_from, g.close_sum
-        FROM gone g CROSS JOIN unnest(g.periods) AS period
-        WHERE (g.tf, period) NOT IN (SELECT tf, period FROM selected)
+        SELECT r.id, r.tf, period, r.seen_ts, r.last_ts, r.dirty_from, r.close_sum
+        FROM removed r CROSS JOIN unnest(r.periods) AS period
+        WHERE (r.tf, period) NOT IN (SELECT tf, period FROM selected)
         UNION ALL
         SELECT d.id, d.tf, s.period, d.through, CASE WHEN d.bars >= s.needed THEN d.through END, NULL, d.close_sum
         FROM done d JOIN selected s ON s.tf = d.tf

@@ -1,4 +1,4 @@
-"""Pieces of SQL that many statements share: lists of values as rows, and the choice of some assets or all.
+"""Pieces of SQL that many statements share: lists of values as rows, lists of columns, and some assets or all.
 
 Every statement binds its values by ``:name``.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from refresh.core.series import Series
 
 ALL_OR_SOME = "(:everything OR id = ANY(:ids))"
 """The assets of ``some_assets``, as a condition on ``id``."""
@@ -23,17 +25,39 @@ def rows_of(alias: str, *, ordinal: str = "", **types: str) -> str:
     ``ordinal`` names one more column that counts the rows from 1.
     """
     lists = ", ".join(f"CAST(:{alias}_{name} AS {kind}[])" for name, kind in types.items())
-    columns = [*types, *filter(None, [ordinal])]
-    counted = " WITH ORDINALITY" if ordinal else ""
-    return f"unnest({lists}){counted} AS {alias}({', '.join(columns)})"
-
-
-def lists_of(alias: str, records: Iterable[Any], *names: str) -> dict[str, list[Any]]:
-    """The lists that ``rows_of`` binds, from attributes of records."""
-    records = list(records)
-    return {f"{alias}_{name}": [getattr(record, name) for record in records] for name in names}
+    columns = ", ".join(types)
+    if not ordinal:
+        return f"unnest({lists}) AS {alias}({columns})"
+    return f"unnest({lists}) WITH ORDINALITY AS {alias}({columns}, {ordinal})"
 
 
 def columns_of(alias: str, **lists: Iterable[Any]) -> dict[str, list[Any]]:
     """The lists that ``rows_of`` binds, column by column."""
     return {f"{alias}_{name}": list(values) for name, values in lists.items()}
+
+
+def lists_of(alias: str, records: Iterable[Any], *names: str) -> dict[str, list[Any]]:
+    """The lists that ``rows_of`` binds, from attributes of records."""
+    records = list(records)
+    lists: dict[str, list[Any]] = {}
+    for name in names:
+        lists[f"{alias}_{name}"] = [getattr(record, name) for record in records]
+    return lists
+
+
+def series_of(alias: str, series: Iterable[Series]) -> dict[str, list[Any]]:
+    """The lists that ``rows_of`` binds for the ``tf`` and ``period`` of series."""
+    series = list(series)
+    tfs = [member.timeframe.tf for member in series]
+    return columns_of(alias, tf=tfs, period=(member.period for member in series))
+
+
+def quoted(names: Iterable[str], alias: str = "") -> str:
+    """Columns as a list in a statement, of the table that ``alias`` names."""
+    prefix = f"{alias}." if alias else ""
+    return ", ".join(f'{prefix}"{name}"' for name in names)
+
+
+def day_of(time: str) -> str:
+    """SQL for the day of a time in the time zone ``:tz``."""
+    return f"({time} AT TIME ZONE :tz)::date"

@@ -2,156 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
 
-from refresh.builder.recipes import RECIPES
+from refresh.builder.reading import Rebuild
+from refresh.builder.recipes import recipe_of
 from refresh.builder.work import batches_of
-from refresh.catalog import SOURCE, Leg
+from refresh.catalog import SOURCE, Leg, legs
 from refresh.core.compare import difference, rows_in_order
-from refresh.core.rows import NULL_TEXT, Array, Rows, count, take
+from refresh.core.rows import NULL_TEXT, Array, Rows, count, merge, take
 from refresh.core.series import Series
 from refresh.due.decision import Action, Due
 from refresh.due.scope import Scope
 from refresh.store import checks, inputs
 from refresh.validate.finding import Finding
+from refresh.validate.texts import texts_of
 
 SHOWN = 100
-"""How many rows of a table are reported at most."""
+"""The number of rows of a table that are reported at most."""
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
-def compare(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> Iterator[Finding]:
-    """Where the tables do not hold what a rebuild of these assets would write; table by table."""
-    findings: dict[str, list[Finding]] = {leg.target: [] for scope in scopes for leg in scope.builder.legs}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """Some series of one asset in the table of a leg, and the rows that they should have."""
+
+    leg: Leg
+    id: int
+    series: Sequence[Series]
+    rows: Rows
+
+
+def compare(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
+    """Where the tables do not hold what a rebuild of these assets would write, table by table."""
+    by_table: dict[str, list[Finding]] = defaultdict(list)
     for id in ids:
-        for leg, expected, stored in _rebuilt(connection, scopes, id):
-            findings[leg.target] += differences(leg, expected, stored)
-    for of_table in findings.values():
-        yield from sorted(of_table, key=_order)[:SHOWN]
+        for part in recompute(connection, scopes, id):
+            by_table[part.leg.target] += differences(connection, part)
+    findings: list[Finding] = []
+    for of_table in by_table.values():
+        findings += first_of(of_table)
+    return findings
+
+
+def first_of(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of a table that are reported: the first by asset, time, timeframe and period."""
+    return sorted(findings, key=_order)[:SHOWN]
 
 
 def _order(finding: Finding) -> tuple[Any, ...]:
-    return finding.id, finding.time, finding.tf, finding.period or 0
+    return finding.id, finding.time or _LATEST, finding.tf, finding.period or 0
 
 
-def _rebuilt(connection: Connection, scopes: Sequence[Scope], id: int) -> Iterator[tuple[Leg, Rows, Rows]]:
-    """The rows that each table should hold of an asset, and those that it does, in parts that fit into memory."""
+def recompute(connection: Connection, scopes: Sequence[Scope], id: int) -> Iterator[Part]:
+    """The rows that each table should hold of an asset, table by table, in parts that fit into memory."""
     everything = Due(id=id, action=Action.REBUILD)
     tables = {SOURCE: inputs.read_raw(connection, scopes[0].source, [everything])}
+    days = count(tables[SOURCE])
     for scope in scopes:
-        recipe = RECIPES[scope.builder.kind]
+        rebuild = recipe_of(scope.builder).rebuild
         for leg in scope.builder.legs:
-            parts: list[Rows] = []
-            for series in _parts(scope, leg, everything, count(tables[SOURCE])):
-                expected = recipe.rebuild(scope, leg, series, tables)
-                yield leg, expected, checks.read_rows(connection, leg, id, series)
-                parts.append(expected)
-            if not leg.averages:
-                tables[leg.target] = parts[0]
+            inputs_of_others: list[Rows] = []
+            for series in _parts(scope, leg, days):
+                rows = rebuild(Rebuild(leg=leg, series=series, tables=tables, now=scope.now))
+                inputs_of_others.append(_read_by_others(leg, rows))
+                yield Part(leg=leg, id=id, series=series, rows=rows)
+            if any(inputs_of_others):
+                tables[leg.target] = merge(inputs_of_others, leg.shape.key)
 
 
-def _parts(scope: Scope, leg: Leg, due: Due, days: int) -> Iterator[Sequence[Series]]:
-    """The series of a leg in parts of a size that builders compute at once; bars, which others read, are one part."""
-    series = scope.series_of(leg)
-    if not leg.averages:
-        yield series
+def _parts(scope: Scope, leg: Leg, days: int) -> Iterator[Sequence[Series]]:
+    """The series of a leg in parts of a size that builders compute at once; daily bars are one part without series."""
+    positions = tuple(range(len(scope.series_of(leg))))
+    if leg.shape.has_timeframes and not positions:
         return
-    whole = Due(id=due.id, action=due.action, days=days, series=tuple(range(len(series))))
-    for batch in batches_of(RECIPES[scope.builder.kind], leg, [whole] if series else []):
+    everything = Due(id=0, action=Action.REBUILD, days=days, series=positions)
+    for batch in batches_of(recipe_of(scope.builder), leg, [everything]):
         yield scope.chosen(leg, batch.series)
 
 
-def differences(leg: Leg, expected: Rows, stored: Rows) -> Iterator[Finding]:
-    """The rows that are not the same on both sides, a finding each."""
-    names = leg.shape.compared
-    expected = {name: expected[name] for name in names} | {checks.NULLS: _nulls(expected, names)}
-    values = [*(name for name in names if name not in leg.shape.key), checks.NULLS]
-    wrong = difference(stored, expected, leg.shape.key, values)
+def _read_by_others(leg: Leg, rows: Rows) -> Rows:
+    """The columns of a table that other legs read, and its key; nothing where no leg reads it."""
+    columns: set[str] = set()
+    for _, other in legs():
+        for table in (other.follows, other.price):
+            if table.table == leg.target:
+                columns.update(table.columns)
+    if not columns:
+        return {}
+    columns.update(leg.shape.key, ["day"])
+    return {name: column for name, column in rows.items() if name in columns}
+
+
+def differences(connection: Connection, part: Part) -> list[Finding]:
+    """The rows that are not the same on both sides, a finding each; of every kind at most the first ``SHOWN``."""
+    leg, key = part.leg, part.leg.shape.key
+    stored = checks.read_rows(connection, leg, part.id, part.series)
+    expected = _with_nulls({name: part.rows[name] for name in leg.shape.compared})
+    values = [name for name in expected if name not in key]
+    wrong = difference(stored, expected, key, values)
     stored, expected = take(stored, wrong.stale), take(expected, wrong.fresh)
-    unpaired = difference(stored, expected, leg.shape.key, ())
-    for row in _rows(take(expected, unpaired.fresh)):
-        yield _finding(leg, row, "a row", "none")
-    for row in _rows(take(stored, unpaired.stale)):
-        yield _finding(leg, row, "no row", "a row")
-    pairs = zip(
-        _rows(rows_in_order(take(expected, ~unpaired.fresh), leg.shape.key)),
-        _rows(rows_in_order(take(stored, ~unpaired.stale), leg.shape.key)),
-        strict=True,
-    )
-    for should_be, row in pairs:
-        different = [name for name in names if should_be[name] != row[name]]
-        yield _finding(leg, row, _shown(should_be, different), _shown(row, different))
+    unpaired = difference(stored, expected, key, ())
+    missing = _first_texts(take(expected, unpaired.fresh), key)
+    extra = _first_texts(take(stored, unpaired.stale), key)
+    before = _first_texts(take(expected, ~unpaired.fresh), key)
+    after = _first_texts(take(stored, ~unpaired.stale), key)
+    return [
+        *(_finding(leg, row, "a row", "none") for row in missing),
+        *(_finding(leg, row, "no row", "a row") for row in extra),
+        *(_wrong_values(leg, *rows) for rows in zip(before, after, strict=True)),
+    ]
 
 
-def _nulls(rows: Rows, names: Sequence[str]) -> Array:
-    """The bits of NULL columns, as ``read_rows`` has them."""
+def _with_nulls(rows: Rows) -> Rows:
+    """The rows with a bit for each NULL, as ``read_rows`` has them."""
     bits = np.zeros(count(rows), np.int64)
-    for bit, name in enumerate(names):
-        bits |= _is_null(rows[name]).astype(np.int64) << bit
-    return bits
+    for bit, column in enumerate(rows.values()):
+        bits |= _is_null(column).astype(np.int64) << bit
+    return rows | {checks.NULLS: bits}
 
 
 def _is_null(column: Array) -> Array:
-    if column.dtype.kind == "f":
-        return np.isnan(column)
-    if column.dtype.kind == "M":
-        return np.isnat(column)
-    if column.dtype.kind == "S":
-        return np.asarray(column == NULL_TEXT)
+    match column.dtype.kind:
+        case "f":
+            return np.isnan(column)
+        case "M":
+            return np.isnat(column)
+        case "S":
+            return np.asarray(column == NULL_TEXT)
     return np.zeros(len(column), bool)
 
 
-def _rows(rows: Rows) -> Iterator[dict[str, str]]:
-    """The first rows as texts by column; NULL is ``None``, as people read it."""
-    shown = take(rows, slice(SHOWN))
-    names = [name for name in shown if name != checks.NULLS]
-    columns = [shown[name].tolist() for name in names]
-    for *values, bits in zip(*columns, shown[checks.NULLS].tolist(), strict=True):
-        yield {
-            name: str(None) if bits >> bit & 1 else _text(value)
-            for bit, (name, value) in enumerate(zip(names, values, strict=True))
-        }
+def _first_texts(rows: Rows, key: Sequence[str]) -> list[dict[str, str]]:
+    return texts_of(take(rows_in_order(rows, key), slice(SHOWN)))
 
 
-def _text(value: Any) -> str:
-    """A value as PostgreSQL writes it in JSON."""
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, datetime):
-        fraction = f"{value:%f}".rstrip("0")
-        return f"{value:%Y-%m-%dT%H:%M:%S}{'.' if fraction else ''}{fraction}+00:00"
-    if isinstance(value, float):
-        return _number(value)
-    return str(value)
+def _wrong_values(leg: Leg, expected: Mapping[str, str], stored: Mapping[str, str]) -> Finding:
+    names = [name for name in expected if expected[name] != stored[name]]
+    return _finding(leg, expected, _listed(expected, names), _listed(stored, names))
 
 
-_EXACT = 1e15
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return "NaN"
-    if np.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    is_short = value.is_integer() and abs(value) < _EXACT
-    return str(int(value)) if is_short else repr(value)
-
-
-def _shown(row: dict[str, str], names: Sequence[str]) -> str:
+def _listed(row: Mapping[str, str], names: Sequence[str]) -> str:
     return ", ".join(f"{name} {row[name]}" for name in names)
 
 
-def _finding(leg: Leg, row: dict[str, str], expected: str, found: str) -> Finding:
+def _finding(leg: Leg, row: Mapping[str, str], expected: str, found: str) -> Finding:
     return Finding(
         table=leg.target,
         id=int(row["id"]),
         tf=row["tf"],
         period=int(row["period"]) if leg.shape.has_periods else None,
-        time=datetime.fromisoformat(row[leg.shape.time]).astimezone(UTC),
+        time=_time(row[leg.shape.time]),
         expected=expected,
         found=found,
     )
+
+
+def _time(text: str) -> datetime | None:
+    """The time of a row; ``None`` where Python's calendar does not have it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -21,7 +21,7 @@ from refresh.store.database import prefer_indexes, use_all_cores
 from refresh.store.schema import looking
 from refresh.validate.finding import Finding, Validity, sample
 from refresh.validate.recompute import compare
-from refresh.validate.whole import check_daily, check_series
+from refresh.validate.whole import check_tables
 
 ASSETS_AT_ONCE = 10
 """How many assets are recomputed in one transaction."""
@@ -37,31 +37,43 @@ def validate(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int], number
     judged either.
     """
     began = time.monotonic()
-    with looking(engine) as connection:
-        dues = _dues(connection, scopes)
-        pending = {due.id for of_leg in dues.values() for due in of_leg}
-        settled = [id for id in _in_source(connection, scopes[0], ids) if id not in pending]
-        use_all_cores(connection)
-        findings = [
-            *_contradictions(dues),
-            *_unowned(connection, scopes),
-            *_checked(connection, scopes, settled),
-        ]
-    wanted = max(1, len(settled) // SHARE) if number is None else number
-    chosen = sample(settled, wanted, today)
+    pending, settled, findings = _judged(engine, scopes, ids)
+    if number is None:
+        number = max(1, len(settled) // SHARE)
+    chosen = sample(settled, number, today)
     recomputed: list[int] = []
     for first in range(0, len(chosen), ASSETS_AT_ONCE):
         still_settled, wrong = _recomputed(engine, scopes, chosen[first : first + ASSETS_AT_ONCE])
         recomputed += still_settled
         findings += wrong
-    moved = set(chosen) - set(recomputed)
+    moved = set(chosen).difference(recomputed)
     return Validity(
         judged=len(settled) - len(moved),
         recomputed=tuple(recomputed),
-        pending=tuple(sorted((pending & set(ids)) | moved)),
+        pending=tuple(sorted(moved.union(pending))),
         findings=tuple(findings),
         seconds=time.monotonic() - began,
     )
+
+
+def _judged(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int]) -> tuple[list[int], list[int], list[Finding]]:
+    """The assets that are not up to date, those that are, and what is wrong in their tables without recomputing."""
+    with looking(engine) as connection:
+        dues = _dues(connection, scopes)
+        due_ids = _ids_of(dues)
+        pending = [id for id in ids if id in due_ids]
+        settled = [id for id in _in_source(connection, scopes[0], ids) if id not in due_ids]
+        use_all_cores(connection)
+        findings = [
+            *_contradictions(dues),
+            *_unowned(connection, scopes),
+            *check_tables(connection, scopes, settled),
+        ]
+    return pending, settled, findings
+
+
+def _ids_of(dues: Mapping[Leg, Sequence[Due]]) -> set[int]:
+    return {due.id for of_leg in dues.values() for due in of_leg}
 
 
 def _dues(connection: Connection, scopes: Sequence[Scope]) -> dict[Leg, list[Due]]:
@@ -92,22 +104,11 @@ def _unowned(connection: Connection, scopes: Sequence[Scope]) -> Iterator[Findin
                 yield Finding(table=leg.target, id=id, expected="no rows of an unknown asset", found="some")
 
 
-def _checked(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
-    findings: list[Finding] = []
-    for scope in scopes:
-        for leg in scope.builder.legs:
-            if leg.shape.has_timeframes:
-                findings += check_series(connection, scope, leg, ids)
-            else:
-                findings += check_daily(connection, ids, scope.tz)
-    return findings
-
-
 def _recomputed(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int]) -> tuple[list[int], list[Finding]]:
     """Recompute some assets and compare; leave out those for which something has become due."""
     with looking(engine) as connection:
         narrowed = [scope.narrowed(ids) for scope in scopes]
-        due = {due.id for of_leg in _dues(connection, narrowed).values() for due in of_leg}
-        settled = [id for id in ids if id not in due]
+        due_ids = _ids_of(_dues(connection, narrowed))
+        settled = [id for id in ids if id not in due_ids]
         prefer_indexes(connection)
-        return settled, list(compare(connection, scopes, settled))
+        return settled, compare(connection, scopes, settled)

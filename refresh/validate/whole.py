@@ -1,16 +1,16 @@
-"""Whole tables judged: every row that the daily bars imply, none besides, laws of single rows, and the states."""
+"""Whole tables judged: every row that the daily bars imply, no others, laws of single rows, and the states."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
 
-from refresh.builder.recipes import RECIPES
+from refresh.builder.recipes import recipe_of
 from refresh.catalog import DAILY, Alignment, Leg
 from refresh.core.rows import DAY
 from refresh.core.window import first_day
@@ -23,7 +23,19 @@ _TOLERANCE = 1e-9
 _BAR_LAW = "low <= open, close <= high and times in order"
 
 
-def check_daily(connection: Connection, ids: Sequence[int], tz: str) -> list[Finding]:
+def check_tables(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
+    """What is wrong in the tables of some scopes, as far as it shows without recomputing; in one pass over each."""
+    findings: list[Finding] = []
+    for scope in scopes:
+        for leg in scope.builder.legs:
+            if leg.shape.has_timeframes:
+                findings += _check_series(connection, scope, leg, ids)
+            else:
+                findings += _check_daily(connection, ids, scope.tz)
+    return findings
+
+
+def _check_daily(connection: Connection, ids: Sequence[int], tz: str) -> list[Finding]:
     """The daily bars: one a day, numbered without a hole, within their own high and low, and as their state says."""
     findings: list[Finding] = []
     for row in checks.daily_facts(connection, ids, tz):
@@ -33,7 +45,8 @@ def check_daily(connection: Connection, ids: Sequence[int], tz: str) -> list[Fin
 
 def _daily_findings(row: Any) -> Iterator[Finding]:
     if row.days != row.rows:
-        yield Finding(table=DAILY, id=row.id, expected=f"{row.rows} days", found=f"{row.days} days in {row.rows} rows")
+        days = f"{row.days} days in {row.rows} rows"
+        yield Finding(table=DAILY, id=row.id, expected=f"{row.rows} days", found=days)
     if (row.first_number, row.last_number) != (1, row.rows):
         numbers = f"bar_seq {row.first_number} to {row.last_number}"
         yield Finding(table=DAILY, id=row.id, expected=f"bar_seq 1 to {row.rows}", found=numbers)
@@ -44,49 +57,9 @@ def _daily_findings(row: Any) -> Iterator[Finding]:
         yield Finding(table=DAILY, id=row.id, expected=state, found=f"{row.first} to {row.last}")
 
 
-def check_series(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) -> list[Finding]:
-    """Bars over windows or averages: number and first row as the daily bars imply, their laws, and their state."""
-    series = scope.series_of(leg)
-    if not series or not ids:
-        return []
-    needed = RECIPES[scope.builder.kind].needed
-    wanted = [(one, needed(one)) for one in series]
-    starts = _starts(connection, scope, leg, ids)
-    expected = checks.expected_series(connection, leg, ids, wanted, starts, scope.tz)
-    stored = checks.stored_series(connection, leg, ids)
-    states = checks.state_series(connection, leg, ids)
-    bounds = checks.price_bounds(connection, leg, ids)
-    selected = {(one.timeframe.tf, one.period) for one in series}
-    findings: list[Finding] = []
-    for key in sorted({*expected, *(key for key in stored if key[1:] in selected)}):
-        facts = _Facts(expected.get(key), stored.get(key), states.get(key), _tolerant(bounds.get(key[0], (0.0, 0.0))))
-        if problem := _problem(leg, facts):
-            if problem.is_lawless:
-                problem = problem.at(checks.first_lawless(connection, leg, key, facts.bounds))
-            findings.append(problem.finding(leg, key))
-    return findings
-
-
-def _starts(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) -> list[tuple[int, str, date]]:
-    """The first day of each aligned timeframe of each asset; averages begin where their bars do."""
-    if leg.averages or leg.family is None or leg.family.alignment is not Alignment.ALIGNED:
-        return []
-    first_days = checks.first_days(connection, ids, scope.tz)
-    days = np.array(list(first_days.values()), DAY)
-    starts: list[tuple[int, str, date]] = []
-    for series in scope.series_of(leg):
-        begins = first_day(series.timeframe, days).tolist()
-        starts += [(id, series.timeframe.tf, day) for id, day in zip(first_days, begins, strict=True)]
-    return starts
-
-
-def _tolerant(bounds: checks.Bounds) -> checks.Bounds:
-    return bounds[0] * (1 - _TOLERANCE), bounds[1] * (1 + _TOLERANCE)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Facts:
-    """What is known of one series: the rows it should have, those it has, its state, and the bounds of its prices."""
+    """One series: the rows it should have, those it has, its state, and the bounds of its prices."""
 
     expected: Any
     stored: Any
@@ -94,60 +67,139 @@ class _Facts:
     bounds: checks.Bounds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Problem:
-    """What is wrong with one series: what should be there, what is, where it begins, or that a row breaks a law."""
+    """What is wrong with one series: what should be there, what is there, and from when on.
+
+    ``is_lawless``: some row breaks a law of single rows; its time is yet to be read.
+    """
 
     expected: str
     found: str
     time: datetime | None = None
     is_lawless: bool = False
 
-    def at(self, time: datetime | None) -> _Problem:
-        """The same from some time on."""
-        return _Problem(self.expected, self.found, time)
 
-    def finding(self, leg: Leg, key: checks.Key) -> Finding:
-        """The finding of a series."""
-        id, tf, period = key
-        return Finding(
-            table=leg.target,
-            id=id,
-            tf=tf,
-            period=period or None,
-            time=self.time,
-            expected=self.expected,
-            found=self.found,
+def _check_series(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) -> list[Finding]:
+    """Bars over windows or averages: number and first row as the daily bars imply, their laws, and their state."""
+    if not ids or not scope.series_of(leg):
+        return []
+    findings: list[Finding] = []
+    for key, facts in _facts(connection, scope, leg, ids):
+        problem = _problem(leg, facts)
+        if problem and problem.is_lawless:
+            problem = replace(problem, time=checks.first_lawless(connection, leg, key, facts.bounds))
+        if problem:
+            findings.append(_finding(leg, key, problem))
+    return findings
+
+
+def _finding(leg: Leg, key: checks.Key, problem: _Problem) -> Finding:
+    id, tf, period = key
+    return Finding(
+        table=leg.target,
+        id=id,
+        tf=tf,
+        period=period or None,
+        time=problem.time,
+        expected=problem.expected,
+        found=problem.found,
+    )
+
+
+def _facts(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) -> Iterator[tuple[checks.Key, _Facts]]:
+    """The facts of every series that should have rows or has some, in order."""
+    wanted = _wanted(scope, leg)
+    starts = _starts(connection, scope, leg, ids)
+    expected = checks.expected_series(connection, leg, ids, wanted=wanted, starts=starts, tz=scope.tz)
+    stored = checks.stored_series(connection, leg, ids)
+    states = checks.state_series(connection, leg, ids)
+    bounds = checks.price_bounds(connection, leg, ids)
+    selected = {(series.tf, series.period) for series in wanted}
+    present = {key for key in stored if key[1:] in selected}
+    for key in sorted(present.union(expected)):
+        low, high = bounds.get(key[0], (0.0, 0.0))
+        yield (
+            key,
+            _Facts(
+                expected=expected.get(key),
+                stored=stored.get(key),
+                state=states.get(key),
+                bounds=(low * (1 - _TOLERANCE), high * (1 + _TOLERANCE)),
+            ),
         )
+
+
+def _wanted(scope: Scope, leg: Leg) -> list[checks.Wanted]:
+    needed = recipe_of(scope.builder).needed
+    return [
+        checks.Wanted(tf=series.timeframe.tf, period=series.period, needed=needed(series))
+        for series in scope.series_of(leg)
+    ]
+
+
+def _starts(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) -> list[checks.Start]:
+    """The first day of each aligned timeframe of each asset; averages begin where their bars do."""
+    if leg.averages or leg.family is None or leg.family.alignment is not Alignment.ALIGNED:
+        return []
+    first_days = checks.first_days(connection, ids, scope.tz)
+    days = np.array(list(first_days.values()), DAY)
+    starts: list[checks.Start] = []
+    for series in scope.series_of(leg):
+        begins = first_day(series.timeframe, days).tolist()
+        for id, day in zip(first_days, begins, strict=True):
+            starts.append(checks.Start(id=id, tf=series.timeframe.tf, day=day))
+    return starts
 
 
 def _problem(leg: Leg, facts: _Facts) -> _Problem | None:
     """What is wrong with a series, if anything."""
-    if facts.stored and not facts.stored.is_lawful:
-        return _Problem("every average" if leg.averages else _BAR_LAW, "a row without", is_lawless=True)
-    if facts.stored and _is_outside(facts):
-        low, high = facts.bounds
-        extremes = f"{facts.stored.lowest} to {facts.stored.highest}"
-        return _Problem(f"averages within the prices {low} to {high}", extremes, is_lawless=True)
+    return _broken_law(leg, facts) or _wrong_extent(facts) or _wrong_state(facts)
+
+
+def _broken_law(leg: Leg, facts: _Facts) -> _Problem | None:
+    stored = facts.stored
+    if stored is None:
+        return None
+    if not stored.is_lawful:
+        law = "every average" if leg.averages else _BAR_LAW
+        return _Problem(expected=law, found="a row without", is_lawless=True)
+    low, high = facts.bounds
+    if stored.lowest is None or (low <= stored.lowest and stored.highest <= high):
+        return None
+    law = f"averages within the prices {low} to {high}"
+    return _Problem(expected=law, found=f"{stored.lowest} to {stored.highest}", is_lawless=True)
+
+
+def _wrong_extent(facts: _Facts) -> _Problem | None:
     stored, expected = _extent(facts.stored), _extent(facts.expected)
-    if stored != expected:
-        return _Problem(_words(*expected), _words(*stored), stored[1] or expected[1])
-    last, state = stored[2], facts.state.last_ts if facts.state else None
+    if stored == expected:
+        return None
+    first = stored.first or expected.first
+    return _Problem(expected=expected.words, found=stored.words, time=first)
+
+
+def _wrong_state(facts: _Facts) -> _Problem | None:
+    last = _extent(facts.stored).last
+    state = facts.state.last_ts if facts.state else None
     if state == last:
         return None
-    return _Problem(f"a last row at {state}, as the state says", f"one at {last}", last)
+    return _Problem(expected=f"a last row at {state}, as the state says", found=f"one at {last}", time=last)
 
 
-def _is_outside(facts: _Facts) -> bool:
-    if facts.stored.lowest is None:
-        return False
-    low, high = facts.bounds
-    return not (low <= facts.stored.lowest and facts.stored.highest <= high)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Extent:
+    """The rows of a series: how many, the first and the last."""
+
+    rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @property
+    def words(self) -> str:
+        """The extent in words."""
+        return f"{self.rows} rows from {self.first} to {self.last}" if self.rows else "no rows"
 
 
-def _extent(row: Any) -> tuple[int, datetime | None, datetime | None]:
-    return (row.rows, row.first, row.last) if row else (0, None, None)
-
-
-def _words(rows: int, first: datetime | None, last: datetime | None) -> str:
-    return f"{rows} rows from {first} to {last}" if rows else "no rows"
+def _extent(row: Any) -> _Extent:
+    return _Extent(rows=row.rows, first=row.first, last=row.last) if row else _Extent()

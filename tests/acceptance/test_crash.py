@@ -1,4 +1,4 @@
-"""Processes and servers that are killed in the middle: the next run completes what they left."""
+"""Processes and servers that are killed in the middle of a refresh: the next run completes what they left."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import create_tables
 from programs import PROJECT
-from refreshing import TARGETS, digest, refresh
-from sqlalchemy import MetaData, text
+from refreshing import FEW, digests, enable, refresh
+from statements import execute
 
 from refresh.catalog import SOURCE
 from refresh.options.request import Request
-from refresh.store.database import connect
 from refresh.server.embedded import lease
-from refresh.store.schema import prepare
-from refresh.store.tables import source_table
+from refresh.store.database import connect
 
-FEW = ["2D", "7D", "1W_CAL_US", "1W_CAL_ISO", "1M_CAL", "1W_CAL_ANCHOR_US", "1W_CAL_ANCHOR_ISO", "1M_CAL_ANCHOR"]
+FILL = f"""
+    INSERT INTO {SOURCE} (id, timeopen, timeclose, open, high, low, close, volume, "timestamp")
+    SELECT a, d, d, 100 + sin(n), 102, 98, 100 + cos(n), n, d FROM generate_series(1, 4) a,
+    generate_series('2020-01-01'::timestamptz, '2023-12-31', '1 day') WITH ORDINALITY AS g(d, n)
+"""
 
 
 @pytest.fixture
@@ -32,27 +35,18 @@ def environ() -> Iterator[dict[str, str]]:
     """The environment of a user whose embedded database holds prices of four assets and no bars yet."""
     folder = Path(tempfile.mkdtemp(prefix="refresh-"))
     folder.chmod(0o711)
-    made = {
+    settings = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
         "REFRESH_DATA_DIR": str(folder / "data"),
         "REFRESH_LOG_DIR": str(folder),
     }
-    with lease(made) as server:
-        engine = connect(server.url)
+    with lease(settings) as server, connect(server.url) as engine:
         with engine.begin() as connection:
-            source_table(MetaData()).create(connection)
-            prepare(connection)
-            connection.execute(text("UPDATE dim_timeframe SET is_enabled = tf = ANY(:few)"), {"few": FEW})
-            connection.execute(
-                text(f"""
-                    INSERT INTO {SOURCE} (id, timeopen, timeclose, open, high, low, close, volume, "timestamp")
-                    SELECT a, d, d, 100 + sin(n), 102, 98, 100 + cos(n), n, d FROM generate_series(1, 4) a,
-                    generate_series('2020-01-01'::timestamptz, '2023-12-31', '1 day') WITH ORDINALITY AS g(d, n)
-                """)
-            )
-        engine.dispose()
-    yield made
+            create_tables(connection)
+        enable(engine, ["7D", *FEW])
+        execute(engine, FILL)
+    yield settings
     shutil.rmtree(folder)
 
 
@@ -71,32 +65,30 @@ def start(environ: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def until(process: subprocess.Popen[str], line: str) -> None:
-    """Read what the refresh prints until a line begins so, and a little longer."""
+    """Read the output of the refresh until a line begins like this, and wait a little longer."""
     assert process.stdout is not None
-    for found in process.stdout:
-        if found.startswith(line):
+    for printed in process.stdout:
+        if printed.startswith(line):
             time.sleep(0.9)
             return
     pytest.fail(f"the refresh ended before it printed {line!r}")
 
 
 def check_completed(environ: dict[str, str]) -> None:
-    """One more run ends well, and the tables are those of a rebuild."""
+    """One more run succeeds, and the tables are those of a rebuild."""
     last = start(environ)
     _, errors = last.communicate(timeout=120)
     assert (last.returncode, errors) == (0, "")
-    with lease(environ) as server:
-        engine = connect(server.url)
-        found = {table: digest(engine, table) for table in TARGETS}
-        assert all(rows for rows, _ in found.values())
+    with lease(environ) as server, connect(server.url) as engine:
+        completed = digests(engine)
+        assert all(rows for rows, _ in completed.values())
         refresh(engine, Request(full_rebuild=True))
-        assert {table: digest(engine, table) for table in TARGETS} == found
-        engine.dispose()
+        assert digests(engine) == completed
 
 
 @pytest.mark.parametrize("step", ["[2/10]", "[8/10]"])
 def test_the_database_server_is_killed(environ: dict[str, str], step: str) -> None:
-    """The server dies under a builder: the run says so, without a traceback, and the next one completes the tables."""
+    """If the server is killed under a builder, the run reports it without a traceback; the next one completes it."""
     process = start(environ)
     until(process, step)
     pid_file = Path(environ["REFRESH_DATA_DIR"], "pg18", "postmaster.pid")
@@ -109,7 +101,7 @@ def test_the_database_server_is_killed(environ: dict[str, str], step: str) -> No
 
 
 def test_the_refresh_and_its_builder_are_killed(environ: dict[str, str]) -> None:
-    """SIGKILL to the whole process group in the middle of a builder loses only what was not committed."""
+    """SIGKILL to the whole process group loses only what its builder had not committed."""
     process = start(environ)
     until(process, "[7/10]")
     os.killpg(process.pid, signal.SIGKILL)

@@ -1,8 +1,8 @@
 """The law: whatever happens to the source and to the refresh, the tables end up as if built today.
 
-Hypothesis tells histories: prices that arrive late, are revised, deleted, doubled or bad; refreshes that are filtered,
-run twice or killed. After every refresh without filters all twelve tables must equal, bit for bit, those of a database
-that is built anew from the same source. ``REFRESH_LAW_EXAMPLES`` sets how many histories are told.
+Hypothesis makes histories: prices that arrive late, are revised, deleted, doubled or bad; refreshes that are filtered,
+repeated or killed. After every refresh without filters, every table must equal, bit for bit, that of a database that is
+rebuilt from the same source. ``REFRESH_LAW_EXAMPLES`` sets the number of histories.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
-from conftest import create_tables, database
+from databases import create_tables, database
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from refreshing import TARGETS, digest, refresh, rows
-from sqlalchemy import URL, Engine, text
+from refreshing import TARGETS, digest, enable, refresh, rows
+from sqlalchemy import URL, Engine, TextClause, text
+from statements import address, execute
 
 from refresh.builder.work import VALUES_AT_ONCE
 from refresh.catalog import BUILDERS, SOURCE
@@ -49,12 +50,12 @@ mostly_good = st.one_of(*[prices] * 12, bad)
 days = st.integers(0, 150)
 ids = st.sampled_from(IDS)
 at_once = st.sampled_from([VALUES_AT_ONCE, 20_000, 1_000])
-"""How much is computed at once: everything, an asset's series in two or three batches, or in dozens."""
+"""Values computed at once: all of them, or the series of an asset in two or three batches, or in dozens."""
 
 
 @st.composite
 def raw_rows(draw: st.DrawFn) -> dict[str, Any]:
-    """What a source row says beside its asset and day."""
+    """The columns of a source row beside its asset and day."""
     return {
         "hour": draw(st.sampled_from([23, 23, 23, 23, 11])),
         "open": draw(mostly_good),
@@ -72,7 +73,7 @@ def raw_rows(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def source_row(asset: int, day: int, raw: dict[str, Any]) -> dict[str, Any]:
-    """The source row of a day; hours of the day become times."""
+    """The source row of a day. Hours of the day become times."""
     midnight = datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(days=day)
     times = {name: raw[name] for name in ("timeopen", "timehigh", "timelow")}
     clocked = {name: None if hour is None else midnight + timedelta(hours=hour) for name, hour in times.items()}
@@ -82,22 +83,19 @@ def source_row(asset: int, day: int, raw: dict[str, Any]) -> dict[str, Any]:
 
 
 class Pair:
-    """Two databases: one that is refreshed as prices arrive, and one that is emptied and built anew to compare."""
+    """Two databases: one is refreshed as prices arrive, the other is emptied and rebuilt to compare."""
 
     def __init__(self, refreshed: Engine, rebuilt: Engine) -> None:
         self.refreshed = refreshed
         self.rebuilt = rebuilt
 
     def clear(self) -> None:
-        """Empty both databases but for the timeframes and periods that every history begins with."""
+        """Empty both databases, except for the timeframes and periods that every history begins with."""
         for engine in (self.refreshed, self.rebuilt):
             with engine.begin() as connection:
                 _empty(connection)
-                connection.execute(
-                    text("UPDATE dim_timeframe SET is_enabled = tf = ANY(:tfs)"), {"tfs": list(TIMEFRAMES)}
-                )
                 connection.execute(text("DELETE FROM dim_period WHERE period = ANY(:p)"), {"p": list(LATER_PERIODS)})
-                connection.execute(text("UPDATE dim_period SET is_enabled = period = ANY(:p)"), {"p": list(PERIODS)})
+            enable(engine, TIMEFRAMES, PERIODS)
 
     def rebuild(self) -> None:
         """Build the second database from the first one's source and dimensions."""
@@ -106,15 +104,18 @@ class Pair:
             _empty(copy)
             for table in copied:
                 copy.execute(text(f"DELETE FROM {table}"))
-                lines = origin.execute(text(f"SELECT * FROM {table}")).mappings().all()
-                if lines:
-                    names = ", ".join(f'"{name}"' for name in lines[0])
-                    values = ", ".join(f":{name}" for name in lines[0])
-                    copy.execute(
-                        text(f"INSERT INTO {table} ({names}) VALUES ({values})"), [dict(line) for line in lines]
-                    )
+                copied_rows = origin.execute(text(f"SELECT * FROM {table}")).mappings().all()
+                if copied_rows:
+                    copy.execute(_insertion(table, [*copied_rows[0].keys()]), [dict(row) for row in copied_rows])
         outcomes = refresh(self.rebuilt)
         assert not [outcome for outcome in outcomes if outcome.error]
+
+
+def _insertion(table: str, columns: list[str], then: str = "") -> TextClause:
+    """The statement that inserts rows of these columns."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    values = ", ".join(f":{column}" for column in columns)
+    return text(f"INSERT INTO {table} ({names}) VALUES ({values}) {then}")
 
 
 def _empty(connection: Any) -> None:
@@ -124,31 +125,24 @@ def _empty(connection: Any) -> None:
 
 
 class History(RuleBasedStateMachine):
-    """A history of one source and the refreshes that follow it."""
+    """A history of one source, and of the refreshes that follow it."""
 
     pair: ClassVar[Pair]
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: dict[int, set[int]] = {asset: set() for asset in IDS}
+        self.written: dict[int, set[int]] = {asset: set() for asset in IDS}
         self.pair.clear()
 
     def write(self, asset: int, day: int, raw: dict[str, Any]) -> None:
-        """Put a row into the source, over the one that has its id and timestamp."""
-        row = source_row(asset, day, raw)
-        names = ["id", "timestamp", "timeclose", *COLUMNS]
-        updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
-        self.change(
-            f"INSERT INTO {SOURCE} ({', '.join(f'{chr(34)}{name}{chr(34)}' for name in names)}) "
-            f'VALUES ({", ".join(f":{name}" for name in names)}) ON CONFLICT (id, "timestamp") DO UPDATE SET {updates}',
-            row,
-        )
-        self.told[asset].add(day)
-
-    def change(self, statement: str, parameters: dict[str, Any]) -> None:
-        """Change the source or a dimension."""
+        """Write a row of the source over the one with its id and timestamp."""
+        columns = ["timeclose", *COLUMNS]
+        updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        then = f'ON CONFLICT (id, "timestamp") DO UPDATE SET {updates}'
         with self.pair.refreshed.begin() as connection:
-            connection.execute(text(statement), parameters)
+            statement = _insertion(SOURCE, ["id", "timestamp", *columns], then)
+            connection.execute(statement, source_row(asset, day, raw))
+        self.written[asset].add(day)
 
     @initialize(listed=st.lists(st.tuples(ids, days, raw_rows()), min_size=1, max_size=30))
     def begin(self, listed: list[tuple[int, int, dict[str, Any]]]) -> None:
@@ -160,10 +154,10 @@ class History(RuleBasedStateMachine):
         asset=ids, first=st.integers(1, 12), number=st.integers(1, 8), raw=st.lists(raw_rows(), min_size=8, max_size=8)
     )
     def append(self, asset: int, first: int, number: int, raw: list[dict[str, Any]]) -> None:
-        """Days arrive behind the last one, perhaps after a gap."""
-        last = max(self.told[asset], default=0)
-        for place in range(number):
-            self.write(asset, last + first + place, raw[place])
+        """Days arrive after the last one, perhaps with a gap."""
+        last = max(self.written[asset], default=0)
+        for later in range(number):
+            self.write(asset, last + first + later, raw[later])
 
     @rule(asset=ids, day=days, raw=raw_rows())
     def arrive_anywhere(self, asset: int, day: int, raw: dict[str, Any]) -> None:
@@ -172,36 +166,35 @@ class History(RuleBasedStateMachine):
 
     @rule(asset=ids, raw=raw_rows(), choice=st.integers(0, 10_000))
     def revise(self, asset: int, raw: dict[str, Any], choice: int) -> None:
-        """A day that is known changes."""
-        known = sorted(self.told[asset])
-        if known:
-            self.write(asset, known[choice % len(known)], raw)
+        """A day that was written before changes."""
+        written = sorted(self.written[asset])
+        if written:
+            self.write(asset, written[choice % len(written)], raw)
 
     @rule(asset=ids, first=days, number=st.integers(1, 40))
     def delete(self, asset: int, first: int, number: int) -> None:
-        """Days vanish, perhaps all of them."""
+        """Days are deleted, perhaps all of them."""
         begin = FIRST + timedelta(days=first)
-        bounds = {"id": asset, "begin": begin, "end": begin + timedelta(days=number)}
-        self.change(f'DELETE FROM {SOURCE} WHERE id = :id AND "timestamp" >= :begin AND "timestamp" < :end', bounds)
+        days_deleted = f'DELETE FROM {SOURCE} WHERE id = :id AND "timestamp" >= :begin AND "timestamp" < :end'
+        execute(self.pair.refreshed, days_deleted, id=asset, begin=begin, end=begin + timedelta(days=number))
 
     @rule(asset=ids, column=st.sampled_from(["name", "volume", "source_file"]), value=st.sampled_from(["1", "2"]))
     def touch(self, asset: int, column: str, value: str) -> None:
         """A column changes in all rows of an asset without changing a price."""
         kind = "float8" if column == "volume" else "text"
-        self.change(
-            f"UPDATE {SOURCE} SET {column} = CAST(:value AS {kind}) WHERE id = :id", {"value": value, "id": asset}
-        )
+        update = f"UPDATE {SOURCE} SET {column} = CAST(:value AS {kind}) WHERE id = :id"
+        execute(self.pair.refreshed, update, value=value, id=asset)
 
     @rule(tf=st.sampled_from((*TIMEFRAMES[:6], *LATER_TIMEFRAMES)))
     def toggle_timeframe(self, tf: str) -> None:
-        """The user enables or disables a timeframe. Rows of a disabled one stay, so they are compared only when on."""
-        self.change("UPDATE dim_timeframe SET is_enabled = NOT is_enabled WHERE tf = :tf", {"tf": tf})
+        """The user enables or disables a timeframe. Rows of a disabled one stay and are not compared."""
+        execute(self.pair.refreshed, "UPDATE dim_timeframe SET is_enabled = NOT is_enabled WHERE tf = :tf", tf=tf)
 
     @rule(period=st.sampled_from(LATER_PERIODS))
     def add_period(self, period: int) -> None:
         """The user adds a period."""
         statement = "INSERT INTO dim_period VALUES (:p, true, 99) ON CONFLICT (period) DO UPDATE SET is_enabled = true"
-        self.change(statement, {"p": period})
+        execute(self.pair.refreshed, statement, p=period)
 
     @rule(
         request=st.sampled_from(
@@ -217,18 +210,19 @@ class History(RuleBasedStateMachine):
     )
     def refresh_filtered(self, request: Request, some: set[Any]) -> None:
         """A refresh of some builders with filters."""
-        chosen = [one for one in BUILDERS if one in some]
-        with suppress(UsageError):  # a filter that leaves nothing, or an asset that is not there, is refused
-            assert not [one for one in refresh(self.pair.refreshed, request, chosen) if one.error]
+        chosen = [builder for builder in BUILDERS if builder in some]
+        with suppress(UsageError):  # a filter that leaves nothing, or an asset that does not exist, is refused
+            outcomes = refresh(self.pair.refreshed, request, chosen)
+            assert not [outcome for outcome in outcomes if outcome.error]
 
     @rule(milliseconds=st.integers(0, 250), values=at_once)
     def kill_a_refresh(self, milliseconds: int, values: int) -> None:
-        """A refreshing process dies in the middle of whatever it was doing."""
+        """A refreshing process is killed in the middle of its work."""
         child = os.fork()
         if not child:
             try:
-                engine = connect(self.pair.refreshed.url.render_as_string(hide_password=False))
-                refresh(engine, values_at_once=values)
+                with connect(address(self.pair.refreshed)) as engine:
+                    refresh(engine, values_at_once=values)
             finally:
                 os._exit(0)
         time.sleep(milliseconds / 1000)
@@ -237,7 +231,7 @@ class History(RuleBasedStateMachine):
         self.wait_for_rollback()
 
     def wait_for_rollback(self) -> None:
-        """Until the server has noticed that its client is gone."""
+        """Wait until the server has noticed that its client is gone."""
         others = text(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
@@ -249,7 +243,7 @@ class History(RuleBasedStateMachine):
 
     @rule(twice=st.booleans(), values=at_once)
     def refresh_and_compare(self, twice: bool, values: int) -> None:
-        """A refresh without filters leaves what a rebuild would; a second one finds nothing to do."""
+        """A refresh without filters leaves what a rebuild leaves. A second one finds nothing to do."""
         request = Request(accept_restatement=True, prune=True)
         outcomes = refresh(self.pair.refreshed, request, values_at_once=values)
         assert not [outcome for outcome in outcomes if outcome.error]
@@ -263,19 +257,16 @@ class History(RuleBasedStateMachine):
         with self.pair.refreshed.begin() as connection:
             disabled = list(connection.execute(text("SELECT tf FROM dim_timeframe WHERE NOT is_enabled")).scalars())
         for table in TARGETS:
-            one, other = (
-                digest(engine, table, without=disabled) for engine in (self.pair.refreshed, self.pair.rebuilt)
-            )
-            if one != other:
-                left, right = (
-                    set(rows(engine, table, without=disabled)) for engine in (self.pair.refreshed, self.pair.rebuilt)
-                )
+            refreshed = digest(self.pair.refreshed, table, without=disabled)
+            if refreshed != digest(self.pair.rebuilt, table, without=disabled):
+                left = set(rows(self.pair.refreshed, table, without=disabled))
+                right = set(rows(self.pair.rebuilt, table, without=disabled))
                 pytest.fail(
                     f"{table}: only refreshed {sorted(left - right)[:3]}, only rebuilt {sorted(right - left)[:3]}"
                 )
 
     def teardown(self) -> None:
-        """However a history ends, a last refresh must bring the tables to what a rebuild leaves."""
+        """A last refresh must bring the tables to what a rebuild leaves, whatever came before."""
         self.refresh_and_compare(twice=True, values=VALUES_AT_ONCE)
 
 
@@ -284,9 +275,8 @@ def pair(server: URL) -> Iterator[Pair]:
     """Two databases with all tables, reused by every history."""
     with ExitStack() as stack:
         urls = [stack.enter_context(database(server, "template1")) for _ in range(2)]
-        engines = [connect(url) for url in urls]
+        engines = [stack.enter_context(connect(url)) for url in urls]
         for engine in engines:
-            stack.callback(engine.dispose)
             with engine.begin() as connection:
                 create_tables(connection)
         yield Pair(*engines)
@@ -296,7 +286,7 @@ def pair(server: URL) -> Iterator[Pair]:
 def test_any_history_ends_as_if_built_today(pair: Pair, half: int) -> None:
     """No history of the source and of refreshes leaves tables that differ from a rebuild."""
     machine = type(f"History{half}", (History,), {"pair": pair})
-    told = settings(
+    search = settings(
         max_examples=max(EXAMPLES // HALVES, 1),
         stateful_step_count=10,
         deadline=None,
@@ -304,4 +294,4 @@ def test_any_history_ends_as_if_built_today(pair: Pair, half: int) -> None:
         print_blob=True,
         phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     )
-    run_state_machine_as_test(machine, settings=told)
+    run_state_machine_as_test(machine, settings=search)

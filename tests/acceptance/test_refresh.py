@@ -1,4 +1,4 @@
-"""The real programs on real prices: what a first run leaves, and that a second one has nothing to do."""
+"""The real programs on real prices: what a first run writes, and that a second one has nothing to do."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from programs import run
-from refreshing import TARGETS, digest, moved, refresh
-from sqlalchemy import Engine, text
+from refreshing import digest, digests, moved, refresh
+from sqlalchemy import Engine
+from statements import ask, execute
 
-from refresh.catalog import BUILDERS, Alignment, Group, Kind
+from refresh.catalog import BUILDERS, DAILY, SOURCE, Alignment, Group, Kind
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
 from refresh.store.database import connect
 
@@ -19,30 +20,29 @@ from refresh.store.database import connect
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """The engine of the test's own empty database."""
-    made = connect(database_url)
-    yield made
-    made.dispose()
+    with connect(database_url) as engine:
+        yield engine
 
 
 def missing_or_double(engine: Engine, target: str, expected: str, time: str, key: str) -> int:
-    """How many expected keys have not exactly one row, plus how many rows have no expected key."""
-    query = text(f"""
+    """The number of expected keys without exactly one row, plus the number of rows without an expected key."""
+    query = f"""
         SELECT count(*) FROM ({expected}) AS e
         FULL JOIN (SELECT id, {time} AS at, {key}, count(*) AS n FROM {target} GROUP BY id, {time}, {key}) AS t
           USING (id, at, {key}) WHERE n IS DISTINCT FROM 1 OR wanted IS NULL
-    """)
-    with engine.connect() as connection:
-        return int(connection.execute(query).scalar_one())
+    """
+    ((number,),) = ask(engine, query)
+    return int(number)
 
 
 def check_bars(engine: Engine) -> None:
-    """Exactly one snapshot per daily bar and timeframe; aligned calendars from the first whole unit on."""
+    """Exactly one snapshot for each daily bar and timeframe; aligned calendars begin with the first whole unit."""
     for builder in BUILDERS:
         if builder.kind is not Kind.WINDOWED:
             continue
         leg = builder.legs[0]
         assert leg.family is not None
-        tfs = [one.tf for one in DEFAULT_TIMEFRAMES if one.belongs_to(leg.family)]
+        tfs = [timeframe.tf for timeframe in DEFAULT_TIMEFRAMES if timeframe.belongs_to(leg.family)]
         week = "'1970-01-04'" if leg.target.endswith("us") else "'1970-01-05'"
         begin = {
             "W": f"{week}::date + 7 * ceil((first - {week}::date) / 7.0)::int",
@@ -63,11 +63,15 @@ def check_bars(engine: Engine) -> None:
 
 
 def check_emas(engine: Engine) -> None:
-    """Exactly one row per daily bar, timeframe and period from the first defined day on."""
+    """Exactly one row for each daily bar, timeframe and period from the first defined day on."""
     for builder in BUILDERS:
         for leg in builder.legs if builder.group is Group.EMAS else ():
             assert leg.family is not None
-            days = {one.tf: one.days_nominal for one in DEFAULT_TIMEFRAMES if one.belongs_to(leg.family)}
+            days = {
+                timeframe.tf: timeframe.days_nominal
+                for timeframe in DEFAULT_TIMEFRAMES
+                if timeframe.belongs_to(leg.family)
+            }
             first = {
                 Kind.EMA_OVER_DAYS: """SELECT d.id, w.tf, w.period, d."timestamp" AS first FROM wanted w
                     JOIN cmc_price_bars_1d d ON d.bar_seq = w.n * w.period""",
@@ -85,15 +89,13 @@ def check_emas(engine: Engine) -> None:
 
 
 def test_real_prices_fill_every_table_once(engine: Engine, database_url: str, shared_data: Path) -> None:
-    """All the exports, loaded and refreshed by the real programs, leave exactly the rows that the daily bars imply."""
+    """All exports, loaded and refreshed by the real programs, give exactly the rows that the daily bars imply."""
     files = sorted(str(file) for file in (shared_data / "cmc").glob("*.csv") if file.name != "manifest.csv")
     loaded = run("-m refresh.load", *files, url=database_url)
     assert loaded.returncode == 0, loaded.stderr
     built = run("run_daily_refresh.py", "--all", url=database_url)
     assert (built.returncode, built.stderr) == (0, "")
-    with engine.connect() as connection:
-        assets = connection.execute(text("SELECT count(*), count(DISTINCT id) FROM cmc_price_bars_1d")).one()
-    assert tuple(assets) == (3518, 8)
+    assert ask(engine, f"SELECT count(*), count(DISTINCT id) FROM {DAILY}") == [(3518, 8)]
     check_bars(engine)
     check_emas(engine)
 
@@ -104,8 +106,8 @@ def test_real_prices_fill_every_table_once(engine: Engine, database_url: str, sh
     assert moved(engine) == before
 
 
-def test_shares_without_weekends_go_through_every_family(engine: Engine, database_url: str) -> None:
-    """The sample of a share, which has no weekends, fills every table; bars and EMAs are separate commands."""
+def test_share_without_weekends(engine: Engine, database_url: str) -> None:
+    """The sample of a share, which has no weekends, fills every table. Bars and EMAs are separate commands."""
     assert run("-m refresh.load", "--sample", url=database_url).returncode == 0
     bars = run("run_all_bar_builders.py", url=database_url)
     assert (bars.returncode, bars.stderr) == (0, "")
@@ -113,17 +115,15 @@ def test_shares_without_weekends_go_through_every_family(engine: Engine, databas
     assert (emas.returncode, emas.stderr) == (0, "")
     check_bars(engine)
     check_emas(engine)
-    with engine.connect() as connection:
-        weeks = connection.execute(
-            text(
-                "SELECT count(DISTINCT bar_seq), count(*) FILTER (WHERE NOT is_partial_end) "
-                "FROM cmc_price_bars_multi_tf_cal_iso WHERE tf = '1W_CAL_ISO'"
-            )
-        ).one()
-    assert weeks[0] - weeks[1] == 1, "every week closes on its last session, but for the one still forming"
+    ((weeks, closed),) = ask(
+        engine,
+        "SELECT count(DISTINCT bar_seq), count(*) FILTER (WHERE NOT is_partial_end) "
+        "FROM cmc_price_bars_multi_tf_cal_iso WHERE tf = '1W_CAL_ISO'",
+    )
+    assert weeks - closed == 1, "every week closes on its last session, except the one still forming"
 
 
-def test_a_long_history_of_the_other_form(engine: Engine, database_url: str, shared_data: Path) -> None:
+def test_long_history_of_another_export(engine: Engine, database_url: str, shared_data: Path) -> None:
     """A Kaggle file of eight years fills every table."""
     assert run("-m refresh.load", str(shared_data / "kaggle" / "coin_Litecoin.csv"), url=database_url).returncode == 0
     assert run("run_daily_refresh.py", "--all", "--quiet", url=database_url).returncode == 0
@@ -132,64 +132,54 @@ def test_a_long_history_of_the_other_form(engine: Engine, database_url: str, sha
 
 
 def test_days_one_by_one_equal_all_at_once(engine: Engine, database_url: str, shared_data: Path) -> None:
-    """Refreshing after each of the last days, after gaps too, leaves bit for bit what one build leaves."""
+    """Refreshing after each of the last days, after gaps too, gives bit for bit what one build gives."""
     files = [str(shared_data / "cmc" / f"bitcoin_{years}.csv") for years in ("2022-2023", "2024-2025")]
     assert run("-m refresh.load", *files, url=database_url).returncode == 0
     refresh(engine)
-    expected = {table: digest(engine, table) for table in TARGETS}
-    with engine.begin() as connection:
-        last_week = 'SELECT "timestamp" FROM cmc_price_histories7 ORDER BY 1 DESC LIMIT 12'
-        around_the_hole = (
-            "SELECT \"timestamp\" FROM cmc_price_histories7 WHERE \"timestamp\" BETWEEN '2023-08-30' AND '2024-11-06'"
-        )
-        late = [*connection.execute(text(last_week)).scalars(), *connection.execute(text(around_the_hole)).scalars()]
-        connection.execute(text("CREATE TABLE held AS SELECT * FROM cmc_price_histories7"))
-        connection.execute(text("DELETE FROM cmc_price_histories7 WHERE \"timestamp\" >= '2023-08-30'"))
-        for table in ("cmc_price_bars_1d_state", "cmc_price_bars_1d_source_months", "cmc_price_bars_1d"):
-            connection.execute(text(f"TRUNCATE {table}"))
+    expected = digests(engine)
+    last_days = ask(engine, f'SELECT "timestamp" FROM {SOURCE} ORDER BY 1 DESC LIMIT 12')
+    around_the_hole = ask(
+        engine, f"SELECT \"timestamp\" FROM {SOURCE} WHERE \"timestamp\" BETWEEN '2023-08-30' AND '2024-11-06'"
+    )
+    execute(
+        engine,
+        f"CREATE TABLE later_prices AS SELECT * FROM {SOURCE}",
+        f"DELETE FROM {SOURCE} WHERE \"timestamp\" >= '2023-08-30'",
+        f"TRUNCATE {DAILY}_state, {DAILY}_source_months, {DAILY}",
+    )
     refresh(engine)
-    for moment in sorted(late):
-        with engine.begin() as connection:
-            connection.execute(
-                text(
-                    'INSERT INTO cmc_price_histories7 SELECT * FROM held WHERE "timestamp" <= :at '
-                    "ON CONFLICT DO NOTHING"
-                ),
-                {"at": moment},
-            )
+    arrival = f'INSERT INTO {SOURCE} SELECT * FROM later_prices WHERE "timestamp" <= :time ON CONFLICT DO NOTHING'
+    for (time,) in sorted([*last_days, *around_the_hole]):
+        execute(engine, arrival, time=time)
         refresh(engine)
-    assert {table: digest(engine, table) for table in TARGETS} == expected
+    assert digests(engine) == expected
 
 
-def test_a_dry_run_writes_nothing(engine: Engine, database_url: str) -> None:
-    """A dry run names every step, its command, assets and reason, and leaves not even a table behind."""
+def test_dry_run(engine: Engine, database_url: str) -> None:
+    """A dry run prints every step with its command, assets and reason, and creates not even a table."""
     assert run("-m refresh.load", "--sample", url=database_url).returncode == 0
     before = moved(engine)
     shown = run("run_daily_refresh.py", "--all", "--dry-run", url=database_url)
     assert shown.returncode == 0, shown.stderr
-    for place, builder in enumerate(BUILDERS, 1):
-        step = rf"{place}\. {builder.title}: 1 asset, about [\d,]+ rows in \d+ s\n   (.*)\n"
-        found = re.search(step, shown.stdout)
-        assert found, shown.stdout
-        assert found[1] == f"python -m refresh.builder {builder.key} --ids all"
+    for number, builder in enumerate(BUILDERS, 1):
+        headline = rf"{number}\. {builder.title}: 1 asset, about [\d,]+ rows in \d+ s\n   (.*)\n"
+        step = re.search(headline, shown.stdout)
+        assert step, shown.stdout
+        assert step[1] == f"python -m refresh.builder {builder.key} --ids all"
     assert "build 1,509 days: not built yet: id 900000001" in shown.stdout.replace("1509", "1,509")
     assert "Dry run: nothing was written." in shown.stdout
     assert moved(engine) == before
 
 
 def test_rebuild_replaces_what_is_selected(engine: Engine, database_url: str) -> None:
-    """``--full-rebuild`` with filters mends the selected series and leaves all other rows untouched."""
+    """``--full-rebuild`` with filters repairs the selected series and leaves all other rows untouched."""
     assert run("-m refresh.load", "--sample", url=database_url).returncode == 0
     refresh(engine)
     expected = digest(engine, "cmc_ema_multi_tf")
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE cmc_ema_multi_tf SET ema = 0 WHERE tf = '7D' AND period = 10"))
-        others = connection.execute(
-            text("SELECT max(ingested_at) FROM cmc_ema_multi_tf WHERE period <> 10")
-        ).scalar_one()
+    execute(engine, "UPDATE cmc_ema_multi_tf SET ema = 0 WHERE tf = '7D' AND period = 10")
+    ((others,),) = ask(engine, "SELECT max(ingested_at) FROM cmc_ema_multi_tf WHERE period <> 10")
     arguments = ("--emas", "--refreshers", "multi_tf", "--tf-period-combos", "7d:10", "--full-rebuild")
     assert run("run_daily_refresh.py", *arguments, url=database_url).returncode == 0
     assert digest(engine, "cmc_ema_multi_tf") == expected
-    with engine.connect() as connection:
-        later = text("SELECT DISTINCT tf, period FROM cmc_ema_multi_tf WHERE ingested_at > :at")
-        assert [tuple(row) for row in connection.execute(later, {"at": others})] == [("7D", 10)]
+    rebuilt = "SELECT DISTINCT tf, period FROM cmc_ema_multi_tf WHERE ingested_at > :time"
+    assert ask(engine, rebuilt, time=others) == [("7D", 10)]

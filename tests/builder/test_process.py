@@ -1,4 +1,4 @@
-"""A builder as a process of its own: what it writes down of itself, and how it ends when it is asked to or orphaned."""
+"""A builder as a process of its own: what it records of itself, and how it ends when it is stopped or orphaned."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def engine(prepared_url: str) -> Iterator[Engine]:
-    """An engine on a database with forty days of assets 1 and 2 that were never taken in."""
-    engine = connect(prepared_url, "observer")
-    for asset in (1, 2):
-        execute(engine, FILL, asset=asset, first="2024-01-01Z", last="2024-02-09Z")
-    yield engine
-    engine.dispose()
+    """An engine on a database with forty days of assets 1 and 2 of which nothing is built."""
+    with connect(prepared_url, "observer") as engine:
+        for asset in (1, 2):
+            execute(engine, FILL, asset=asset, first="2024-01-01Z", last="2024-02-09Z")
+        yield engine
 
 
 def build(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +40,7 @@ def build(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def started(engine: Engine, *arguments: str, descriptor: int | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A builder at work, which is killed where a test has not ended it."""
+    """A builder at work, which is killed if it has not ended by itself."""
     url = engine.url.render_as_string(hide_password=False)
     process = subprocess.Popen(
         [sys.executable, "-m", "refresh.builder", *arguments],
@@ -74,25 +73,28 @@ def sessions(engine: Engine, process: subprocess.Popen[str]) -> list[str | None]
     return [kind for (kind,) in ask(engine, query)]
 
 
-def stuck(engine: Engine, process: subprocess.Popen[str]) -> bool:
-    """Whether a process comes to wait for a lock."""
+def is_stuck(engine: Engine, process: subprocess.Popen[str]) -> bool:
+    """Whether a process comes to wait for a lock before it ends."""
     return eventually(lambda: "Lock" in sessions(engine, process) or process.poll() is not None)
 
 
-def ended(engine: Engine) -> dict[int, str]:
-    """What was written down of each asset last."""
+def statuses(engine: Engine) -> dict[int, str]:
+    """The last recorded status of each asset."""
     return {row[0]: row[1] for row in ask(engine, "SELECT id, status FROM refresh_outcomes ORDER BY noted_at")}
 
 
 # A run of its own
 
 
-def test_builder_by_hand_is_a_run(engine: Engine) -> None:
-    """It writes down what was asked, where it ran, and how it and its assets ended."""
-    made = build(engine, "bars.1d", "--ids", "1,2")
-    assert (made.returncode, made.stderr) == (0, "")
-    told = [Outcome.parse(line) for line in made.stdout.splitlines()]
-    assert {(one.id, one.status, one.rows) for one in told} == {(id, Status.DONE, 40) for id in (1, 2)}
+def test_builder_started_by_hand_is_a_run(engine: Engine) -> None:
+    """It records its command, its host, and how it and its assets ended."""
+    process = build(engine, "bars.1d", "--ids", "1,2")
+    assert (process.returncode, process.stderr) == (0, "")
+    outcomes = [Outcome.parse(line) for line in process.stdout.splitlines()]
+    assert {(outcome.id, outcome.status, outcome.rows) for outcome in outcomes} == {
+        (1, Status.DONE, 40),
+        (2, Status.DONE, 40),
+    }
     columns = "command, arguments, resumes, host, assets, exit_code, rows, ended_at >= started_at"
     assert ask(engine, f"SELECT {columns} FROM refresh_runs") == [
         ("python -m refresh.builder bars.1d --ids 1,2", [], None, socket.gethostname(), 2, 0, 80, True),
@@ -101,16 +103,16 @@ def test_builder_by_hand_is_a_run(engine: Engine) -> None:
     assert ask(engine, query) == [(1, "done", 40), (2, "done", 40)]
 
 
-def test_exit_code_of_a_failure_is_written_down(engine: Engine) -> None:
-    """An asset that failed is the run's failure; the next run says that it tries again."""
+def test_exit_code_of_a_failure_is_recorded(engine: Engine) -> None:
+    """An asset that failed is the run's failure; the next run says that it is a retry."""
     execute(engine, "ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare CHECK (id <> 2)")
     assert build(engine, "bars.1d").returncode == 1
     assert ask(engine, "SELECT exit_code, rows FROM refresh_runs") == [(1, 40)]
-    assert ended(engine) == {1: "done", 2: "failed"}
+    assert statuses(engine) == {1: "done", 2: "failed"}
     execute(engine, "ALTER TABLE cmc_price_bars_1d DROP CONSTRAINT spare")
     assert build(engine, "bars.1d", "--restate-limit", "50").returncode == 0
     query = "SELECT arguments, exit_code, rows FROM refresh_runs ORDER BY started_at DESC LIMIT 1"
-    assert ask(engine, query) == [(["--restate-limit", "50.0"], 0, 40)]
+    assert ask(engine, query) == [(["--restate-limit", "50"], 0, 40)]
     query = "SELECT id, status, reason FROM refresh_outcomes ORDER BY noted_at DESC LIMIT 2"
     assert sorted(ask(engine, query)) == [
         (1, "done", "up to date"),
@@ -118,8 +120,8 @@ def test_exit_code_of_a_failure_is_written_down(engine: Engine) -> None:
     ]
 
 
-def test_builder_of_a_run_is_none_itself(engine: Engine) -> None:
-    """A builder that works for a run writes its outcomes under that run's name, and leaves the run to others."""
+def test_builder_of_a_run_is_no_run_itself(engine: Engine) -> None:
+    """A builder that works for a run records its outcomes under that run's name, and leaves the run to its parent."""
     assert build(engine, "bars.1d", "--run-id", "r").returncode == 0
     assert ask(engine, "SELECT FROM refresh_runs") == []
     assert ask(engine, "SELECT DISTINCT run_id FROM refresh_outcomes") == [("r",)]
@@ -129,33 +131,33 @@ def test_builder_of_a_run_is_none_itself(engine: Engine) -> None:
 
 
 def test_orphan_dies(engine: Engine) -> None:
-    """A builder whose parent is gone ends soon, also where it is stuck on a lock, and so does its session."""
+    """A builder whose parent is gone ends soon, even while it waits for a lock, and so does its session."""
     ours, its = socket.socketpair()
     arguments = ("bars.1d", "--run-id", "r", "--outcomes-fd", str(its.fileno()))
     with ours, its, locked(engine, "cmc_price_bars_1d"), started(engine, *arguments, descriptor=its.fileno()) as child:
         its.close()
-        assert stuck(engine, child)
+        assert is_stuck(engine, child)
         assert child.poll() is None
         ours.close()
         assert child.wait(PATIENCE) == 1
         assert eventually(lambda: not sessions(engine, child))
-        assert ended(engine) == {1: "not reached", 2: "not reached"}
+        assert statuses(engine) == {1: "not reached", 2: "not reached"}
     assert ask(engine, "SELECT FROM cmc_price_bars_1d") == []
     assert build(engine, "bars.1d").returncode == 0
-    assert ended(engine) == {1: "done", 2: "done"}
+    assert statuses(engine) == {1: "done", 2: "done"}
 
 
-def test_outcomes_come_over_the_line(engine: Engine) -> None:
-    """A parent that listens hears each outcome, and the builder ends as ever."""
+def test_outcomes_come_over_the_socket(engine: Engine) -> None:
+    """A parent that reads its end of the socket gets each outcome, and the builder ends as usual."""
     ours, its = socket.socketpair()
     arguments = ("bars.1d", "--run-id", "r", "--outcomes-fd", str(its.fileno()))
     with ours, its, started(engine, *arguments, descriptor=its.fileno()) as child:
         its.close()
         with ours.makefile(encoding="utf-8") as lines:
-            told = [Outcome.parse(line) for line in lines]
+            outcomes = [Outcome.parse(line) for line in lines]
         assert child.communicate(timeout=PATIENCE) == ("", "")
         assert child.returncode == 0
-    assert sorted((one.id, one.rows) for one in told) == [(1, 40), (2, 40)]
+    assert sorted((outcome.id, outcome.rows) for outcome in outcomes) == [(1, 40), (2, 40)]
 
 
 @pytest.fixture
@@ -168,27 +170,28 @@ def two_batches(engine: Engine) -> Engine:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_builder_that_is_asked_to_stop(two_batches: Engine, number: int, code: int) -> None:
-    """It commits the batch that it is at and begins no other, says so, and the next one does the rest."""
+def test_stopped_builder(two_batches: Engine, number: int, code: int) -> None:
+    """It commits its current batch, begins no other and reports that; the next builder does the rest."""
     with started(two_batches, "bars.1d", "--run-id", "r") as child:
         with locked(two_batches, "cmc_price_bars_1d"):
-            assert stuck(two_batches, child)
+            assert is_stuck(two_batches, child)
             child.send_signal(number)
-        said, complaint = child.communicate(timeout=PATIENCE)
-    assert (child.returncode, complaint) == (code, "")
-    assert [(one.id, one.rows) for one in map(Outcome.parse, said.splitlines())] == [(1, 1)]
-    assert ended(two_batches) == {1: "done", 2: "not reached"}
+        output, errors = child.communicate(timeout=PATIENCE)
+    assert (child.returncode, errors) == (code, "")
+    (outcome,) = map(Outcome.parse, output.splitlines())
+    assert (outcome.id, outcome.rows) == (1, 1)
+    assert statuses(two_batches) == {1: "done", 2: "not reached"}
     query = "SELECT id, count(*) FROM cmc_price_bars_1d GROUP BY id"
     assert ask(two_batches, query) == [(1, 41)]
     assert build(two_batches, "bars.1d").returncode == 0
     assert sorted(ask(two_batches, query)) == [(1, 41), (2, 40)]
 
 
-def test_stopped_run_is_written_down(two_batches: Engine) -> None:
-    """A builder by hand that was asked to stop writes down the code with which it ends."""
+def test_stopped_run_is_recorded(two_batches: Engine) -> None:
+    """A builder that was started by hand and stopped records its exit code."""
     with started(two_batches, "bars.1d") as child:
         with locked(two_batches, "cmc_price_bars_1d"):
-            assert stuck(two_batches, child)
+            assert is_stuck(two_batches, child)
             child.send_signal(signal.SIGTERM)
         child.communicate(timeout=PATIENCE)
     assert child.returncode == 143

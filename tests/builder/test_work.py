@@ -1,4 +1,4 @@
-"""The mechanism of a builder: who is worked on, who fails alone, and what is reported of whom."""
+"""The mechanism of a builder: which assets are worked on, which fail alone, and what is reported."""
 
 from __future__ import annotations
 
@@ -32,22 +32,21 @@ PRICES = "open = {0}, high = {0}, low = {0}, close = {0}"
 
 @pytest.fixture
 def engine(prepared_url: str) -> Iterator[Engine]:
-    """An engine on a database with forty days of assets 1, 2 and 3 that were never taken in; EMAs begin early."""
-    engine = connect(prepared_url)
-    for asset in (1, 2, 3):
-        fill(engine, asset, "2024-01-01", "2024-02-09")
-    execute(engine, "INSERT INTO dim_period VALUES (2, true, 0)")
-    yield engine
-    engine.dispose()
+    """An engine on a database with forty days of assets 1, 2 and 3 of which nothing is built; EMAs begin early."""
+    with connect(prepared_url) as engine:
+        for asset in (1, 2, 3):
+            fill(engine, asset, "2024-01-01", "2024-02-09")
+        execute(engine, "INSERT INTO dim_period VALUES (2, true, 0)")
+        yield engine
 
 
 def assets(engine: Engine, table: str) -> set[int]:
-    """The assets that a table has rows of."""
+    """The assets that have rows in a table."""
     return {asset for (asset,) in ask(engine, f"SELECT DISTINCT id FROM {table}")}
 
 
 def of(outcomes: Sequence[Outcome], status: Status) -> set[tuple[str, int]]:
-    """Which assets of which builders ended so."""
+    """The builder and asset of each outcome with a status."""
     return {(outcome.builder, outcome.id) for outcome in outcomes if outcome.status is status}
 
 
@@ -69,7 +68,7 @@ def test_violation_fails_only_its_asset(engine: Engine) -> None:
 
 
 def test_violation_is_mended(engine: Engine) -> None:
-    """Once the closes are mended the asset ends where it would have without the failure."""
+    """Once the closes are mended, the asset has the same rows as without the failure."""
     refresh(engine)
     whole = {table: digest(engine, table) for table in TARGETS}
     execute(engine, "CREATE TABLE kept AS SELECT * FROM cmc_price_histories7 WHERE id = 2")
@@ -83,7 +82,7 @@ def test_violation_is_mended(engine: Engine) -> None:
 
 @pytest.mark.parametrize("wrong", [{1}, {3}, {1, 3}, {1, 2, 3}], ids=str)
 def test_row_that_the_table_refuses(engine: Engine, wrong: set[int]) -> None:
-    """Of a batch that the database refuses every asset is written but those that it refuses alone."""
+    """A batch that the database refuses is written, except the assets that it refuses by themselves."""
     condition = " AND ".join(f"id <> {asset}" for asset in wrong)
     execute(engine, f"ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare CHECK ({condition})")
     outcomes = refresh(engine, builders=[DAILY])
@@ -93,6 +92,16 @@ def test_row_that_the_table_refuses(engine: Engine, wrong: set[int]) -> None:
     assert {outcome.error for outcome in outcomes if outcome.id in wrong} == {
         'new row for relation "cmc_price_bars_1d" violates check constraint "spare"'
     }
+
+
+def test_each_failed_asset_has_its_own_error(engine: Engine) -> None:
+    """Assets of one batch that fail for different reasons each report their own."""
+    for asset in (1, 3):
+        execute(engine, f"ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare_{asset} CHECK (id <> {asset})")
+    outcomes = refresh(engine, builders=[DAILY])
+    errors = {outcome.id: outcome.error for outcome in outcomes if outcome.status is Status.FAILED}
+    refusal = 'new row for relation "cmc_price_bars_1d" violates check constraint "spare_{}"'
+    assert errors == {asset: refusal.format(asset) for asset in (1, 3)}
 
 
 def test_failed_asset_is_retried(engine: Engine) -> None:
@@ -148,7 +157,7 @@ def test_asset_without_a_bar_ever(engine: Engine) -> None:
 
 
 def test_each_asset_is_reported_once(engine: Engine) -> None:
-    """Builders with two tables report an asset when both are through, with the rows of both."""
+    """Builders with two tables report an asset once both are done, with the rows of both."""
     outcomes = refresh(engine)
     assert set(Counter((outcome.builder, outcome.id) for outcome in outcomes).values()) == {1}
     assert len(outcomes) == len(BUILDERS) * 3
@@ -157,8 +166,8 @@ def test_each_asset_is_reported_once(engine: Engine) -> None:
         assert sum(outcome.rows for outcome in outcomes if outcome.builder == builder.key) == written
 
 
-def test_reasons_are_told_once(engine: Engine) -> None:
-    """Two tables that are due for the same reason have one."""
+def test_reasons_are_reported_once(engine: Engine) -> None:
+    """Two tables that are due for the same reason share it."""
     assert {outcome.reason for outcome in refresh(engine)} == {"build 40 days: not built yet"}
 
 
@@ -176,7 +185,7 @@ def test_one_of_two_tables_fails(engine: Engine) -> None:
 
 
 def test_repairs_and_rejects_are_noted(engine: Engine) -> None:
-    """What was repaired and refused is counted per asset by its name."""
+    """Repairs and rejects are counted per asset by their names."""
     execute(engine, "UPDATE cmc_price_histories7 SET high = 1 WHERE id = 1 AND timeclose < '2024-01-03Z'")
     execute(engine, "UPDATE cmc_price_histories7 SET volume = -1 WHERE id = 2 AND timeclose < '2024-01-02Z'")
     notes = {outcome.id: outcome.notes for outcome in refresh(engine, builders=[DAILY])}
@@ -190,7 +199,7 @@ def test_repairs_and_rejects_are_noted(engine: Engine) -> None:
 
 
 def build(engine: Engine, *arguments: str) -> tuple[int, list[Outcome]]:
-    """Run a builder as its process does; its exit code and what it reported."""
+    """Run a builder as its process does. Returns its exit code and what it reported."""
     url = engine.url.render_as_string(hide_password=False)
     with tempfile.NamedTemporaryFile() as reported:
         code = main([*arguments, "--outcomes-fd", str(os.dup(reported.fileno()))], {"TARGET_DB_URL": url}, Stop())
@@ -198,7 +207,7 @@ def build(engine: Engine, *arguments: str) -> tuple[int, list[Outcome]]:
 
 
 def test_assets_that_are_up_to_date_are_reported(engine: Engine) -> None:
-    """Every asset that was asked for has an outcome, also when there was nothing to do."""
+    """Every selected asset has an outcome, even if there was nothing to do."""
     refresh(engine, Request(ids=(1, 2)), [DAILY])
     code, outcomes = build(engine, "bars.1d", "--ids", "2,3")
     assert code == 0
@@ -209,15 +218,15 @@ def test_assets_that_are_up_to_date_are_reported(engine: Engine) -> None:
 
 
 def test_every_asset_is_reported(engine: Engine) -> None:
-    """Without ids these are all assets that are known."""
+    """Without ids, all assets are reported."""
     refresh(engine, builders=[DAILY])
     code, outcomes = build(engine, "1d")
     assert code == 0
     assert of(outcomes, Status.DONE) == {(DAILY.key, asset) for asset in (1, 2, 3)}
 
 
-def test_lost_connection_is_nobodys_failure(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the server goes away no asset is blamed: the builder ends, and its last words are the server's."""
+def test_lost_connection_is_no_assets_failure(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    """If the server goes away, no asset has failed: the builder ends, and its last line is the server's error."""
     execute(
         engine,
         """CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS
@@ -225,14 +234,14 @@ def test_lost_connection_is_nobodys_failure(engine: Engine, capsys: pytest.Captu
     )
     execute(engine, "CREATE TRIGGER leave BEFORE INSERT ON cmc_price_bars_1d EXECUTE FUNCTION leave()")
     assert build(engine, "bars.1d") == (1, [])
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert said.splitlines()[-1] == "error: server closed the connection unexpectedly"
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1] == "error: server closed the connection unexpectedly"
     assert assets(engine, "cmc_price_bars_1d") == set()
 
 
 def test_exit_code_of_a_failure(engine: Engine) -> None:
-    """A builder in which an asset failed says so."""
+    """The exit code says that an asset failed."""
     execute(engine, "ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare CHECK (id <> 2)")
     code, outcomes = build(engine, "bars.1d")
     assert code == 1
@@ -240,7 +249,7 @@ def test_exit_code_of_a_failure(engine: Engine) -> None:
 
 
 def test_outcomes_without_a_pipe(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
-    """A builder that is started by hand writes its outcomes to stdout."""
+    """A builder that was started by hand writes its outcomes to stdout."""
     url = engine.url.render_as_string(hide_password=False)
     assert main(["bars.1d", "--ids", "1"], {"TARGET_DB_URL": url}, Stop()) == 0
     (line,) = capfd.readouterr().out.splitlines()
@@ -248,7 +257,7 @@ def test_outcomes_without_a_pipe(engine: Engine, capfd: pytest.CaptureFixture[st
 
 
 def test_smoothing_factors_are_shown(engine: Engine) -> None:
-    """A builder of EMAs shows the factors of its series."""
+    """A builder of EMAs writes the factors of its series into a table."""
     refresh(engine, builders=[DAILY])
     build(engine, "emas.v2", "--tf-period-combos", "7d:10")
     assert ask(engine, "SELECT tf, period, tf_days, effective_days, alpha_bar FROM ema_alpha_lookup") == [
@@ -257,7 +266,7 @@ def test_smoothing_factors_are_shown(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "error"),
     [
         (["multi_tf"], 2, "builder multi_tf: two have this name; say bars.multi_tf or emas.multi_tf"),
         (["cal_uss"], 2, "builder cal_uss: no such builder; nearest: "),
@@ -266,12 +275,12 @@ def test_smoothing_factors_are_shown(engine: Engine) -> None:
         (["emas.v2", "--periods", "11"], 2, "--periods 11: no such period in dim_period; nearest: 2, 10, 14"),
         (["bars.1d", "--tz", "Asia/Tokyo"], 3, "--tz Asia/Tokyo: the tables were built with UTC"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_builder_that_cannot_start(
-    engine: Engine, arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+    engine: Engine, arguments: list[str], code: int, error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It reports nothing, and says in one line why."""
+    """It reports nothing, and its error is one line."""
     assert build(engine, *arguments) == (code, [])
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {said}")
+    assert line.startswith(f"error: {error}")

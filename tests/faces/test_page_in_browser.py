@@ -1,12 +1,14 @@
-"""The page in a real browser: how quickly it opens, what it shows, and what it does when it is used."""
+"""The page in a real browser: how fast it opens, what it shows, and how it reacts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from browser import EVIL, browser, many, nothing, write_page
+from browser import browser, write_page
+from faces.invented import EVIL, many, nothing
+from faces.pages import PHONE, ask, click, errors, open_page, press, select, text, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +17,13 @@ if TYPE_CHECKING:
 
 LONGEST_OPENING = 2000.0
 LARGEST = 5_000_000
-PATIENCE = 10.0
-WIDE, PHONE = (1400, 1000), (360, 740)
 OPENING = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
 COLOURS = """
     const colours = new Set();
     for (const canvas of document.querySelectorAll("#chart canvas")) {
         if (!canvas.width || !canvas.height) continue;
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        for (let at = 0; at < pixels.length; at += 4) colours.add(pixels.slice(at, at + 4).join());
+        for (let i = 0; i < pixels.length; i += 4) colours.add(pixels.slice(i, i + 4).join());
     }
     return colours.size;
 """
@@ -31,9 +31,9 @@ COLOURS = """
 
 @pytest.fixture(scope="module")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """One browser for all tests."""
-    with browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
+    """The browser that all tests share."""
+    with browser(tmp_path_factory.mktemp("profile")) as chrome:
+        yield chrome
 
 
 @pytest.fixture(scope="module")
@@ -46,69 +46,15 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(chrome: Chrome, full: Path) -> Iterator[Chrome]:
-    """The page about 200 assets, opened wide; nothing that a test does may end in an error."""
+    """The page about 200 assets in a wide window; no test may cause an error."""
     open_page(chrome, full.as_uri())
     until(chrome, "return document.querySelector('#legend').textContent !== ''")
     yield chrome
     assert errors(chrome) == []
 
 
-def open_page(chrome: Chrome, address: str, size: tuple[int, int] = WIDE) -> None:
-    """Open a page anew in a window whose inside has this size."""
-    width, height = size
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    chrome.get("about:blank")
-    errors(chrome)
-    chrome.get(address)
-
-
-def errors(chrome: Chrome) -> list[Any]:
-    """What the console of the browser was told since it was last asked."""
-    log: Callable[[str], list[Any]] = chrome.get_log
-    return log("browser")
-
-
-def until(chrome: Chrome, script: str) -> None:
-    """Wait for a script to find what it looks for."""
-    from selenium.webdriver.support.ui import WebDriverWait  # noqa: PLC0415 - it may not be there
-
-    WebDriverWait(chrome, PATIENCE).until(lambda one: bool(ask(one, script)), script)
-
-
-def ask(chrome: Chrome, script: str, *arguments: Any) -> Any:
-    """What a script in the page returns."""
-    run: Callable[..., Any] = chrome.execute_script
-    return run(script, *arguments)
-
-
-def text(chrome: Chrome, selector: str) -> str:
-    """The text of an element as it is in the document."""
-    found: str = ask(chrome, "return document.querySelector(arguments[0]).textContent", selector)
-    return found
-
-
-def click(chrome: Chrome, selector: str) -> None:
-    """Click on an element as a mouse does."""
-    element = chrome.find_element("css selector", selector)
-    ask(chrome, "arguments[0].scrollIntoView({block: 'center'})", element)
-    element.click()
-
-
-def select(chrome: Chrome, selector: str, value: str) -> None:
-    """Choose from a list."""
-    chrome.find_element("css selector", f"{selector} option[value='{value}']").click()
-
-
-def press(chrome: Chrome, name: str) -> None:
-    """Press a key where the focus is."""
-    from selenium.webdriver.common.keys import Keys  # noqa: PLC0415 - it may not be there
-
-    chrome.switch_to.active_element.send_keys(getattr(Keys, name))
-
-
 def test_a_page_of_200_assets_opens_in_two_seconds(chrome: Chrome, full: Path) -> None:
-    """The best of three openings, as other work may hold up one, until everything has run."""
+    """The best of three openings counts, because other work may slow down any of them."""
     openings = []
     for _ in range(3):
         open_page(chrome, full.as_uri())
@@ -118,13 +64,13 @@ def test_a_page_of_200_assets_opens_in_two_seconds(chrome: Chrome, full: Path) -
 
 
 def test_it_is_one_small_file(opened: Chrome, full: Path) -> None:
-    """It stays under five megabytes and fetches nothing."""
+    """It is smaller than five megabytes and fetches nothing."""
     assert full.stat().st_size < LARGEST
-    assert ask(opened, "return performance.getEntriesByType('resource').map((one) => one.name)") == []
+    assert ask(opened, "return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
 
 
-def test_it_tells_what_the_data_say(opened: Chrome) -> None:
-    """The headline, its severity, the lines of the run, failures, restatements and runs."""
+def test_it_shows_the_data(opened: Chrome) -> None:
+    """It shows the headline, its severity, the lines of the run, failures and restatements."""
     data, _ = many()
     assert data["headline"] in text(opened, "#headline")
     assert "Error" in text(opened, "#headline")
@@ -138,7 +84,7 @@ def test_it_tells_what_the_data_say(opened: Chrome) -> None:
 
 
 def test_a_run_shows_its_builders(opened: Chrome) -> None:
-    """How each ended is said in words: a killed run has a builder without an end."""
+    """The state of each builder is shown in words: a killed run has a builder without an end."""
     buttons = opened.find_elements("css selector", ".run-list button")
     assert len(buttons) == 14
     assert len(opened.find_elements("css selector", ".gantt .track .bar")) == 10
@@ -150,7 +96,7 @@ def test_a_run_shows_its_builders(opened: Chrome) -> None:
 
 
 def test_an_asset_of_the_map_is_shown_in_the_chart(opened: Chrome) -> None:
-    """A click selects it, and its bars are drawn."""
+    """A click selects the asset and draws its bars."""
     before = text(opened, "#legend")
     click(opened, "#heat-rows tr[data-id='1100'] td:nth-child(5)")
     until(opened, "return document.querySelector('#chart').ariaLabel.startsWith('1100 ')")
@@ -161,16 +107,16 @@ def test_an_asset_of_the_map_is_shown_in_the_chart(opened: Chrome) -> None:
 
 
 def test_an_asset_without_prices_says_so(opened: Chrome) -> None:
-    """The chart of another asset does not stay."""
+    """The chart of the previous asset is removed."""
     select(opened, "#asset", "1222")
-    until(opened, "return document.querySelector('#chart').textContent.includes('no prices of this asset')")
+    until(opened, "return document.querySelector('#chart').textContent.includes('no prices for this asset')")
     assert text(opened, "#legend") == ""
     select(opened, "#asset", "1")
     until(opened, "return document.querySelector('#chart canvas')")
 
 
 def test_timeframe_and_periods_change_the_legend(opened: Chrome) -> None:
-    """Another timeframe has other values, and a period is there as long as its button is pressed."""
+    """Another timeframe has other values, and a period is shown while its button is pressed."""
     first = text(opened, "#legend")
     assert "EMA 10" in first
     select(opened, "#timeframe", "1")
@@ -185,17 +131,17 @@ def test_timeframe_and_periods_change_the_legend(opened: Chrome) -> None:
 
 
 def test_the_legend_follows_the_pointer_and_the_keys(opened: Chrome) -> None:
-    """The bar under the crosshair, or where the arrow keys went."""
-    from selenium.webdriver import ActionChains  # noqa: PLC0415 - it may not be there
+    """The legend shows the bar under the crosshair, or the one that the arrow keys moved to."""
+    from selenium.webdriver import ActionChains  # noqa: PLC0415 - it may not be installed
 
     last = text(opened, "#legend")
-    place = opened.find_element("css selector", "#chart")
-    ask(opened, "arguments[0].scrollIntoView({block: 'center'})", place)
-    ActionChains(opened).move_to_element(place).perform()
+    chart = opened.find_element("css selector", "#chart")
+    ask(opened, "arguments[0].scrollIntoView({block: 'center'})", chart)
+    ActionChains(opened).move_to_element(chart).perform()
     until(opened, f"return document.querySelector('#legend').textContent !== {last!r}")
     ActionChains(opened).move_to_element(opened.find_element("css selector", "footer")).perform()
     until(opened, f"return document.querySelector('#legend').textContent === {last!r}")
-    ask(opened, "arguments[0].focus()", place)
+    ask(opened, "arguments[0].focus()", chart)
     press(opened, "ARROW_LEFT")
     press(opened, "ARROW_LEFT")
     assert text(opened, "#legend").startswith("2026-11-21")
@@ -203,7 +149,7 @@ def test_the_legend_follows_the_pointer_and_the_keys(opened: Chrome) -> None:
 
 
 def test_the_map_is_filtered_and_sorted(opened: Chrome) -> None:
-    """What is furthest behind comes first, a word leaves what contains it, and a column sorts by its lag."""
+    """The largest lag comes first, a filter keeps matching names, and a column sorts by its lag."""
     assert text(opened, "#heat-rows tr .id") == "825"
     opened.find_element("css selector", "#heat-filter").send_keys("litec")
     assert 0 < len(opened.find_elements("css selector", "#heat-rows tr")) < 30
@@ -217,8 +163,8 @@ def test_the_map_is_filtered_and_sorted(opened: Chrome) -> None:
     assert ask(opened, "return document.querySelector('.heat thead th:nth-child(13)').ariaSort") == "descending"
 
 
-def test_many_more_assets_are_shown_at_a_click(chrome: Chrome, tmp_path: Path) -> None:
-    """Thousands of rows at once would take long; the worst come first, so what is left out is in order."""
+def test_a_click_shows_all_of_many_assets(chrome: Chrome, tmp_path: Path) -> None:
+    """The 300 worst assets are shown first, because thousands of rows would open slowly."""
     data, _ = many(310)
     open_page(chrome, write_page(tmp_path / "report.html", data, {}))
     assert len(chrome.find_elements("css selector", "#heat-rows tr")) == 300
@@ -227,8 +173,8 @@ def test_many_more_assets_are_shown_at_a_click(chrome: Chrome, tmp_path: Path) -
     assert errors(chrome) == []
 
 
-def test_the_map_is_used_with_the_keys(opened: Chrome) -> None:
-    """One stop of the Tab key, then arrows; Enter selects."""
+def test_the_map_can_be_used_with_keys(opened: Chrome) -> None:
+    """The map is one stop of the Tab key; arrows move and Enter selects."""
     assert len(opened.find_elements("css selector", "#heat-rows button[tabindex='0']")) == 1
     ask(opened, "document.querySelector('#heat-rows button[tabindex=\"0\"]').focus()")
     press(opened, "HOME")
@@ -238,8 +184,8 @@ def test_the_map_is_used_with_the_keys(opened: Chrome) -> None:
     assert ask(opened, "return document.querySelector('#asset').value") == name
 
 
-def test_the_theme_is_switched(opened: Chrome) -> None:
-    """Page and chart change their colours, and back."""
+def test_the_theme_can_be_switched(opened: Chrome) -> None:
+    """The page changes its colours, and back."""
     background = "return getComputedStyle(document.body).backgroundColor"
     before = ask(opened, background), ask(opened, COLOURS)
     click(opened, "#theme")
@@ -250,7 +196,7 @@ def test_the_theme_is_switched(opened: Chrome) -> None:
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1100, 1400])
 def test_the_page_is_never_wider_than_the_window(chrome: Chrome, full: Path, width: int) -> None:
-    """On a phone the map and the tables scroll within themselves."""
+    """On a phone the map and the tables scroll, and the page does not."""
     open_page(chrome, full.as_uri(), (width, PHONE[1]))
     until(chrome, "return document.querySelector('#chart canvas')")
     assert ask(chrome, "return innerWidth") == width
@@ -259,7 +205,7 @@ def test_the_page_is_never_wider_than_the_window(chrome: Chrome, full: Path, wid
 
 
 def test_markup_in_names_and_messages_stays_text(opened: Chrome) -> None:
-    """It is shown as it is written, and nothing of it runs."""
+    """Markup is shown as text, and no script in it runs."""
     select(opened, "#asset", "52")
     until(opened, "return document.querySelector('#chart').ariaLabel.startsWith('52 ')")
     assert EVIL in text(opened, "#heat-rows tr[data-id='52']")
@@ -268,12 +214,12 @@ def test_markup_in_names_and_messages_stays_text(opened: Chrome) -> None:
     assert opened.title == "Nightly refresh: prices on db1"
 
 
-def test_a_page_about_nothing_says_so(chrome: Chrome, tmp_path: Path) -> None:
-    """Before the first run every part says that it has nothing to show."""
+def test_a_page_about_nothing(chrome: Chrome, tmp_path: Path) -> None:
+    """Before the first run every part of the page says that it is empty."""
     open_page(chrome, write_page(tmp_path / "report.html", nothing(), {}), PHONE)
     assert "No run yet" in text(chrome, "#headline")
     assert "There is no run yet" in text(chrome, "#runs-body")
-    assert "Nothing is failed" in text(chrome, "#failures-body")
+    assert "No asset failed" in text(chrome, "#failures-body")
     assert "changed no past price" in text(chrome, "#restatements-body")
     assert "There is no asset yet" in text(chrome, "#freshness-body")
     assert "no prices" in text(chrome, "#prices-body")
@@ -281,9 +227,9 @@ def test_a_page_about_nothing_says_so(chrome: Chrome, tmp_path: Path) -> None:
     assert errors(chrome) == []
 
 
-def test_a_chart_that_is_not_readable_says_so(chrome: Chrome, tmp_path: Path) -> None:
-    """The rest of the page stays as it is."""
+def test_an_unreadable_chart(chrome: Chrome, tmp_path: Path) -> None:
+    """A chart that cannot be read is replaced by a message, and the rest of the page works."""
     data, charts = many(8)
     open_page(chrome, write_page(tmp_path / "report.html", data, charts | {1: b"no gzip"}))
-    until(chrome, "return document.querySelector('#chart').textContent.includes('cannot be unpacked')")
+    until(chrome, "return document.querySelector('#chart').textContent.includes('cannot unpack the prices')")
     assert errors(chrome) == []

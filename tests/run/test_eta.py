@@ -1,23 +1,24 @@
-"""When a run will be through, compared with schedules drawn up by hand."""
+"""When a run will end, compared with schedules drawn up by hand."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from run.planning import BARS, CAL_ISO, CAL_US, DAILY, EMAS, V2
 
-from refresh.catalog import BUILDERS, BuilderConfig, by_key
+from refresh.catalog import BUILDERS, BuilderConfig
 from refresh.run.eta import Running, seconds_left
 from refresh.run.plan import Plan, Step, Task
 
-DAILY, BARS, CAL_US, CAL_ISO = (by_key(f"bars.{name}") for name in ("1d", "multi_tf", "cal_us", "cal_iso"))
-EMAS, V2 = by_key("emas.multi_tf"), by_key("emas.v2")
+Seconds = dict[BuilderConfig, float]
 
 
-def plan(seconds: dict[BuilderConfig, float]) -> Plan:
-    """A plan of steps that are expected to take so many seconds each."""
-    task = Task(1, "append 1 day")
-    return Plan(tuple(Step(one, (task,), (), (), estimated_seconds=need) for one, need in seconds.items()), 1)
+def plan(seconds: Seconds) -> Plan:
+    """A plan of steps with these estimates."""
+    task = Task(id=1, reason="append 1 day")
+    steps = [Step(builder=builder, tasks=(task,), estimated_seconds=needed) for builder, needed in seconds.items()]
+    return Plan(steps=tuple(steps), assets=1)
 
 
 @pytest.mark.parametrize(
@@ -38,17 +39,17 @@ def plan(seconds: dict[BuilderConfig, float]) -> Plan:
         "nothing",
         "one step",
         "one after another",
-        "side by side once the daily bars are there",
-        "the shorter one makes room for a third",
+        "side by side after the daily bars",
+        "a third starts when the shorter one ends",
         "the third ends last",
         "EMAs wait for their bars",
         "EMAs of days overtake EMAs of bars",
-        "inputs outside the plan are there",
+        "inputs outside the plan are ready",
         "EMAs alone",
     ],
 )
-def test_from_the_start(seconds: dict[BuilderConfig, float], jobs: int, left: float) -> None:
-    """Steps start in order as soon as their inputs are through and a process is free."""
+def test_from_the_start(seconds: Seconds, jobs: int, left: float) -> None:
+    """Steps start in order as soon as their inputs are finished and a process is free."""
     assert seconds_left(plan(seconds), {}, {}, jobs) == pytest.approx(left)
 
 
@@ -64,68 +65,79 @@ def test_from_the_start(seconds: dict[BuilderConfig, float], jobs: int, left: fl
         ({DAILY: 10, BARS: 20, CAL_US: 30}, 0),
     ],
     ids=[
-        "nothing known",
+        "nothing finished",
         "as expected",
         "three times as slow",
         "twice as fast",
         "both count",
-        "at once",
-        "all through",
+        "no time at all",
+        "all finished",
     ],
 )
-def test_pace(ended: dict[BuilderConfig, float], left: float) -> None:
-    """What is to come is as much slower or faster than expected as what is through."""
+def test_pace(ended: Seconds, left: float) -> None:
+    """The remaining steps are expected to exceed their estimates by the same factor as the finished ones."""
     assert seconds_left(plan({DAILY: 10, BARS: 20, CAL_US: 30}), {}, ended, 1) == pytest.approx(left)
 
 
-def test_steps_without_an_estimate_tell_no_pace() -> None:
-    """A step of which nothing was expected says nothing of the others."""
+def test_steps_without_an_estimate_do_not_change_the_pace() -> None:
+    """A step with an estimate of no time says nothing about the others."""
     assert seconds_left(plan({DAILY: 0, BARS: 20}), {}, {DAILY: 7.0}, 1) == pytest.approx(20)
+
+
+def test_steps_that_were_not_launched_do_not_change_the_pace() -> None:
+    """A step whose assets were all skipped says nothing about how fast the others are."""
+    steps = plan({DAILY: 10, BARS: 10, V2: 10})
+    assert seconds_left(steps, {}, {DAILY: 20.0, BARS: 0.0}, 1) == pytest.approx(20)
+
+
+def at_work(seconds: float, share: float = 0.0) -> Running:
+    """A step at work."""
+    return Running(seconds=seconds, share=share)
 
 
 @pytest.mark.parametrize(
     ("running", "left"),
     [
-        (Running(5, 0), 15),
-        (Running(25, 0), 0),
-        (Running(5, 0.25), 15),
-        (Running(6, 0.3), 14),
-        (Running(30, 0.5), 30),
-        (Running(4, 0.8), 1),
-        (Running(90, 1), 0),
+        (at_work(5), 15),
+        (at_work(25), 0),
+        (at_work(5, 0.25), 15),
+        (at_work(6, 0.3), 14),
+        (at_work(30, 0.5), 30),
+        (at_work(4, 0.8), 1),
+        (at_work(90, 1), 0),
     ],
     ids=[
-        "no asset through",
+        "no asset finished",
         "overdue",
-        "too few to tell",
-        "just enough to tell",
+        "too few assets for a pace",
+        "just enough assets for a pace",
         "slower than expected",
         "faster than expected",
-        "all through",
+        "all finished",
     ],
 )
 def test_one_step_at_work(running: Running, left: float) -> None:
-    """A step of 20 expected seconds goes by its estimate first, and by its own pace from 30 % on."""
+    """A step of 20 expected seconds follows its estimate at first, and its own pace from 30 % on."""
     assert seconds_left(plan({BARS: 20}), {BARS: running}, {}, 1) == pytest.approx(left)
 
 
 def test_pace_of_a_step_at_work() -> None:
-    """An estimate that a finished step corrected holds for a step at work as well."""
-    left = seconds_left(plan({DAILY: 10, BARS: 20}), {BARS: Running(5, 0.1)}, {DAILY: 20.0}, 1)
+    """The pace of finished steps corrects the estimate of a step at work as well."""
+    left = seconds_left(plan({DAILY: 10, BARS: 20}), {BARS: at_work(5, 0.1)}, {DAILY: 20.0}, 1)
     assert left == pytest.approx(2 * 20 - 5)
 
 
 @pytest.mark.parametrize(("jobs", "left"), [(1, 15 + 30), (2, 30)])
 def test_waiting_beside_a_step_at_work(jobs: int, left: float) -> None:
     """A step waits for a free process, not for the others to end."""
-    running = {BARS: Running(5, 0)}
-    assert seconds_left(plan({DAILY: 10, BARS: 20, CAL_US: 30}), running, {DAILY: 10.0}, jobs) == pytest.approx(left)
+    steps = plan({DAILY: 10, BARS: 20, CAL_US: 30})
+    assert seconds_left(steps, {BARS: at_work(5)}, {DAILY: 10.0}, jobs) == pytest.approx(left)
 
 
 def test_inputs_at_work() -> None:
     """A step whose input is at work waits for it, however many processes are free."""
-    running = {DAILY: Running(4, 0)}
-    assert seconds_left(plan({DAILY: 10, BARS: 20, EMAS: 7}), running, {}, 8) == pytest.approx(6 + 20 + 7)
+    steps = plan({DAILY: 10, BARS: 20, EMAS: 7})
+    assert seconds_left(steps, {DAILY: at_work(4)}, {}, 8) == pytest.approx(6 + 20 + 7)
 
 
 @given(
@@ -133,17 +145,11 @@ def test_inputs_at_work() -> None:
     st.integers(1, 12),
     st.integers(0, len(BUILDERS)),
 )
-def test_bounds(needs: list[float], jobs: int, through: int) -> None:
+def test_bounds(estimates: list[float], jobs: int, finished: int) -> None:
     """A run never takes less than its longest step, and never more than all its steps one after another."""
-    whole = plan(dict(zip(BUILDERS, needs, strict=True)))
-    ended = {step.builder: step.estimated_seconds for step in whole.steps[:through]}
-    rest = needs[through:]
-    left = seconds_left(whole, {}, ended, jobs)
-    assert left >= max(rest, default=0.0) * (1 - 1e-9)
-    assert left <= sum(rest) * (1 + 1e-9)
-
-
-def test_steps_that_were_not_started_tell_no_pace() -> None:
-    """A step whose assets were all left out says nothing of how fast the others are."""
-    whole = plan({DAILY: 10, BARS: 10, V2: 10})
-    assert seconds_left(whole, {}, {DAILY: 20.0, BARS: 0.0}, 1) == pytest.approx(20)
+    steps = plan(dict(zip(BUILDERS, estimates, strict=True)))
+    ended = dict(zip(BUILDERS[:finished], estimates[:finished], strict=True))
+    remaining = estimates[finished:]
+    left = seconds_left(steps, {}, ended, jobs)
+    assert left >= max(remaining, default=0.0) * (1 - 1e-9)
+    assert left <= sum(remaining) * (1 + 1e-9)

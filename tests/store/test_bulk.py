@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psycopg2.errors
 import pytest
-from conftest import execute
+from databases import execute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
@@ -71,38 +71,40 @@ ROWS = st.lists(
 @pytest.fixture
 def connection(database_url: str) -> Iterator[Connection]:
     """A transaction with an empty table that has a column of every type."""
-    engine = connect(database_url)
-    with engine.connect() as connection:
+    with connect(database_url) as engine, engine.connect() as connection:
         TABLE.create(connection)
         yield connection
-    engine.dispose()
 
 
 def as_arrays(rows: Sequence[Row]) -> Rows:
-    """Rows as columns, in the spelling of NULL that columns have."""
-    small, large, price, flag, moment, day, words = zip(*rows, strict=True) if rows else [()] * len(NAMES)
+    """Rows as columns, with NULL as columns write it."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(NAMES)
+    small, large, price, flag, moment, day, words = columns
     return {
         "small": np.array(small, np.int32),
         "large": np.array(large, np.int64),
-        "price": np.array([np.nan if one is None else one for one in price], np.float64),
+        "price": np.array(price, np.float64),
         "flag": np.array(flag, bool),
-        "moment": np.array([None if one is None else one.replace(tzinfo=None) for one in moment], TIME),
+        "moment": np.array([time and time.replace(tzinfo=None) for time in moment], TIME),
         "day": np.array(day, DAY),
-        "words": np.array([NULL_TEXT if one is None else one.encode() for one in words], "S")
-        if words
-        else np.array([], "S1"),
+        "words": np.array(list(map(as_bytes, words)), "S"),
     }
 
 
-def one_row(**changed: Any) -> Rows:
-    """One row without a NULL, but for what is changed."""
+def as_bytes(word: str | None) -> bytes:
+    """Text as columns hold it."""
+    return NULL_TEXT if word is None else word.encode()
+
+
+def single_row(**changed: Any) -> Rows:
+    """A single row without a NULL, except for what is changed."""
     row: Row = (1, 2, 3.0, True, datetime(2024, 1, 2, 3, tzinfo=UTC), date(2024, 1, 2), "word")
     return as_arrays([row]) | changed
 
 
 def repeated(times: int) -> Rows:
     """The same row several times."""
-    return {name: np.repeat(column, times) for name, column in one_row().items()}
+    return {name: np.repeat(column, times) for name, column in single_row().items()}
 
 
 def row_wise(connection: Connection, columns: str = ", ".join(NAMES)) -> list[tuple[Any, ...]]:
@@ -115,18 +117,20 @@ def row_wise(connection: Connection, columns: str = ", ".join(NAMES)) -> list[tu
 def read_back(connection: Connection, names: Sequence[str] = NAMES) -> Rows:
     """What the table holds as arrays."""
     query = "SELECT * FROM every_type ORDER BY ctid"
-    widths = bulk.text_widths(connection, query, {}, ["words"])
-    return bulk.read(connection, query, {}, bulk.fields(TABLE, names) | {k: v for k, v in widths.items() if k in names})
+    fields = bulk.fields(TABLE, names)
+    if "words" in names:
+        fields |= bulk.text_widths(connection, query, {}, ["words"])
+    return bulk.read(connection, query, {}, fields)
 
 
-def assert_same(found: Rows, expected: Rows) -> None:
+def assert_same(rows: Rows, expected: Rows) -> None:
     """Columns of the same types and values; NaN equals NaN and NaT equals NaT, 0.0 differs from -0.0."""
-    assert list(found) == list(expected)
+    assert list(rows) == list(expected)
     for name, column in expected.items():
-        np.testing.assert_array_equal(found[name], column)
-        assert found[name].dtype.kind == column.dtype.kind
+        np.testing.assert_array_equal(rows[name], column)
+        assert rows[name].dtype.kind == column.dtype.kind
         if column.dtype.kind == "f":
-            np.testing.assert_array_equal(np.signbit(found[name]), np.signbit(column))
+            np.testing.assert_array_equal(np.signbit(rows[name]), np.signbit(column))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -144,16 +148,17 @@ def test_round_trip(connection: Connection, rows: list[Row]) -> None:
 @given(rows=ROWS)
 def test_reads_what_others_wrote(connection: Connection, rows: list[Row]) -> None:
     """Rows that psycopg2 inserted one by one, where -0.0 is 0, come back as the same arrays."""
-    rows = [(n, m, None if x is None else x + 0.0, flag, at, day, word) for n, m, x, flag, at, day, word in rows]
+    arrays = as_arrays(rows)
+    arrays["price"] += 0.0  # turns -0.0 into 0.0
     connection.execute(text("TRUNCATE every_type"))
     with raw_cursor(connection) as cursor:
         cursor.executemany(f"INSERT INTO every_type ({', '.join(NAMES)}) VALUES (%s, %s, %s, %s, %s, %s, %s)", rows)
-    assert_same(read_back(connection), as_arrays(rows))
+    assert_same(read_back(connection), arrays)
 
 
 def test_nan_is_null(connection: Connection) -> None:
     """In a plain array NaN means NULL, and that is what the table holds."""
-    bulk.write(connection, TABLE, one_row(price=np.array([np.nan])))
+    bulk.write(connection, TABLE, single_row(price=np.array([np.nan])))
     assert row_wise(connection, "price IS NULL") == [(True,)]
 
 
@@ -167,12 +172,12 @@ def test_masked_is_null_and_nan_is_nan(connection: Connection) -> None:
 
 def test_masked_array_without_a_mask(connection: Connection) -> None:
     """A masked array that masks nothing holds no NULL."""
-    bulk.write(connection, TABLE, one_row(price=np.ma.MaskedArray([np.nan])))
+    bulk.write(connection, TABLE, single_row(price=np.ma.MaskedArray([np.nan])))
     assert row_wise(connection, "price IS NULL") == [(False,)]
 
 
 def test_empty_text_is_not_null(connection: Connection) -> None:
-    """Empty text, NULL and a space are three different things, there and back."""
+    """Empty text, NULL and a space stay different, written and read."""
     words = np.array([b"", NULL_TEXT, b" "])
     bulk.write(connection, TABLE, repeated(3) | {"words": words})
     assert row_wise(connection, "words") == [("",), (None,), (" ",)]
@@ -180,8 +185,8 @@ def test_empty_text_is_not_null(connection: Connection) -> None:
 
 
 def test_only_nulls_and_empty_text(connection: Connection) -> None:
-    """A column that holds no letter at all, only empty text, is written and read."""
-    bulk.write(connection, TABLE, one_row(words=np.array([b""])))
+    """A column that holds only empty text is written and read."""
+    bulk.write(connection, TABLE, single_row(words=np.array([b""])))
     assert read_back(connection, ["words"])["words"].tolist() == [b""]
 
 
@@ -195,21 +200,20 @@ def test_text_as_wide_as_its_longest_value(connection: Connection) -> None:
 
 @pytest.mark.parametrize("words", ["Zürich", "Ã¼"])
 def test_database_of_another_encoding(server: URL, words: str) -> None:
-    """Text beyond ASCII is the same text where the database does not store UTF-8."""
+    """Text beyond ASCII is the same text in a database that does not store UTF-8."""
     name = f"latin_{uuid.uuid4().hex}"
     execute(server, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    engine = connect(server.set(database=name).render_as_string(hide_password=False))
-    with engine.connect() as connection:
+    url = server.set(database=name).render_as_string(hide_password=False)
+    with connect(url) as engine, engine.connect() as connection:
         TABLE.create(connection)
-        bulk.write(connection, TABLE, one_row(words=np.array([words.encode()])))
+        bulk.write(connection, TABLE, single_row(words=np.array([words.encode()])))
         assert row_wise(connection, "words") == [(words,)]
         assert read_back(connection, ["words"])["words"].tolist() == [words.encode()]
-    engine.dispose()
     execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_more_rows_than_one_block(connection: Connection) -> None:
-    """Blocks follow each other without a seam, NULLs and long text in any of them."""
+    """Rows of several blocks are written completely, with NULLs and long text in any block."""
     size = 2 * bulk.BLOCK_ROWS + 1
     index = np.arange(size)
     rows = {
@@ -222,38 +226,41 @@ def test_more_rows_than_one_block(connection: Connection) -> None:
         "words": np.where(index % 3 == 0, NULL_TEXT, index.astype("S")),
     }
     assert bulk.write(connection, TABLE, rows) == size
-    places = [0, 1, bulk.BLOCK_ROWS - 1, bulk.BLOCK_ROWS, size - 1]
-    seen = [(n, n * 10**12, None if n % 7 == 0 else n / 3, None if n % 3 == 0 else str(n)) for n in places]
-    found = row_wise(connection, "small, large, price, words")
-    assert [found[place] for place in places] == seen
+    stored = row_wise(connection, "small, large, price, words")
+    assert len(stored) == size
+    for number in (0, 1, bulk.BLOCK_ROWS - 1, bulk.BLOCK_ROWS, size - 1):
+        price = number / 3 if number % 7 else None
+        words = str(number) if number % 3 else None
+        assert stored[number] == (number, number * 10**12, price, words)
     assert_same(read_back(connection), rows)
 
 
 def test_no_rows(connection: Connection) -> None:
-    """Nothing is written of no rows, and an empty table is read as empty arrays of the right types."""
+    """No rows are written as none, and an empty table is read as empty arrays of the right types."""
     assert bulk.write(connection, TABLE, as_arrays([])) == 0
     assert row_wise(connection) == []
     assert_same(read_back(connection), as_arrays([]))
 
 
 def test_no_columns(connection: Connection) -> None:
-    """Rows without any column are no rows."""
+    """Rows without any column count as no rows."""
     assert bulk.write(connection, TABLE, {}) == 0
 
 
 def test_columns_left_out_take_their_defaults(connection: Connection) -> None:
-    """A column that is not given is filled by the table."""
-    bulk.write(connection, TABLE, {name: column for name, column in one_row().items() if name != "words"})
+    """A column that is not given gets its default."""
+    bulk.write(connection, TABLE, {name: column for name, column in single_row().items() if name != "words"})
     assert row_wise(connection, "words, written") == [(None, 7)]
 
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity"])
 def test_infinite_times_are_absent(connection: Connection, value: str) -> None:
-    """PostgreSQL's endless times, which no calendar holds, arrive as NaT."""
-    query = "SELECT CAST(%(value)s AS timestamptz) AS moment, CAST(%(value)s AS date) AS day"
-    found = bulk.read(connection, query, {"value": value}, bulk.fields(TABLE, ["moment", "day"]))
-    assert np.isnat(found["moment"]).all()
-    assert np.isnat(found["day"]).all()
+    """Infinite times arrive as NaT."""
+    query = "SELECT CAST(:value AS timestamptz) AS moment, CAST(:value AS date) AS day"
+    rows = bulk.read(connection, query, {"value": value}, bulk.fields(TABLE, ["moment", "day"]))
+    assert np.isnat(rows["moment"]).all()
+    assert np.isnat(rows["day"]).all()
+    assert count(rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -268,53 +275,56 @@ def test_infinite_times_are_absent(connection: Connection, value: str) -> None:
     ],
 )
 def test_extreme_times(connection: Connection, value: str, moment: str) -> None:
-    """Times on either side of both epochs and at the ends of the calendar are exact, there and back."""
-    query = "SELECT CAST(%(value)s AS timestamptz) AS moment, CAST(%(value)s AS timestamptz)::date AS day"
-    found = bulk.read(connection, query, {"value": value}, bulk.fields(TABLE, ["moment", "day"]))
-    assert found["moment"][0] == np.datetime64(moment, "us")
-    assert found["day"][0] == np.datetime64(moment, "D")
-    bulk.write(connection, TABLE, one_row() | found)
+    """Times around both epochs and at the ends of the calendar are exact, read and written."""
+    query = "SELECT CAST(:value AS timestamptz) AS moment, CAST(:value AS timestamptz)::date AS day"
+    rows = bulk.read(connection, query, {"value": value}, bulk.fields(TABLE, ["moment", "day"]))
+    assert rows["moment"][0] == np.datetime64(moment, "us")
+    assert rows["day"][0] == np.datetime64(moment, "D")
+    bulk.write(connection, TABLE, single_row() | rows)
     with raw_cursor(connection) as cursor:
         cursor.execute("SELECT moment = %s, day = %s::timestamptz::date FROM every_type", [value, value])
         assert cursor.fetchone() == (True, True)
 
 
 def test_extreme_numbers(connection: Connection) -> None:
-    """The bounds of whole numbers and the ends, signs and smallest steps of floats survive."""
+    """The bounds of integers, and the largest, smallest, infinite and signed floats are exact."""
     price = np.array([np.inf, -np.inf, -0.0, 5e-324, 1.7976931348623157e308])
     small = np.array([INT_MIN, INT_MAX, 0, -1, 1], np.int32)
     large = np.array([BIGINT_MIN, BIGINT_MAX, 0, -1, 1])
     bulk.write(connection, TABLE, repeated(5) | {"small": small, "large": large, "price": price})
     assert row_wise(connection, "small, large") == list(zip(small.tolist(), large.tolist(), strict=True))
-    assert row_wise(connection, "price::text") == [
-        ("Infinity",),
-        ("-Infinity",),
-        ("-0",),
-        ("5e-324",),
-        (f"{price[4]}",),
-    ]
+    texts = [row[0] for row in row_wise(connection, "price::text")]
+    assert texts == ["Infinity", "-Infinity", "-0", "5e-324", f"{price[4]}"]
     assert_same(read_back(connection, ["price"]), {"price": price})
 
 
 @pytest.mark.parametrize("name", ["small", "large", "flag"])
-def test_null_where_none_can_be_read(connection: Connection, name: str) -> None:
-    """A NULL in a whole number or a truth value is an error and never some other value."""
+def test_null_that_cannot_be_read(connection: Connection, name: str) -> None:
+    """A NULL in an integer or a boolean is an error, never another value."""
     kind = {"small": "int", "large": "bigint", "flag": "bool"}[name]
     query = f"SELECT * FROM (VALUES (NULL::{kind}), (NULL)) AS v({name})"
     with pytest.raises(ValueError, match=f"column '{name}' did not arrive as"):
         bulk.read(connection, query, {}, bulk.fields(TABLE, [name]))
 
 
-def test_null_where_none_may_be_written(connection: Connection) -> None:
+def test_null_that_may_not_be_written(connection: Connection) -> None:
     """The table refuses a NULL in a column that forbids it."""
     connection.execute(text("ALTER TABLE every_type ALTER COLUMN price SET NOT NULL"))
     with pytest.raises(psycopg2.errors.NotNullViolation, match='"price"'):
-        bulk.write(connection, TABLE, one_row(price=np.array([np.nan])))
+        bulk.write(connection, TABLE, single_row(price=np.array([np.nan])))
 
 
 def test_parameters_are_bound(connection: Connection) -> None:
-    """Values travel as values, whatever quotes and percent signs they hold."""
-    odd = """it's 100% "so" \\ ₿"""
-    found = bulk.read(connection, "SELECT %(odd)s::text AS words", {"odd": odd}, {"words": bulk.LABEL})
-    assert found["words"].tolist() == [odd.encode()]
-    assert count(found) == 1
+    """Values arrive as values, whatever quotes, colons and percent signs they hold."""
+    odd = """it's 100% "so" \\ :odd ₿"""
+    rows = bulk.read(connection, "SELECT CAST(:odd AS text) AS words", {"odd": odd}, {"words": bulk.LABEL})
+    assert rows["words"].tolist() == [odd.encode()]
+    assert count(rows) == 1
+
+
+def test_query_keeps_its_own_signs(connection: Connection) -> None:
+    """Casts, percent signs and quoted names of a query stay what they are beside its parameters."""
+    query = """SELECT 5::int % :divisor AS small, '100%'::text || :word AS "words" """
+    fields = {"small": bulk.INT, "words": bulk.LABEL}
+    rows = bulk.read(connection, query, {"divisor": 3, "word": "!"}, fields)
+    assert (rows["small"].tolist(), rows["words"].tolist()) == ([2], [b"100%!"])

@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import database, execute
+from databases import database, execute
 from programs import PROJECT
-from sqlalchemy import URL, Engine, text
+from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 from statements import ask
 from waiting import PATIENCE, eventually
@@ -25,7 +25,7 @@ from waiting import PATIENCE, eventually
 from refresh.catalog import BUILDERS, BuilderConfig, by_key
 from refresh.errors import AlreadyRunningError
 from refresh.store import locks
-from refresh.store.database import connect, snapshot
+from refresh.store.database import connect, repeatable_read
 from refresh.store.locks import RefreshLock, assets_held, end_sessions, session_name
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DAILY, EMAS = by_key("bars.1d"), by_key("emas.multi_tf")
 A_MOMENT = 0.6
-"""Seconds in which something would have happened that must not."""
+"""Seconds in which what must not happen would have happened."""
 SINCE = datetime(2024, 1, 2, 3, 4, tzinfo=UTC)
 LOCKS = """
     SELECT classid::bigint, objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted
@@ -44,35 +44,32 @@ import sys, time
 from datetime import UTC, datetime
 from refresh.store.database import connect
 from refresh.store.locks import RefreshLock, session_name
-lock = RefreshLock(connect(sys.argv[1], session_name(datetime.now(UTC))))
-lock.take()
-print("taken", flush=True)
-time.sleep(600)
+with connect(sys.argv[1], session_name(datetime.now(UTC))) as engine:
+    RefreshLock(engine).take()
+    print("taken", flush=True)
+    time.sleep(600)
 """
 
 
 @pytest.fixture
 def engine(prepared_url: str) -> Iterator[Engine]:
-    """One refresh, named as one is."""
-    engine = connect(prepared_url, session_name(SINCE))
-    yield engine
-    engine.dispose()
+    """One refresh, with the name of a refresh."""
+    with connect(prepared_url, session_name(SINCE)) as engine:
+        yield engine
 
 
 @pytest.fixture
 def other(prepared_url: str) -> Iterator[Engine]:
     """Another refresh of the same database."""
-    engine = connect(prepared_url, session_name(SINCE))
-    yield engine
-    engine.dispose()
+    with connect(prepared_url, session_name(SINCE)) as engine:
+        yield engine
 
 
 @pytest.fixture
 def observer(prepared_url: str) -> Iterator[Engine]:
-    """Somebody who only looks."""
-    engine = connect(prepared_url, "observer")
-    yield engine
-    engine.dispose()
+    """A session that only looks."""
+    with connect(prepared_url, "observer") as engine:
+        yield engine
 
 
 def end_holder(observer: Engine) -> None:
@@ -90,7 +87,7 @@ def end_holder(observer: Engine) -> None:
 
 
 def test_second_refresh_is_refused(engine: Engine, other: Engine) -> None:
-    """It is told at once who holds the lock, where and since when, and what to do."""
+    """The error says at once who holds the lock, where and since when, and what to do."""
     first, second = RefreshLock(engine), RefreshLock(other)
     first.take()
     with pytest.raises(AlreadyRunningError) as caught:
@@ -104,23 +101,23 @@ def test_second_refresh_is_refused(engine: Engine, other: Engine) -> None:
     first.release()
 
 
-def test_refused_refresh_waits_no_longer_than_it_was_told(engine: Engine, other: Engine) -> None:
-    """It says once whom it waits for, and gives up in the end."""
+def test_refused_refresh_waits_up_to_its_limit(engine: Engine, other: Engine) -> None:
+    """It reports its holder once, and gives up in the end."""
     first, second = RefreshLock(engine), RefreshLock(other)
     first.take()
-    told: list[str] = []
+    reported: list[str] = []
     began = time.monotonic()
     with pytest.raises(AlreadyRunningError):
-        second.take(1.0, told.append)
+        second.take(1.0, reported.append)
     assert time.monotonic() - began >= 1.0
-    (holder,) = told
+    (holder,) = reported
     assert holder.startswith(f"process {os.getpid()} on ")
     second.release()
     first.release()
 
 
 def test_waiting_refresh_follows(engine: Engine, other: Engine) -> None:
-    """Once the holder has let go, whoever waits has the lock."""
+    """The waiting refresh has the lock as soon as its holder releases it."""
     first, second = RefreshLock(engine), RefreshLock(other)
     first.take()
     waits = Event()
@@ -136,8 +133,8 @@ def test_waiting_refresh_follows(engine: Engine, other: Engine) -> None:
     second.release()
 
 
-def test_lock_is_let_go(engine: Engine, other: Engine, observer: Engine) -> None:
-    """A released lock can be taken by others and again; releasing what is not held is nothing."""
+def test_released_lock(engine: Engine, other: Engine, observer: Engine) -> None:
+    """A released lock can be taken by others and again; releasing a lock that is not held does nothing."""
     first, second = RefreshLock(engine), RefreshLock(other)
     first.release()
     for lock in (first, second, first):
@@ -152,17 +149,15 @@ def test_other_databases_are_not_locked(engine: Engine, server: URL, template: s
     """Each database may have a refresh of its own."""
     lock = RefreshLock(engine)
     lock.take()
-    with database(server, template) as url:
-        elsewhere = connect(url)
+    with database(server, template) as url, connect(url) as elsewhere:
         second = RefreshLock(elsewhere)
         second.take()
         second.release()
-        elsewhere.dispose()
     lock.release()
 
 
 def test_holder_that_is_no_refresh(engine: Engine, observer: Engine) -> None:
-    """Whoever holds the lock under another name is called by that."""
+    """A holder that is no refresh is reported by the name of its session."""
     strange = RefreshLock(observer)
     strange.take()
     lock = RefreshLock(engine)
@@ -175,16 +170,14 @@ def test_holder_that_is_no_refresh(engine: Engine, observer: Engine) -> None:
 def test_long_host_names(prepared_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is longer than PostgreSQL keeps does not hide who holds the lock."""
     monkeypatch.setattr(locks, "host", lambda: "a-very-long-name-of-a-host-" * 3)
-    elsewhere = connect(prepared_url, session_name(SINCE))
-    first, second = RefreshLock(elsewhere), RefreshLock(engine)
-    first.take()
-    with pytest.raises(
-        AlreadyRunningError, match=r"process \d+ on a-very-long-name-of-a-ho since 2024-01-02 03:04 UTC"
-    ):
-        second.take()
-    second.release()
-    first.release()
-    elsewhere.dispose()
+    holder = r"process \d+ on a-very-long-name-of-a-ho since 2024-01-02 03:04 UTC"
+    with connect(prepared_url, session_name(SINCE)) as elsewhere:
+        first, second = RefreshLock(elsewhere), RefreshLock(engine)
+        first.take()
+        with pytest.raises(AlreadyRunningError, match=holder):
+            second.take()
+        second.release()
+        first.release()
 
 
 def test_killed_holder(prepared_url: str, engine: Engine) -> None:
@@ -204,8 +197,8 @@ def test_killed_holder(prepared_url: str, engine: Engine) -> None:
 # Keeping the lock
 
 
-def test_keeping_what_is_held(engine: Engine, other: Engine) -> None:
-    """A lock that was not lost is not let go of for a moment."""
+def test_keeping_a_held_lock(engine: Engine, other: Engine) -> None:
+    """A lock that was not lost stays with its session."""
     lock = RefreshLock(engine)
     lock.take()
     (before,) = ask(other, "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted")
@@ -214,14 +207,14 @@ def test_keeping_what_is_held(engine: Engine, other: Engine) -> None:
     lock.release()
 
 
-def test_keeping_what_was_never_taken(engine: Engine, observer: Engine) -> None:
-    """A run without a lock, such as a dry one, gets none."""
+def test_keeping_a_lock_that_was_never_taken(engine: Engine, observer: Engine) -> None:
+    """A run without a lock, such as a dry run, gets none."""
     RefreshLock(engine).keep()
     assert ask(observer, LOCKS) == []
 
 
 def test_lost_lock_is_taken_again(engine: Engine, other: Engine, observer: Engine) -> None:
-    """A lock whose session was ended is held again, and keeps others out."""
+    """A lock whose session was ended is taken again, and keeps others out."""
     first, second = RefreshLock(engine), RefreshLock(other)
     first.take()
     end_holder(observer)
@@ -234,8 +227,8 @@ def test_lost_lock_is_taken_again(engine: Engine, other: Engine, observer: Engin
     assert eventually(lambda: not ask(observer, LOCKS))
 
 
-def test_lost_lock_that_somebody_else_took(engine: Engine, other: Engine, observer: Engine) -> None:
-    """Whoever lost the lock to another refresh must not go on."""
+def test_lost_lock_that_another_refresh_took(engine: Engine, other: Engine, observer: Engine) -> None:
+    """A refresh that lost its lock to another one must not go on."""
     first, second = RefreshLock(engine), RefreshLock(other)
     first.take()
     end_holder(observer)
@@ -247,8 +240,8 @@ def test_lost_lock_that_somebody_else_took(engine: Engine, other: Engine, observ
     second.release()
 
 
-def test_lost_lock_is_asked_for_until_it_is_held(engine: Engine, observer: Engine, server: URL) -> None:
-    """Where the server is out of reach at first, the next attempt takes the lock rather than doing without it."""
+def test_lost_lock_is_tried_until_it_is_held(engine: Engine, observer: Engine, server: URL) -> None:
+    """If the server is out of reach at first, the next attempt takes the lock."""
     lock = RefreshLock(engine)
     lock.take()
     end_holder(observer)
@@ -266,89 +259,92 @@ def test_lost_lock_is_asked_for_until_it_is_held(engine: Engine, observer: Engin
 
 
 @contextmanager
-def held(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> Iterator[bool]:
-    """Assets that are held by a session of its own; whether they had to be awaited."""
+def holding(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> Iterator[bool]:
+    """Hold assets by a session of their own; whether that had to wait."""
     with engine.connect() as connection, assets_held(connection, builder, ids) as waited:
         yield waited
 
 
 def waited_for(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> bool:
-    """Hold assets for a moment; whether they had to be awaited."""
-    with held(engine, builder, ids) as waited:
+    """Hold assets for a moment; whether that had to wait."""
+    with holding(engine, builder, ids) as waited:
         return waited
 
 
 @pytest.mark.parametrize("ids", [[2], [1, 2, 3], [3, 2, 9]], ids=str)
 def test_same_asset_and_builder(engine: Engine, other: Engine, observer: Engine, ids: list[int]) -> None:
-    """The second one is kept waiting until the first is through, learns of it, and holds nothing meanwhile."""
+    """The second process waits until the first is done, reports that it waited, and holds nothing meanwhile."""
     with ThreadPoolExecutor() as pool:
-        with held(engine, DAILY, [1, 2, 3]) as waited:
+        with holding(engine, DAILY, [1, 2, 3]) as waited:
             assert waited is False
-            mine = ask(observer, LOCKS)
-            assert len(mine) == 3
+            first = ask(observer, LOCKS)
+            assert len(first) == 3
             second = pool.submit(waited_for, other, DAILY, ids)
             time.sleep(A_MOMENT)
             assert not second.done()
-            assert set(mine) <= set(ask(observer, LOCKS))
+            assert set(first) <= set(ask(observer, LOCKS))
         assert second.result(PATIENCE) is True
     assert ask(observer, LOCKS) == []
 
 
 def test_other_assets_and_builders(engine: Engine, other: Engine, observer: Engine) -> None:
-    """Other assets of the builder, and the same assets of every other one, are not kept waiting."""
-    with held(engine, DAILY, [1, 2, 3]):
+    """Other assets of the builder, and the same assets of every other builder, need not wait."""
+    with holding(engine, DAILY, [1, 2, 3]):
         assert waited_for(other, DAILY, [4, 5, 2_000_000_000]) is False
-        assert not any(waited_for(other, builder, [1, 2, 3]) for builder in BUILDERS if builder != DAILY)
+        for builder in BUILDERS:
+            if builder != DAILY:
+                assert waited_for(other, builder, [1, 2, 3]) is False
         assert len(ask(observer, LOCKS)) == 3
     assert ask(observer, LOCKS) == []
 
 
 def test_assets_and_the_refresh(engine: Engine, other: Engine) -> None:
-    """The lock of a refresh keeps no builder waiting, and none keeps a refresh waiting."""
+    """The lock of a refresh lets no builder wait, and no builder lets a refresh wait."""
     lock = RefreshLock(engine)
     lock.take()
     assert waited_for(other, DAILY, [0, 1]) is False
     lock.release()
-    with held(engine, DAILY, [0, 1]):
+    with holding(engine, DAILY, [0, 1]):
         other_lock = RefreshLock(other)
         other_lock.take(PATIENCE)
         other_lock.release()
 
 
 def test_no_assets(engine: Engine, observer: Engine) -> None:
-    """Nothing can be held."""
+    """No assets can be held as well."""
     assert waited_for(engine, EMAS, []) is False
     assert ask(observer, LOCKS) == []
 
 
 def test_many_assets(engine: Engine, observer: Engine) -> None:
     """A thousand assets fit."""
-    with held(engine, EMAS, range(1000)):
+    with holding(engine, EMAS, range(1000)):
         assert len(ask(observer, LOCKS)) == 1000
     assert ask(observer, LOCKS) == []
 
 
-def test_who_waited_sees_what_was_written(engine: Engine, other: Engine) -> None:
-    """The transaction of whoever waited begins behind that of whom it waited for."""
+def test_waiting_process_sees_what_was_written(engine: Engine, other: Engine) -> None:
+    """The transaction of the process that waited begins after the other one's commit."""
+    query = text("SELECT count(*) FROM dim_period WHERE period = 777")
 
     def periods() -> int:
-        with other.connect() as connection, assets_held(connection, DAILY, [1]), snapshot(connection):
-            return int(connection.execute(text("SELECT count(*) FROM dim_period WHERE period = 777")).scalar_one())
+        with other.connect() as connection, assets_held(connection, DAILY, [1]), repeatable_read(connection):
+            return int(connection.execute(query).scalar_one())
 
     with ThreadPoolExecutor() as pool, engine.connect() as connection:
         with assets_held(connection, DAILY, [1]):
             second = pool.submit(periods)
             time.sleep(A_MOMENT)
-            with snapshot(connection):
+            with repeatable_read(connection):
                 connection.execute(text("INSERT INTO dim_period VALUES (777, false, 0)"))
         assert second.result(PATIENCE) == 1
 
 
-def test_failed_work_lets_go(engine: Engine, observer: Engine) -> None:
-    """Whatever ends the work ends the hold, and the session is as good as before."""
+def test_failed_work_releases_its_assets(engine: Engine, observer: Engine) -> None:
+    """An error in the work releases the assets, and leaves the session usable."""
 
     def fail() -> None:
-        with engine.connect() as connection, assets_held(connection, DAILY, [1, 2]), snapshot(connection):
+        with engine.connect() as connection, assets_held(connection, DAILY, [1, 2]), repeatable_read(connection):
             connection.execute(text("SELECT 1 / 0"))
 
     with pytest.raises(Exception, match="division by zero"):
@@ -357,11 +353,11 @@ def test_failed_work_lets_go(engine: Engine, observer: Engine) -> None:
     assert waited_for(engine, DAILY, [1, 2]) is False
 
 
-def test_lost_session_lets_go(engine: Engine, observer: Engine) -> None:
-    """A session that was ended in the middle holds nothing, and its end is what the work ends with."""
+def test_lost_session_releases_its_assets(engine: Engine, observer: Engine) -> None:
+    """A session that was ended in the middle holds nothing, and the work ends with that error."""
 
     def work() -> None:
-        with engine.connect() as connection, assets_held(connection, DAILY, [1]), snapshot(connection):
+        with engine.connect() as connection, assets_held(connection, DAILY, [1]), repeatable_read(connection):
             end_holder(observer)
             connection.execute(text("SELECT 1"))
 
@@ -375,29 +371,27 @@ def test_lost_session_lets_go(engine: Engine, observer: Engine) -> None:
 
 
 def test_sessions_of_a_process(prepared_url: str, observer: Engine) -> None:
-    """Those of one process of this machine end; other processes, machines and programs stay."""
+    """The sessions of one process of this machine end; other processes, machines and programs stay."""
     own = session_name(SINCE)
     here, number = locks.host()[:24], os.getpid()
-    names = [
-        own,
-        own.replace("2024", "2025"),
-        own.replace(f"{number}@", f"{number}1@"),
-        own.replace(f"@{here} ", f"@{here}x "),
-        f"psql {own}",
-    ]
-    engines = [connect(prepared_url, name) for name in names]
-    connections = [engine.connect() for engine in engines]
-    for connection in connections:
-        connection.execute(text("SELECT 1"))
-    with observer.begin() as connection:
-        assert end_sessions(connection, number) == 2
+    ended = [own, own.replace("2024", "2025")]
+    staying = [own.replace(f"{number}@", f"{number}1@"), own.replace(f"@{here} ", f"@{here}x "), f"psql {own}"]
     query = """SELECT application_name FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-    assert eventually(lambda: len(ask(observer, query)) == 3)
-    assert {name for (name,) in ask(observer, query)} == set(names[2:])
-    with observer.begin() as connection:
-        assert end_sessions(connection, number) == 0
-    for connection, engine in zip(connections, engines, strict=True):
-        connection.invalidate()
-        connection.close()
-        engine.dispose()
+    with ExitStack() as stack:
+        for name in (*ended, *staying):
+            connection = stack.enter_context(connect(prepared_url, name)).connect()
+            connection.execute(text("SELECT 1"))
+            stack.callback(abandon, connection)
+        with observer.begin() as looking:
+            assert end_sessions(looking, number) == 2
+        assert eventually(lambda: len(ask(observer, query)) == 3)
+        assert {name for (name,) in ask(observer, query)} == set(staying)
+        with observer.begin() as looking:
+            assert end_sessions(looking, number) == 0
+
+
+def abandon(connection: Connection) -> None:
+    """Close a session that the server may have ended."""
+    connection.invalidate()
+    connection.close()

@@ -1,11 +1,12 @@
-"""A table that is made to hold what was computed: what is written, what is left alone, what is told to others."""
+"""A table that is made to hold what was computed: what is written, what is left alone, and what is marked dirty."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import replace as changed
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,350 +14,399 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 from statements import ask, execute
+from store.table_rows import Bar, bars, blank, day, floats, rejects, times
 
-from refresh.builder.daily import BARS, REJECTS
-from refresh.core.rows import NULL_TEXT, TIME, Rows, count
+from refresh.catalog import Leg, by_key, dependants
+from refresh.core.rows import DAY, NULL_TEXT, Rows, count
+from refresh.store import tables
 from refresh.store.bulk import BLOCK_ROWS
 from refresh.store.database import transaction
-from refresh.store.replace import BEGINNING, Changes, Place, Target, replace
+from refresh.store.marks import BEGINNING
+from refresh.store.replace import Extent, Target, mark_dependants, read_stored, replace
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-EMAS = Target("cmc_ema_multi_tf_v2", ("id", "ts", "tf", "period"), "ts", ("ema",))
+DAILY, SNAPSHOTS, EMAS = (by_key(key).legs[0] for key in ("bars.1d", "bars.multi_tf", "emas.v2"))
+REJECTS = Target(
+    table=tables.REJECTS,
+    key=("id", "timestamp", "reason", "copy"),
+    time="timestamp",
+    not_compared=frozenset({"run_id", "rejected_at"}),
+)
+ASSET_1 = Extent(ids=[1], begins=[None])
+BOTH = Extent(ids=[1, 2], begins=[None, None])
 PAIRS = [("2D", 10), ("2D", 14), ("3D", 10), ("3D", 14)]
 
-Key = tuple[int, int, str, int]
-"""Asset, day of January 2024, timeframe, period."""
-Values = tuple[float | None, float | None]
-"""The column that others follow, and one that they do not."""
-
-
-def day(number: int) -> datetime:
-    """A day of January 2024."""
-    return datetime(2024, 1, number, tzinfo=UTC)
-
-
-def naive(number: int) -> np.datetime64:
-    """The same day as arrays hold it."""
-    return np.datetime64(day(number).replace(tzinfo=None), "us")
-
-
-def floats(values: Sequence[float | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Numbers with NaN for NULL."""
-    return np.array([np.nan if value is None else value for value in values], float)
-
-
-def emas(held: Mapping[Key, Values]) -> Rows:
-    """Rows of an EMA table."""
-    assets, days, tfs, periods = zip(*held, strict=True) if held else ((), (), (), ())
-    return {
-        "id": np.array(assets, np.int32),
-        "tf": np.array([tf.encode() for tf in tfs], "S2"),
-        "ts": np.array([naive(number) for number in days], TIME),
-        "period": np.array(periods, np.int32),
-        "tf_days": np.full(len(held), 2, np.int32),
-        "roll": np.full(len(held), False),
-        "ema": floats([ema for ema, _ in held.values()]),
-        "d1": floats([d1 for _, d1 in held.values()]),
-        "d2": np.full(len(held), np.nan),
-        "d1_roll": np.full(len(held), np.nan),
-        "d2_roll": np.full(len(held), np.nan),
-    }
+Marks = dict[tuple[int, str], datetime]
+"""By asset and timeframe, from when on a follower is dirty."""
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A daily bar, as far as it matters here."""
+class Effect:
+    """What replacing rows did: rows written per asset, the number deleted, and the marks of the first follower."""
 
-    number: int
-    close: float = 10.0
-    volume: float | None = 1.0
-    name: bytes = b"Bitcoin"
-    asset: int = 1
+    written: dict[int, int]
+    deleted: int
+    marks: Marks
 
 
-def bars(*held: Bar) -> Rows:
-    """Rows of the daily table, one per day."""
-    times = np.array([naive(bar.number) for bar in held], TIME)
-    size = len(held)
-    return {
-        "id": np.array([bar.asset for bar in held], np.int32),
-        "timestamp": times,
-        "tf": np.full(size, b"1D", "S2"),
-        "bar_seq": np.array([bar.number for bar in held], np.int64),
-        **dict.fromkeys(("time_open", "time_close", "time_high", "time_low"), times),
-        **dict.fromkeys(("open", "high", "low"), np.full(size, 10.0)),
-        "close": np.array([bar.close for bar in held], float),
-        "volume": floats([bar.volume for bar in held]),
-        "market_cap": np.full(size, np.nan),
-        **dict.fromkeys(("is_partial_start", "is_partial_end", "is_missing_days"), np.full(size, False)),
-        "count_missing_days": np.zeros(size, np.int32),
-        **dict.fromkeys((f"repaired_{name}" for name in ("high", "low", "timehigh", "timelow")), np.full(size, False)),
-        "src_name": np.array([bar.name for bar in held], "S"),
-        "src_load_ts": np.full(size, np.datetime64("NaT"), TIME),
-        "src_file": np.full(size, NULL_TEXT),
-    }
+@pytest.fixture
+def engine(engine: Engine) -> Engine:
+    """Followers of the daily bars and of the rolling bars that have come far beyond every day of these tests."""
+    averages = dependants(SNAPSHOTS.target)[0]
+    for asset in (1, 2):
+        execute(
+            engine,
+            f"INSERT INTO {SNAPSHOTS.state} (id, tf, seen_ts) VALUES (:asset, '2D', '2030-01-01')",
+            f"""INSERT INTO {averages.state} (id, tf, periods, seen_ts, close_sum)
+                SELECT :asset, tf, '{{10}}', '2030-01-01', 0 FROM unnest(CAST(:labels AS text[])) AS tf""",
+            asset=asset,
+            labels=list(map(label_of, PAIRS)),
+        )
+    return engine
 
 
-def rejects(*held: tuple[int | None, str, int], close: float = 10.0, run: str = "first") -> Rows:
-    """Rows of the rejects table: day or NULL, reason, copy."""
-    absent = np.datetime64("NaT", "us")
-    size = len(held)
-    numbers = np.ma.MaskedArray(np.full(size, close), mask=np.zeros(size, bool))
-    return {
-        "id": np.ones(size, np.int32),
-        "timestamp": np.array([absent if number is None else naive(number) for number, _, _ in held], TIME),
-        "reason": np.array([reason.encode() for _, reason, _ in held], "S20"),
-        "copy": np.array([copy for _, _, copy in held], np.int32),
-        **dict.fromkeys(("timeopen", "timeclose", "timehigh", "timelow"), np.full(size, absent)),
-        **dict.fromkeys(("open", "high", "low", "close", "volume", "marketcap"), numbers),
-        "run_id": np.full(size, run.encode()),
-    }
+def label_of(pair: tuple[str, int]) -> str:
+    """A timeframe and a period as the timeframe of a snapshot."""
+    return f"{pair[0]}-{pair[1]}"
 
 
-def put(engine: Engine, target: Target, rows: Rows, place: Place | None = None, *, rewrite: bool = False) -> Changes:
-    """Make the table hold the rows, in a transaction of its own; asset 1 from its beginning where nothing is said.
-
-    Of several marks on the same series the earliest one is shown: the others say nothing more.
-    """
+def put(engine: Engine, leg: Leg, rows: Rows, extent: Extent = ASSET_1, *, rewrite: bool = False) -> Effect:
+    """Make the table of a leg hold the rows and mark its followers, in a transaction of its own."""
     with transaction(engine) as connection:
-        changes = replace(connection, target, place or Place([1], [None]), rows, rewrite=rewrite)
-    earliest: dict[tuple[int, str | None], datetime] = {}
-    for asset, tf, time in changes.marks:
-        earliest[asset, tf] = min(time, earliest.get((asset, tf), time))
-    marks = [(*series, time) for series, time in sorted(earliest.items(), key=str)]
-    return changed(changes, marks=marks)
+        changes = replace(connection, Target.of(leg), extent, rows, rewrite=rewrite)
+        mark_dependants(connection, leg, extent, changes)
+    return Effect(changes.written, changes.deleted, take_marks(engine, leg))
 
 
-def held(engine: Engine) -> dict[Key, tuple[Values, str]]:
-    """The EMA rows, each with the transaction that wrote it."""
-    query = f"SELECT id, extract(day FROM ts)::int, tf, period, ema, d1, xmin::text FROM {EMAS.table}"
-    return {(row[0], row[1], row[2], row[3]): ((row[4], row[5]), row[6]) for row in ask(engine, query)}
+def take_marks(engine: Engine, leg: Leg) -> Marks:
+    """The marks of the first follower of a leg, which loses them."""
+    followers = dependants(leg.target)
+    if not followers:
+        return {}
+    state = followers[0].state
+    rows = ask(engine, f"SELECT id, tf, dirty_from FROM {state} WHERE dirty_from IS NOT NULL")
+    execute(engine, f"UPDATE {state} SET dirty_from = NULL")
+    return {(id, tf): time for id, tf, time in rows}
 
 
-def writers(engine: Engine, table: str = BARS.table) -> list[str]:
+def dirty(asset: int, time: datetime) -> Marks:
+    """The mark of the only timeframe that follows the daily bars."""
+    return {(asset, "2D"): time}
+
+
+def put_rejects(engine: Engine, rows: Rows, extent: Extent = ASSET_1) -> tuple[dict[int, int], int]:
+    """Make the table of rejects hold the rows: rows written per asset, and the number deleted."""
+    with transaction(engine) as connection:
+        changes = replace(connection, REJECTS, extent, rows, rewrite=False)
+    return changes.written, changes.deleted
+
+
+def writers(engine: Engine, table: str = DAILY.target) -> list[str]:
     """The transactions that wrote the rows, by asset and time."""
     return [xmin for (xmin,) in ask(engine, f'SELECT xmin::text FROM {table} ORDER BY id, "timestamp", ctid')]
 
 
 def test_same_rows_again(engine: Engine) -> None:
-    """Rows that are there are left alone, and nobody is told of anything."""
+    """Rows that are stored are left alone, and nothing is marked."""
     rows = bars(Bar(1), Bar(2, volume=None), Bar(3, name=("₿" * 20).encode()))
-    assert put(engine, BARS, rows) == Changes({1: 3}, 0, [(1, None, day(1))])
+    assert put(engine, DAILY, rows) == Effect({1: 3}, 0, dirty(1, day(1)))
     before = writers(engine)
-    assert put(engine, BARS, rows) == Changes({}, 0, [])
+    assert put(engine, DAILY, rows) == Effect({}, 0, {})
     assert writers(engine) == before
 
 
 def test_appended_row(engine: Engine) -> None:
     """Only the new row is written."""
-    put(engine, BARS, bars(Bar(1), Bar(2)))
+    put(engine, DAILY, bars(Bar(1), Bar(2)))
     before = writers(engine)
-    assert put(engine, BARS, bars(Bar(1), Bar(2), Bar(3))) == Changes({1: 1}, 0, [(1, None, day(3))])
+    assert put(engine, DAILY, bars(Bar(1), Bar(2), Bar(3))) == Effect({1: 1}, 0, dirty(1, day(3)))
     assert writers(engine)[:2] == before
 
 
 def test_changed_row(engine: Engine) -> None:
-    """Of a changed row the old version goes and the new one comes; its neighbours are not written again."""
-    put(engine, BARS, bars(Bar(1), Bar(2), Bar(3)))
+    """A changed row is replaced; its neighbours are not written again."""
+    put(engine, DAILY, bars(Bar(1), Bar(2), Bar(3)))
     before = writers(engine)
-    assert put(engine, BARS, bars(Bar(1), Bar(2, close=9.0), Bar(3))) == Changes({1: 1}, 1, [(1, None, day(2))])
+    assert put(engine, DAILY, bars(Bar(1), Bar(2, close=9.0), Bar(3))) == Effect({1: 1}, 1, dirty(1, day(2)))
     assert [old == new for old, new in zip(before, writers(engine), strict=True)] == [True, False, True]
 
 
 def test_vanished_rows(engine: Engine) -> None:
-    """Rows that were not computed again are deleted, and what follows is told from the first of them on."""
-    put(engine, BARS, bars(Bar(1), Bar(2), Bar(3), Bar(4)))
-    assert put(engine, BARS, bars(Bar(1), Bar(3))) == Changes({}, 2, [(1, None, day(2))])
-    assert ask(engine, f"SELECT bar_seq FROM {BARS.table} ORDER BY 1") == [(1,), (3,)]
+    """Rows that were not computed again are deleted, and followers are marked from the first of them on."""
+    put(engine, DAILY, bars(Bar(1), Bar(2), Bar(3), Bar(4)))
+    assert put(engine, DAILY, bars(Bar(1), Bar(3))) == Effect({}, 2, dirty(1, day(2)))
+    assert ask(engine, f"SELECT bar_seq FROM {DAILY.target} ORDER BY 1") == [(1,), (3,)]
 
 
 @pytest.mark.parametrize(("before", "after"), [(1.0, None), (None, 1.0), (1.0, 2.0)])
 def test_null_is_a_value(engine: Engine, before: float | None, after: float | None) -> None:
-    """A value that becomes NULL, or no longer is, is a change."""
-    put(engine, BARS, bars(Bar(1, volume=before)))
-    assert put(engine, BARS, bars(Bar(1, volume=after))).marks == [(1, None, day(1))]
-    assert ask(engine, f"SELECT volume FROM {BARS.table}") == [(after,)]
+    """A value that becomes NULL, or no longer is NULL, is a change."""
+    put(engine, DAILY, bars(Bar(1, volume=before)))
+    assert put(engine, DAILY, bars(Bar(1, volume=after))) == Effect({1: 1}, 1, dirty(1, day(1)))
+    assert ask(engine, f"SELECT volume FROM {DAILY.target}") == [(after,)]
 
 
 @pytest.mark.parametrize("name", [b"", b"Bitcoin2", "₿itcoin".encode(), NULL_TEXT])
-def test_columns_that_nobody_follows(engine: Engine, name: bytes) -> None:
-    """A change of no concern to others is written, and they are not told."""
-    put(engine, BARS, bars(Bar(1), Bar(2)))
-    assert put(engine, BARS, bars(Bar(1), Bar(2, name=name))) == Changes({1: 1}, 1, [])
+def test_columns_that_nothing_follows(engine: Engine, name: bytes) -> None:
+    """A change of a column that no follower reads is written, and marks nothing."""
+    put(engine, DAILY, bars(Bar(1), Bar(2)))
+    assert put(engine, DAILY, bars(Bar(1), Bar(2, name=name))) == Effect({1: 1}, 1, {})
     expected = None if name == NULL_TEXT else name.decode()
-    assert ask(engine, f"SELECT src_name FROM {BARS.table} WHERE bar_seq = 2") == [(expected,)]
+    assert ask(engine, f"SELECT src_name FROM {DAILY.target} WHERE bar_seq = 2") == [(expected,)]
 
 
 def test_columns_that_are_not_compared(engine: Engine) -> None:
-    """Who wrote a row and when is no difference."""
-    put(engine, REJECTS, rejects((1, "bad_volume", 1)))
-    assert put(engine, REJECTS, rejects((1, "bad_volume", 1), run="second")) == Changes({}, 0, [])
+    """The run that wrote a row is no difference."""
+    put_rejects(engine, rejects((1, "bad_volume", 1)))
+    assert put_rejects(engine, rejects((1, "bad_volume", 1), run="second")) == ({}, 0)
     assert ask(engine, f"SELECT run_id FROM {REJECTS.table}") == [("first",)]
 
 
-def test_rows_outside_of_the_place(engine: Engine) -> None:
+def test_rows_outside_of_the_extent(engine: Engine) -> None:
     """Earlier rows of an asset and all rows of other assets are not touched."""
-    both = bars(Bar(1), Bar(2), Bar(3), Bar(1, asset=2), Bar(2, asset=2))
-    put(engine, BARS, both, Place([1, 2], [None, None]))
+    put(engine, DAILY, bars(Bar(1), Bar(2), Bar(3), Bar(1, asset=2), Bar(2, asset=2)), BOTH)
     before = writers(engine)
-    assert put(engine, BARS, bars(), Place([1], [day(2)])) == Changes({}, 2, [(1, None, day(2))])
+    later = Extent(ids=[1], begins=[day(2)])
+    assert put(engine, DAILY, bars(), later) == Effect({}, 2, dirty(1, day(2)))
     assert writers(engine) == [before[0], *before[3:]]
 
 
-def test_assets_begin_where_they_begin(engine: Engine) -> None:
+def test_each_asset_has_its_own_begin(engine: Engine) -> None:
     """Each asset of a batch has its own first row."""
-    put(engine, BARS, bars(*(Bar(n, asset=asset) for asset in (1, 2) for n in (1, 2, 3))), Place([1, 2], [None, None]))
+    put(engine, DAILY, bars(*(Bar(number, asset=asset) for asset in (1, 2) for number in (1, 2, 3))), BOTH)
     rows = bars(Bar(3, close=9.0), Bar(2, close=9.0, asset=2), Bar(3, asset=2))
-    changes = put(engine, BARS, rows, Place([1, 2], [day(3), day(2)]))
-    assert changes == Changes({1: 1, 2: 1}, 2, [(1, None, day(3)), (2, None, day(2))])
+    effect = put(engine, DAILY, rows, Extent(ids=[1, 2], begins=[day(3), day(2)]))
+    assert effect == Effect({1: 1, 2: 1}, 2, dirty(1, day(3)) | dirty(2, day(2)))
 
 
 def test_rewriting(engine: Engine) -> None:
-    """A rebuild writes every row anew, equal or not, and tells everybody from the beginning on."""
-    put(engine, BARS, bars(Bar(1), Bar(2), Bar(1, asset=2)), Place([1, 2], [None, None]))
+    """A rebuild writes every row again, equal or not, and marks followers from the beginning on."""
+    put(engine, DAILY, bars(Bar(1), Bar(2), Bar(1, asset=2)), BOTH)
     before = writers(engine)
-    changes = put(engine, BARS, bars(Bar(1)), rewrite=True)
-    assert changes == Changes({1: 1}, 2, [(1, None, BEGINNING)])
+    assert put(engine, DAILY, bars(Bar(1)), rewrite=True) == Effect({1: 1}, 2, dirty(1, BEGINNING))
     after = writers(engine)
     assert after[0] not in before
     assert after[1:] == before[2:]
 
 
-def test_rewriting_tells_each_timeframe(engine: Engine) -> None:
-    """A rebuild of some timeframes tells those that follow them, also where no row is left."""
-    put(engine, EMAS, emas({(1, 1, tf, 10): (1.0, None) for tf in ("2D", "3D")}))
-    changes = put(engine, EMAS, emas({}), Place([1, 2], [None, None], ("2D",), (10,)), rewrite=True)
-    assert changes == Changes({}, 1, [(1, "2D", BEGINNING), (2, "2D", BEGINNING)])
-    assert list(held(engine)) == [(1, 1, "3D", 10)]
+def test_rewriting_marks_each_timeframe(engine: Engine) -> None:
+    """A rebuild of some timeframes marks those that follow them, even if no row is left."""
+    put(engine, SNAPSHOTS, snapshots({(1, 1, *pair): (1.0, None) for pair in PAIRS}))
+    extent = Extent(ids=[1, 2], begins=[None, None], tfs=("2D-10",))
+    marks = {(1, "2D-10"): BEGINNING, (2, "2D-10"): BEGINNING}
+    assert put(engine, SNAPSHOTS, snapshots({}), extent, rewrite=True) == Effect({}, 1, marks)
+    labels = ask(engine, f"SELECT tf FROM {SNAPSHOTS.target} ORDER BY 1")
+    assert labels == [("2D-14",), ("3D-10",), ("3D-14",)]
 
 
-def test_nobody_follows(engine: Engine) -> None:
-    """A table that nothing follows tells of nothing."""
-    target = changed(EMAS, followed=())
-    assert put(engine, target, emas({(1, 1, "2D", 10): (1.0, None)})).marks == []
-    assert put(engine, target, emas({}), rewrite=True).marks == []
+def test_rewriting_some_series(engine: Engine) -> None:
+    """A rebuild of some series leaves the others."""
+    put(engine, EMAS, emas({(1, 1, *pair): (1.0, None) for pair in PAIRS}))
+    extent = Extent(ids=[1, 2], begins=[None, None], tfs=("2D", "3D"), periods=(10, 14))
+    assert put(engine, EMAS, emas({}), extent, rewrite=True) == Effect({}, 2, {})
+    assert set(stored(engine, EMA_TABLE)) == {(1, 1, "2D", 14), (1, 1, "3D", 10)}
 
 
 def test_rejects_without_a_time(engine: Engine) -> None:
-    """A key with a NULL names its row: it stays where it is the same, and goes where it does not come again."""
-    twice = ((None, "null_time", 1), (None, "null_time", 2), (3, "bad_volume", 1))
-    put(engine, REJECTS, rejects(*twice))
+    """A key with a NULL identifies its row: an equal row stays, and one that does not come again is deleted."""
+    thrice = ((None, "null_time", 1), (None, "null_time", 2), (3, "bad_volume", 1))
+    put_rejects(engine, rejects(*thrice))
     before = writers(engine, REJECTS.table)
-    assert put(engine, REJECTS, rejects(*twice)) == Changes({}, 0, [])
-    assert put(engine, REJECTS, rejects(twice[0], twice[2])) == Changes({}, 1, [])
+    assert put_rejects(engine, rejects(*thrice)) == ({}, 0)
+    assert put_rejects(engine, rejects(thrice[0], thrice[2])) == ({}, 1)
     assert writers(engine, REJECTS.table) == [before[0], before[2]]
     assert ask(engine, f'SELECT "timestamp", copy FROM {REJECTS.table} ORDER BY 1') == [(day(3), 1), (None, 1)]
 
 
-def test_rejects_without_a_time_stand_before_all_others(engine: Engine) -> None:
+def test_rejects_without_a_time_come_before_all_others(engine: Engine) -> None:
     """They belong to an asset's beginning: a later stretch does not touch them."""
-    put(engine, REJECTS, rejects((None, "null_time", 1), (3, "bad_volume", 1)))
-    assert put(engine, REJECTS, rejects(), Place([1], [day(2)])) == Changes({}, 1, [])
-    assert put(engine, REJECTS, rejects()) == Changes({}, 1, [])
+    put_rejects(engine, rejects((None, "null_time", 1), (3, "bad_volume", 1)))
+    assert put_rejects(engine, rejects(), Extent(ids=[1], begins=[day(2)])) == ({}, 1)
+    assert put_rejects(engine, rejects()) == ({}, 1)
 
 
 def test_changed_reject_without_a_time(engine: Engine) -> None:
     """Its values are compared like any others."""
-    put(engine, REJECTS, rejects((None, "null_time", 1)))
-    assert put(engine, REJECTS, rejects((None, "null_time", 1), close=11.0)) == Changes({1: 1}, 1, [])
+    put_rejects(engine, rejects((None, "null_time", 1)))
+    assert put_rejects(engine, rejects((None, "null_time", 1), close=11.0)) == ({1: 1}, 1)
     assert ask(engine, f"SELECT close FROM {REJECTS.table}") == [(11,)]
+
+
+def test_days_beside_the_stored_rows(engine: Engine) -> None:
+    """Dates that a target adds are read in the time zone of the extent."""
+    put(engine, DAILY, bars(Bar(1), Bar(2)))
+    target = Target(
+        table=DAILY.target,
+        key=DAILY.shape.key,
+        time="timestamp",
+        days={"day": '(t."timestamp" AT TIME ZONE :tz)::date'},
+    )
+    west = Extent(ids=[1], begins=[None], tz="America/New_York")
+    with engine.connect() as connection:
+        rows = read_stored(connection, target, west, bars()).rows
+    np.testing.assert_array_equal(np.sort(rows["day"]), np.array(["2023-12-31", "2024-01-01"], DAY))
+    assert count(rows) == 2
 
 
 def test_many_rows_at_once(engine: Engine) -> None:
     """More rows than one block holds are compared, deleted and written."""
     size = 2 * BLOCK_ROWS
-    one = emas({(1, 1, "2D", 10): (1.0, None)})
-    rows = {name: np.repeat(column, size) for name, column in one.items()}
+    single = emas({(1, 1, "2D", 10): (1.0, None)})
+    rows = {name: np.repeat(column, size) for name, column in single.items()}
     rows["ts"] = rows["ts"] + np.arange(size).astype("m8[us]")
     assert put(engine, EMAS, rows).written == {1: size}
     odd = {name: column[1::2] for name, column in rows.items()}
-    assert put(engine, EMAS, odd) == Changes({}, size // 2, [(1, "2D", day(1))])
-    assert count(odd) == ask(engine, f"SELECT count(*) FROM {EMAS.table}")[0][0]
+    assert put(engine, EMAS, odd) == Effect({}, size // 2, {})
+    assert ask(engine, f"SELECT count(*) FROM {EMAS.target}") == [(count(odd),)]
     assert put(engine, EMAS, rows).written == {1: size // 2}
 
 
-VALUES = st.tuples(st.sampled_from([1.0, 2.0, None]), st.sampled_from([1.0, None]))
-KEYS = st.tuples(st.sampled_from([1, 2]), st.integers(1, 4), st.sampled_from(["2D", "3D"]), st.sampled_from([10, 14]))
-PLACES = st.builds(
-    lambda begins, pairs: (dict(zip((1, 2), begins, strict=True)), pairs),
-    st.tuples(*[st.none() | st.integers(1, 4)] * 2),
-    st.lists(st.sampled_from(PAIRS), min_size=1, unique=True),
+# Any rows on any others
+
+Key = tuple[int, int, str, int]
+"""Asset, day of January 2024, timeframe, period."""
+Values = tuple[float | None, float | None]
+"""A column that others follow, and one that they do not."""
+Pairs = Sequence[tuple[str, int]]
+ABSENT = 3.0
+"""Stands for NULL in a column that may not be NULL."""
+
+
+def emas(rows: Mapping[Key, Values]) -> Rows:
+    """Rows of an EMA table."""
+    return blank(EMAS.target, len(rows)) | {
+        "id": np.array([asset for asset, _, _, _ in rows], np.int32),
+        "tf": np.array([tf for _, _, tf, _ in rows], "S2"),
+        "ts": times(number for _, number, _, _ in rows),
+        "period": np.array([period for _, _, _, period in rows], np.int32),
+        "ema": floats(ema for ema, _ in rows.values()),
+        "d1": floats(d1 for _, d1 in rows.values()),
+    }
+
+
+def snapshots(rows: Mapping[Key, Values]) -> Rows:
+    """Rows of the rolling bars, whose timeframes stand for pairs."""
+    return blank(SNAPSHOTS.target, len(rows)) | {
+        "id": np.array([asset for asset, _, _, _ in rows], np.int32),
+        "tf": np.array([label_of((tf, period)) for _, _, tf, period in rows], "S5"),
+        "timestamp": times(number for _, number, _, _ in rows),
+        "bar_seq": np.ones(len(rows), np.int64),
+        "close": floats(ABSENT if close is None else close for close, _ in rows.values()),
+        "volume": floats(volume for _, volume in rows.values()),
+    }
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that holds keys and values: how its rows are made and read, and the extent of some series."""
+
+    leg: Leg
+    rows: Callable[[Mapping[Key, Values]], Rows]
+    key: str
+    values: str
+    of_pairs: Callable[[Pairs], Callable[..., Extent]]
+
+
+def _series(pairs: Pairs) -> Callable[..., Extent]:
+    tfs, periods = zip(*pairs, strict=True)
+    return partial(Extent, tfs=tfs, periods=periods)
+
+
+def _labels(pairs: Pairs) -> Callable[..., Extent]:
+    return partial(Extent, tfs=tuple(map(label_of, pairs)))
+
+
+EMA_TABLE = Table(EMAS, emas, "id, extract(day FROM ts)::int, tf, period", "ema, d1", _series)
+SNAPSHOT_TABLE = Table(
+    SNAPSHOTS,
+    snapshots,
+    """id, extract(day FROM "timestamp")::int, split_part(tf, '-', 1), split_part(tf, '-', 2)::int""",
+    f"nullif(close, {ABSENT}), volume",
+    _labels,
 )
 
 
+def stored(engine: Engine, table: Table) -> dict[Key, tuple[Values, str]]:
+    """The stored values, each with the transaction that wrote its row."""
+    rows = ask(engine, f"SELECT {table.key}, {table.values}, xmin::text FROM {table.leg.target}")
+    return {row[:4]: (row[4:6], row[6]) for row in rows}
+
+
+SOME_VALUES = st.tuples(st.sampled_from([1.0, 2.0, None]), st.sampled_from([1.0, None]))
+KEYS = st.tuples(st.sampled_from([1, 2]), st.integers(1, 4), st.sampled_from(["2D", "3D"]), st.sampled_from([10, 14]))
+BEGINS = st.tuples(*[st.none() | st.integers(1, 4)] * 2)
+SOME_ROWS = st.dictionaries(KEYS, SOME_VALUES, max_size=20)
+
+
+@pytest.mark.parametrize("table", [EMA_TABLE, SNAPSHOT_TABLE], ids=["averages", "bars"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    old=st.dictionaries(KEYS, VALUES, max_size=20),
-    new=st.dictionaries(KEYS, VALUES, max_size=20),
-    where=PLACES,
+    old=SOME_ROWS,
+    new=SOME_ROWS,
+    begins=BEGINS,
+    pairs=st.lists(st.sampled_from(PAIRS), min_size=1, unique=True),
     kept=st.sets(KEYS, max_size=20),
 )
 def test_any_rows_on_any_others(
     engine: Engine,
+    table: Table,
     old: dict[Key, Values],
     new: dict[Key, Values],
-    where: tuple[dict[int, int | None], list[tuple[str, int]]],
+    begins: tuple[int | None, int | None],
+    pairs: Pairs,
     kept: set[Key],
 ) -> None:
-    """Whatever stood there, the place holds the new rows afterwards, and only what differs was written and told."""
-    begins, pairs = where
+    """The extent holds the new rows afterwards, and only what differs was written and marked."""
 
-    def inside(key: Key) -> bool:
-        return key[2:] in pairs and key[1] >= (begins[key[0]] or 0)
+    def is_inside(key: Key) -> bool:
+        return key[2:] in pairs and key[1] >= (begins[key[0] - 1] or 0)
 
-    new = {
-        key: values for key, values in {**new, **{key: old[key] for key in kept & old.keys()}}.items() if inside(key)
-    }
-    put(engine, EMAS, emas(old), Place([1, 2], [None, None]))
-    before = held(engine)
-    place = Place(
-        [1, 2],
-        [None if begin is None else day(begin) for begin in begins.values()],
-        tuple(tf for tf, _ in pairs),
-        tuple(period for _, period in pairs),
-    )
-    changes = put(engine, EMAS, emas(new), place)
-    after = held(engine)
+    new = {**new, **{key: old[key] for key in kept & old.keys()}}
+    new = {key: values for key, values in new.items() if is_inside(key)}
+    extent = table.of_pairs(pairs)(ids=[1, 2], begins=[begin and day(begin) for begin in begins])
+    put(engine, table.leg, table.rows(old), BOTH)
+    before = stored(engine, table)
+    effect = put(engine, table.leg, table.rows(new), extent)
+    after = stored(engine, table)
 
-    outside = {key: row for key, row in before.items() if not inside(key)}
-    assert {key: values for key, (values, _) in after.items()} == {k: v for k, (v, _) in outside.items()} | new
-    same = {key for key, (values, _) in before.items() if not inside(key) or new.get(key) == values}
+    expected = {key: values for key, (values, _) in before.items() if not is_inside(key)} | new
+    assert {key: values for key, (values, _) in after.items()} == expected
+    same = {key for key, (values, _) in before.items() if expected.get(key) == values}
     assert {key for key, row in after.items() if before.get(key) == row} == same
     written = [key[0] for key in new if key not in same]
-    assert changes.written == {asset: written.count(asset) for asset in set(written)}
-    assert changes.deleted == len(before.keys() - same)
-    told = {key for key in before.keys() | new.keys() if inside(key) and followed(before, key) != followed(new, key)}
-    expected: dict[tuple[int, str], int] = {}
-    for asset, number, tf, _ in told:
-        expected[asset, tf] = min(number, expected.get((asset, tf), number))
-    assert {(asset, tf): time for asset, tf, time in changes.marks} == {key: day(n) for key, n in expected.items()}
+    assert effect.written == {asset: written.count(asset) for asset in set(written)}
+    assert effect.deleted == len(before.keys() - same)
+    changed = {key for key in before.keys() | new.keys() if followed(before, key) != followed(after, key)}
+    assert effect.marks == (first_days(changed) if table is SNAPSHOT_TABLE else {})
 
 
-def followed(rows: Mapping[Key, Any], key: Key) -> Any:
-    """The value that others follow; a row that is not there has none, which is not the same as NULL."""
+def followed(rows: Mapping[Key, tuple[Values, str]], key: Key) -> Any:
+    """The value that others follow; a row that does not exist differs from every value."""
     if key not in rows:
         return "absent"
-    first = rows[key][0]
-    return first[0] if isinstance(first, tuple) else first
+    (value, _), _ = rows[key]
+    return value
+
+
+def first_days(keys: set[Key]) -> Marks:
+    """The first day of each asset and timeframe among the keys of snapshots."""
+    first: Marks = {}
+    for asset, number, *pair in sorted(keys):
+        first.setdefault((asset, "-".join(map(str, pair))), day(number))
+    return first
 
 
 @pytest.mark.parametrize("rewrite", [False, True])
-def test_a_table_that_was_parted(engine: Engine, *, rewrite: bool) -> None:
-    """In a table in several parts, whose rows share addresses, only the rows of the place are touched."""
+def test_partitioned_table(engine: Engine, *, rewrite: bool) -> None:
+    """In a table of several partitions, whose rows share addresses, only the rows of the extent are touched."""
+    table = DAILY.target
     execute(
         engine,
-        f"ALTER TABLE {BARS.table} RENAME TO whole",
-        f"CREATE TABLE {BARS.table} (LIKE whole INCLUDING DEFAULTS) PARTITION BY LIST (id)",
-        *(f"CREATE TABLE part{id} PARTITION OF {BARS.table} FOR VALUES IN ({id})" for id in (1, 2)),
+        f"ALTER TABLE {table} RENAME TO whole",
+        f"CREATE TABLE {table} (LIKE whole INCLUDING DEFAULTS) PARTITION BY LIST (id)",
+        f"CREATE TABLE part1 PARTITION OF {table} FOR VALUES IN (1)",
+        f"CREATE TABLE part2 PARTITION OF {table} FOR VALUES IN (2)",
     )
-    put(
-        engine,
-        BARS,
-        bars(*(Bar(number, asset=asset) for asset in (1, 2) for number in (1, 2, 3))),
-        Place([1, 2], [None] * 2),
-    )
-    put(engine, BARS, bars(Bar(1), Bar(2, close=11.0)), rewrite=rewrite)
-    days = f'SELECT id, extract(day FROM "timestamp")::int, close FROM {BARS.table} ORDER BY 1, 2'
+    put(engine, DAILY, bars(*(Bar(number, asset=asset) for asset in (1, 2) for number in (1, 2, 3))), BOTH)
+    put(engine, DAILY, bars(Bar(1), Bar(2, close=11.0)), rewrite=rewrite)
+    days = f'SELECT id, extract(day FROM "timestamp")::int, close FROM {table} ORDER BY 1, 2'
     assert ask(engine, days) == [(1, 1, 10.0), (1, 2, 11.0), (2, 1, 10.0), (2, 2, 10.0), (2, 3, 10.0)]

@@ -1,4 +1,4 @@
-"""What is found wrong in whole tables without computing anything anew, and what is not judged."""
+"""What is found wrong in whole tables without recomputing anything, and what is not judged."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import database
+from databases import database
 from programs import run
-from refreshing import NOW, TARGETS, moved, refresh
-from sqlalchemy import URL, Connection, Engine, MetaData, make_url, text
+from refreshing import NOW, TARGETS, moved, open_scopes, refresh
+from sqlalchemy import URL, Connection, Engine, MetaData, event, make_url, text
 
-from refresh.validate import validation
-from refresh.catalog import BUILDERS, DAILY, SOURCE, BuilderConfig, Group, Kind
-from refresh.validate.finding import Finding, Validity
+from refresh.catalog import BUILDERS, DAILY, SOURCE, BuilderConfig, Leg
+from refresh.due import survey
 from refresh.options.request import Request
 from refresh.records import Status
-from refresh.due import survey
-from refresh.store.database import connect, transaction
-from refresh.store.tables import METADATA, source_table, value_columns
-from refresh.validate.validation import _checked, validate
+from refresh.store.database import connect
+from refresh.store.tables import METADATA, source_table
+from refresh.validate.finding import Finding, Validity
+from refresh.validate.validation import validate
+from refresh.validate.whole import check_tables
 
 IDS = (1, 2, 3)
 TODAY = date(2030, 1, 1)
@@ -36,49 +36,44 @@ FILL = f"""
     CROSS JOIN LATERAL (SELECT midnight + interval '1 day - 1 ms' AS at, 50 + 20 * cos(n / 9.0) AS value) AS made
     WHERE n NOT IN (19, 20, 33, 47)
 """
-SERIES = [leg for builder in BUILDERS for leg in builder.legs if builder.kind is not Kind.DAILY]
-BARS = [leg.target for leg in SERIES if leg.formula is None]
-EMAS = [leg.target for builder in BUILDERS for leg in builder.legs if builder.group is Group.EMAS]
-VALUES = [pytest.param(leg.target, name) for leg in SERIES if leg.formula for name in value_columns(leg)]
+SERIES = [leg for builder in BUILDERS for leg in builder.legs if leg.shape.has_timeframes]
+BARS = [leg.target for leg in SERIES if not leg.averages]
+EMAS = [leg.target for leg in SERIES if leg.averages]
+VALUES = [pytest.param(leg.target, average.name) for leg in SERIES for average in leg.averages]
 
 
 @pytest.fixture(scope="module")
 def built(server: URL, template: str) -> Iterator[str]:
     """The name of a database that is right: two months of two assets, and three days within a week of a third."""
     with database(server, template) as url:
-        engine = connect(url)
-        fill(engine, 1, "2024-01-10Z", "2024-03-20Z")
-        fill(engine, 2, "2024-01-01Z", "2024-03-05Z")
-        fill(engine, 3, "2024-03-19Z", "2024-03-21Z")
-        execute(engine, "UPDATE dim_timeframe SET is_enabled = tf = ANY(:tfs)", tfs=TFS)
-        execute(engine, "UPDATE dim_period SET is_enabled = false")
-        execute(engine, "INSERT INTO dim_period SELECT unnest(CAST(:periods AS int[])), true, 0", periods=PERIODS)
-        assert {outcome.status for outcome in refresh(engine)} == {Status.DONE}
-        engine.dispose()
+        with connect(url) as engine:
+            fill(engine, 1, "2024-01-10Z", "2024-03-20Z")
+            fill(engine, 2, "2024-01-01Z", "2024-03-05Z")
+            fill(engine, 3, "2024-03-19Z", "2024-03-21Z")
+            execute(engine, "UPDATE dim_timeframe SET is_enabled = tf = ANY(:tfs)", tfs=TFS)
+            execute(engine, "UPDATE dim_period SET is_enabled = false")
+            execute(engine, "INSERT INTO dim_period SELECT unnest(CAST(:periods AS int[])), true, 0", periods=PERIODS)
+            assert {outcome.status for outcome in refresh(engine)} == {Status.DONE}
         yield str(make_url(url).database)
 
 
 @pytest.fixture
 def engine(server: URL, built: str) -> Iterator[Engine]:
     """An engine on the test's own copy of the database."""
-    with database(server, built) as url:
-        engine = connect(url)
+    with database(server, built) as url, connect(url) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture(scope="module")
 def shared(server: URL, built: str) -> Iterator[Engine]:
     """An engine on a copy in which nothing is committed."""
-    with database(server, built) as url:
-        engine = connect(url)
+    with database(server, built) as url, connect(url) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture
 def session(shared: Engine) -> Iterator[Connection]:
-    """A transaction of which nothing stays."""
+    """A transaction that is rolled back."""
     with shared.connect() as connection:
         yield connection
         connection.rollback()
@@ -87,18 +82,17 @@ def session(shared: Engine) -> Iterator[Connection]:
 @pytest.fixture
 def empty(database_url: str) -> Iterator[Engine]:
     """An engine on a database without a table."""
-    engine = connect(database_url)
-    yield engine
-    engine.dispose()
+    with connect(database_url) as engine:
+        yield engine
 
 
 def fill(engine: Engine, asset: int, first: str, last: str) -> None:
-    """Days of an asset, bar a few of them."""
+    """Days of an asset, except a few of them."""
     execute(engine, FILL, asset=asset, first=first, last=last)
 
 
 def execute(on: Engine | Connection, statement: str, **values: Any) -> int:
-    """Run a statement in the transaction at hand, else in one of its own; how many rows it was about."""
+    """Run a statement in a given transaction or in its own. Returns the number of its rows."""
     if isinstance(on, Connection):
         return on.execute(text(statement), values).rowcount
     with on.begin() as connection:
@@ -106,7 +100,7 @@ def execute(on: Engine | Connection, statement: str, **values: Any) -> int:
 
 
 def ask(on: Engine | Connection, query: str) -> Any:
-    """The one value of a query."""
+    """The only value of a query."""
     if isinstance(on, Connection):
         return on.execute(text(query)).scalar_one()
     with on.connect() as connection:
@@ -116,22 +110,21 @@ def ask(on: Engine | Connection, query: str) -> Any:
 def judge(
     engine: Engine, request: Request | None = None, *, ids: Sequence[int] | None = None, number: int = 0
 ) -> Validity:
-    """A validation that computes only ``number`` assets anew."""
-    with transaction(engine) as connection:
-        scopes = survey.open_scopes(connection, BUILDERS, request or Request(), NOW)
-        known = ask(engine, f"SELECT array_agg(DISTINCT id ORDER BY id) FROM {SOURCE}") if ids is None else ids
-    return validate(engine, scopes, known, number, TODAY)
+    """A validation that recomputes only ``number`` assets."""
+    if ids is None:
+        ids = ask(engine, f"SELECT array_agg(DISTINCT id ORDER BY id) FROM {SOURCE}")
+    return validate(engine, open_scopes(engine, request), ids, number, TODAY)
 
 
 def checked(session: Connection, builders: Sequence[BuilderConfig] = BUILDERS) -> list[Finding]:
-    """What is wrong in the tables of some builders, by the one pass over each."""
-    return _checked(session, survey.open_scopes(session, builders, Request(), NOW), IDS)
+    """What is wrong in the tables of some builders, in one pass over each."""
+    return check_tables(session, survey.open_scopes(session, builders, Request().selection, NOW), IDS)
 
 
 def findings(session: Connection, table: str) -> list[Finding]:
     """What is wrong in a table."""
-    of = [builder for builder in BUILDERS if table in {leg.target for leg in builder.legs}]
-    return [finding for finding in checked(session, of) if finding.table == table]
+    builders = [builder for builder in BUILDERS if table in {leg.target for leg in builder.legs}]
+    return [finding for finding in checked(session, builders) if finding.table == table]
 
 
 def time_of(table: str) -> str:
@@ -140,37 +133,37 @@ def time_of(table: str) -> str:
 
 
 def copy(engine: Engine | Connection, table: str, condition: str, **changes: str) -> None:
-    """Add a row that differs from the one for which the condition holds."""
+    """Add a row that differs from the only row for which the condition holds."""
     names = [f'"{column.name}"' for column in METADATA.tables[table].columns]
     values = ", ".join(changes.get(name.strip('"'), name) for name in names)
     insert = f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {table} WHERE {condition}"
     assert execute(engine, insert) == 1
 
 
-def one_row(table: str) -> str:
-    """A condition that picks one row of asset 1 in the middle of a series."""
+def middle_row(table: str) -> str:
+    """A condition that picks a row of asset 1 in the middle of a series."""
     series = "" if table == DAILY else f"AND tf = (SELECT max(tf) FROM {table} WHERE id = 1)"
     period = "AND period = 2" if table in EMAS else ""
     return f"id = 1 AND {time_of(table)} = '{MIDDLE}' {series} {period}"
 
 
-def place(engine: Engine | Connection, table: str) -> tuple[int, str | None, int | None]:
+def series_of(engine: Engine | Connection, table: str) -> tuple[int, str | None, int | None]:
     """How a finding names the series of that row."""
     if table == DAILY:
         return 1, None, None
     return 1, ask(engine, f"SELECT max(tf) FROM {table} WHERE id = 1"), 2 if table in EMAS else None
 
 
-def named(found: Sequence[Finding]) -> list[tuple[int, str | None, int | None]]:
-    """Which series the findings name."""
-    return [(one.id, one.tf, one.period) for one in found]
+def named(findings: Sequence[Finding]) -> list[tuple[int, str | None, int | None]]:
+    """The series that the findings name."""
+    return [(finding.id, finding.tf, finding.period) for finding in findings]
 
 
 # Nothing wrong
 
 
 def test_right_tables_have_no_finding(engine: Engine) -> None:
-    """Every asset is judged and none computed anew; nothing is written."""
+    """Every asset is judged and none is recomputed; nothing is written."""
     before = moved(engine)
     validity = judge(engine)
     assert (validity.judged, validity.recomputed, validity.pending, validity.findings) == (3, (), (), ())
@@ -191,9 +184,8 @@ def test_windows_that_begin_later_are_right(engine: Engine) -> None:
 def test_days_of_another_zone_are_right(empty: Engine, zone: str) -> None:
     """The first whole unit is one of the run's time zone."""
     request = Request(tz=zone)
-    with transaction(empty) as connection:
-        source_table(MetaData()).create(connection)
-        survey.open_scopes(connection, BUILDERS, request, NOW)
+    source_table(MetaData()).create(empty)
+    open_scopes(empty, request)
     for asset, first in enumerate(("2023-12-31Z", "2024-01-07Z", "2024-01-08Z"), 1):
         fill(empty, asset, first, "2024-02-20Z")
     execute(empty, "INSERT INTO dim_period VALUES (2, true, 0)")
@@ -204,7 +196,7 @@ def test_days_of_another_zone_are_right(empty: Engine, zone: str) -> None:
 
 
 def test_share_without_weekends_is_right(empty: Engine) -> None:
-    """The years of a share have no finding in any table, computed anew or not."""
+    """The years of a share have no finding in any table, recomputed or not."""
     assert run("-m refresh.load", "--sample", url=empty.url.render_as_string(hide_password=False)).returncode == 0
     execute(empty, f"DELETE FROM {SOURCE} WHERE \"timestamp\" < '2020-06-01Z'")
     assert {outcome.status for outcome in refresh(empty)} == {Status.DONE}
@@ -214,7 +206,7 @@ def test_share_without_weekends_is_right(empty: Engine) -> None:
 
 
 def test_real_prices_are_right(empty: Engine, shared_data: Path) -> None:
-    """All assets of the exports, computed anew, are what the tables hold."""
+    """All assets of the exports, recomputed, are what the tables hold."""
     files = sorted(str(file) for file in (shared_data / "cmc").glob("*.csv") if file.name != "manifest.csv")
     assert run("-m refresh.load", *files, url=empty.url.render_as_string(hide_password=False)).returncode == 0
     assert {outcome.status for outcome in refresh(empty)} == {Status.DONE}
@@ -227,35 +219,35 @@ def test_real_prices_are_right(empty: Engine, shared_data: Path) -> None:
 
 @pytest.mark.parametrize("table", TARGETS)
 def test_missing_row(session: Connection, table: str) -> None:
-    """A row that is gone from the middle is missed, in its own series alone."""
-    expected = place(session, table)
-    assert execute(session, f"DELETE FROM {table} WHERE {one_row(table)}") == 1
-    found = findings(session, table)
-    assert named(found) == [expected]
+    """A row that is gone from the middle is missing in its own series, and in no other."""
+    expected = series_of(session, table)
+    assert execute(session, f"DELETE FROM {table} WHERE {middle_row(table)}") == 1
+    (finding,) = findings(session, table)
+    assert named([finding]) == [expected]
     if table == DAILY:
-        assert (found[0].expected, found[0].found) == ("bar_seq 1 to 66", "bar_seq 1 to 67")
+        assert (finding.expected, finding.found) == ("bar_seq 1 to 66", "bar_seq 1 to 67")
     else:
-        assert [one.table for one in checked(session)] == [table]
-        rows = [int(side.split()[0]) for side in (found[0].expected, found[0].found)]
+        assert [other.table for other in checked(session)] == [table]
+        rows = [int(side.split()[0]) for side in (finding.expected, finding.found)]
         assert rows[0] == rows[1] + 1
 
 
 @pytest.mark.parametrize("table", TARGETS)
 def test_doubled_day(session: Connection, table: str) -> None:
-    """A day that stands twice is found, in its own series alone."""
-    expected, time = place(session, table), time_of(table)
+    """A day that has two rows is found in its own series, and in no other."""
+    expected, time = series_of(session, table), time_of(table)
     numbers = {"bar_seq": "68"} if table == DAILY else {}
-    copy(session, table, one_row(table), **{time.strip('"'): f"{time} - interval '1 second'"}, **numbers)
-    found = findings(session, table)
-    assert named(found) == [expected]
+    copy(session, table, middle_row(table), **{time.strip('"'): f"{time} - interval '1 second'"}, **numbers)
+    (finding,) = findings(session, table)
+    assert named([finding]) == [expected]
     if table == DAILY:
-        assert (found[0].expected, found[0].found) == ("68 days", "67 days in 68 rows")
+        assert (finding.expected, finding.found) == ("68 days", "67 days in 68 rows")
 
 
 @pytest.mark.parametrize("table", [leg.target for leg in SERIES])
 def test_row_before_the_first(session: Connection, table: str) -> None:
-    """A row before the one with which its series begins is one too many."""
-    id, tf, period = expected = place(session, table)
+    """A row before the first one that a series should have is one too many."""
+    id, tf, period = expected = series_of(session, table)
     time = time_of(table)
     series = f"id = {id} AND tf = '{tf}'" + (f" AND period = {period}" if period else "")
     copy(
@@ -270,7 +262,7 @@ def test_row_before_the_first(session: Connection, table: str) -> None:
 @pytest.mark.parametrize("table", [leg.target for leg in SERIES])
 def test_series_that_begins_late(session: Connection, table: str) -> None:
     """A series that lacks its first row is found, from where it now begins."""
-    id, tf, period = expected = place(session, table)
+    id, tf, period = expected = series_of(session, table)
     time = time_of(table)
     series = f"id = {id} AND tf = '{tf}'" + (f" AND period = {period}" if period else "")
     execute(
@@ -278,13 +270,13 @@ def test_series_that_begins_late(session: Connection, table: str) -> None:
     )
     (finding,) = findings(session, table)
     assert named([finding]) == [expected]
-    assert finding.at == ask(session, f"SELECT min({time}) FROM {table} WHERE {series}")
+    assert finding.time == ask(session, f"SELECT min({time}) FROM {table} WHERE {series}")
 
 
 @pytest.mark.parametrize("table", [leg.target for leg in SERIES])
 def test_series_that_is_gone(session: Connection, table: str) -> None:
     """A series without any row is found, though its state says that it is done."""
-    id, tf, period = expected = place(session, table)
+    id, tf, period = expected = series_of(session, table)
     series = f"id = {id} AND tf = '{tf}'" + (f" AND period = {period}" if period else "")
     execute(session, f"DELETE FROM {table} WHERE {series}")
     (finding,) = findings(session, table)
@@ -305,7 +297,7 @@ def test_hole_in_the_numbers(session: Connection) -> None:
     execute(session, f"UPDATE {DAILY} SET bar_seq = bar_seq + 1000 WHERE id = 2 AND bar_seq > 30")
     execute(session, f"UPDATE {DAILY} SET bar_seq = bar_seq - 999 WHERE id = 2 AND bar_seq > 1000")
     (finding,) = findings(session, DAILY)
-    assert finding == Finding(DAILY, 2, None, None, None, "bar_seq 1 to 61", "bar_seq 1 to 62")
+    assert finding == Finding(table=DAILY, id=2, expected="bar_seq 1 to 61", found="bar_seq 1 to 62")
 
 
 # Laws of single rows
@@ -326,38 +318,38 @@ def test_hole_in_the_numbers(session: Connection) -> None:
 )
 def test_lawless_bar(session: Connection, table: str, change: str) -> None:
     """A bar that is not within its own high and low is found, and named with its time."""
-    execute(session, f"UPDATE {table} SET {change} WHERE {one_row(table)}")
+    execute(session, f"UPDATE {table} SET {change} WHERE {middle_row(table)}")
     (finding,) = findings(session, table)
-    assert named([finding]) == [place(session, table)]
-    assert f"{finding.at:%Y-%m-%d}" == MIDDLE[:10]
+    assert named([finding]) == [series_of(session, table)]
+    assert f"{finding.time:%Y-%m-%d}" == MIDDLE[:10]
 
 
 @pytest.mark.parametrize(("table", "column"), VALUES)
 @pytest.mark.parametrize("value", ["1000", "-1", "'NaN'", "'infinity'", "'-infinity'", "NULL"])
 def test_lawless_ema(session: Connection, table: str, column: str, value: str) -> None:
     """A mean of closes lies within them; whatever does not is found, and named with its time."""
-    execute(session, f"UPDATE {table} SET {column} = {value} WHERE {one_row(table)}")
+    execute(session, f"UPDATE {table} SET {column} = {value} WHERE {middle_row(table)}")
     (finding,) = findings(session, table)
-    assert named([finding]) == [place(session, table)]
-    assert f"{finding.at:%Y-%m-%d}" == MIDDLE[:10]
+    assert named([finding]) == [series_of(session, table)]
+    assert f"{finding.time:%Y-%m-%d}" == MIDDLE[:10]
 
 
 # What the state says
 
 
 @pytest.mark.parametrize("leg", SERIES, ids=lambda leg: leg.target)
-def test_state_of_one_series_tells_another_end(session: Connection, leg: Any) -> None:
+def test_state_of_a_series_has_another_end(session: Connection, leg: Leg) -> None:
     """The state of a series ends where its rows do."""
-    tf = place(session, leg.target)[1]
+    tf = series_of(session, leg.target)[1]
     execute(session, f"UPDATE {leg.state} SET last_ts = last_ts - interval '1 day' WHERE id = 1 AND tf = '{tf}'")
-    found = checked(session)
-    assert {(one.table, one.id, one.tf) for one in found} == {(leg.target, 1, tf)}
-    assert all("as the state says" in one.expected for one in found)
+    wrong = checked(session)
+    assert {(finding.table, finding.id, finding.tf) for finding in wrong} == {(leg.target, 1, tf)}
+    assert all("as the state says" in finding.expected for finding in wrong)
 
 
 @pytest.mark.parametrize("table", TARGETS)
 def test_rows_of_an_unknown_asset(engine: Engine, table: str) -> None:
-    """Rows whose asset neither the source nor the daily bars know are found in every table."""
+    """Rows of an asset that neither the source nor the daily bars know are found in every table."""
     columns = ", ".join(f'"{column.name}"' for column in METADATA.tables[table].columns if column.name != "id")
     with engine.begin() as connection:
         connection.execute(text(f"INSERT INTO {table} (id, {columns}) SELECT 99, {columns} FROM {table} WHERE id = 1"))
@@ -375,12 +367,12 @@ def test_state_contradicts_its_table(engine: Engine, kind: str) -> None:
     for table in tables:
         execute(engine, f"DELETE FROM {table} WHERE id = 1 AND {time_of(table)} > '2024-03-20Z'")
     validity = judge(engine, number=3)
-    assert [(one.table, one.id) for one in validity.findings] == [(table, 1) for table in tables]
+    assert [(finding.table, finding.id) for finding in validity.findings] == [(table, 1) for table in tables]
     assert validity.pending == (1,)
     assert validity.recomputed == (2, 3)
 
 
-def test_daily_state_tells_another_beginning(session: Connection) -> None:
+def test_daily_state_has_another_beginning(session: Connection) -> None:
     """The daily state begins where the daily bars do."""
     execute(session, f"UPDATE {DAILY}_state SET daily_min_seen = daily_min_seen + interval '1 day' WHERE id = 2")
     (finding,) = checked(session)
@@ -393,8 +385,7 @@ def test_daily_state_tells_another_beginning(session: Connection) -> None:
 def test_daily_state_contradicts_the_daily_bars(engine: Engine) -> None:
     """Daily bars that do not end where the state says are a finding."""
     execute(engine, f"UPDATE {DAILY}_state SET last_src_ts = last_src_ts + interval '1 day' WHERE id = 2")
-    found = judge(engine).findings
-    assert (DAILY, 2) in {(one.table, one.id) for one in found}
+    assert (DAILY, 2) in {(finding.table, finding.id) for finding in judge(engine).findings}
 
 
 # Who is not judged
@@ -407,7 +398,7 @@ def test_asset_with_new_days_is_not_judged(engine: Engine) -> None:
         execute(engine, f"UPDATE {BARS[0]} SET high = low - 1 WHERE id = {id} AND \"timestamp\" = '{MIDDLE}'")
     validity = judge(engine)
     assert validity.pending == (2,)
-    assert {one.id for one in validity.findings} == {1}
+    assert {finding.id for finding in validity.findings} == {1}
 
 
 def test_changed_asset_is_not_judged(engine: Engine) -> None:
@@ -427,7 +418,8 @@ def test_disabled_series_are_not_judged(engine: Engine) -> None:
     """Rows that are kept of disabled timeframes and periods may be anything."""
     execute(engine, f"UPDATE {BARS[0]} SET high = low - 1 WHERE tf = '7D'")
     execute(engine, f"DELETE FROM {EMAS[0]} WHERE period = 3 AND ts = '{MIDDLE}'")
-    assert {(one.table, one.id) for one in judge(engine).findings} >= {(BARS[0], 1), (EMAS[0], 1)}
+    wrong = {(finding.table, finding.id) for finding in judge(engine).findings}
+    assert wrong >= {(BARS[0], 1), (EMAS[0], 1)}
     execute(engine, "UPDATE dim_timeframe SET is_enabled = false WHERE tf = '7D'")
     execute(engine, "UPDATE dim_period SET is_enabled = false WHERE period = 3")
     validity = judge(engine, number=3)
@@ -435,33 +427,54 @@ def test_disabled_series_are_not_judged(engine: Engine) -> None:
 
 
 def test_filters_narrow_what_is_judged(engine: Engine) -> None:
-    """What is not asked for is not judged."""
+    """What is not selected is not judged."""
     execute(engine, f"UPDATE {BARS[0]} SET high = low - 1 WHERE tf = '7D' AND id = 1")
     assert judge(engine).findings
     assert judge(engine, Request(ids=(2,)), ids=(2,), number=1).findings == ()
     assert judge(engine, Request(tfs=("2D",)), ids=IDS).findings == ()
 
 
-@pytest.mark.parametrize("request_", [Request(tfs=("2D",)), Request(periods=(2,))])
-def test_filters_narrow_what_is_computed_anew(engine: Engine, request_: Request) -> None:
-    """Rows that were not asked for are not compared with what was not computed."""
-    assert judge(engine, request_, ids=IDS, number=3).findings == ()
+@pytest.mark.parametrize(
+    ("filters", "period"),
+    [({"tfs": ("2D",)}, 2), ({"periods": (2,)}, 2), ({"tf_period_combos": (("2D", 1), ("7D", 2))}, 1)],
+)
+def test_filters_narrow_what_is_recomputed(engine: Engine, filters: dict[str, Any], period: int) -> None:
+    """Only selected series are compared with what was recomputed; a wrong value in one of them is found."""
+    request = Request(**filters)
+    spoil = f"UPDATE {EMAS[0]} SET d1_roll = 7 WHERE id = 1 AND tf = :tf AND period = :period AND ts = '{MIDDLE}'"
+    execute(engine, spoil, tf="7D", period=1)
+    assert judge(engine, request, ids=IDS, number=3).findings == ()
+    execute(engine, spoil, tf="2D", period=period)
+    assert named(judge(engine, request, ids=IDS, number=3).findings) == [(1, "2D", period)]
 
 
-def test_source_that_moves_on_meanwhile(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Days that are loaded while a validation goes on are not missed by it."""
+@pytest.mark.parametrize(
+    ("statement", "is_refreshed", "pending"),
+    [("AS lawless", False, (2,)), ("AS lawless", True, ()), ("octet_length", False, ()), ("octet_length", True, ())],
+)
+def test_source_that_changes_meanwhile(
+    engine: Engine, statement: str, is_refreshed: bool, pending: tuple[int, ...]
+) -> None:
+    """Days that are loaded, and even taken in, while tables are judged or assets recomputed are no finding."""
+    scopes = open_scopes(engine)
+    loaded: list[str] = []
 
-    def interrupted(*arguments: Any) -> list[Finding]:
-        found = _checked(*arguments)
-        fill(engine, 2, "2024-03-06Z", "2024-03-07Z")
-        return found
+    @event.listens_for(engine, "before_cursor_execute")
+    def load(_connection: Connection, _cursor: Any, running: str, *_: object) -> None:
+        if statement in running and not loaded:
+            loaded.append(running)
+            fill(engine, 2, "2024-03-06Z", "2024-03-07Z")
+            if is_refreshed:
+                refresh(engine)
 
-    monkeypatch.setattr(validation, "_checked", interrupted)
-    assert judge(engine, number=3).findings == ()
+    validity = validate(engine, scopes, IDS, 3, TODAY)
+    assert loaded
+    assert (validity.findings, validity.pending) == ((), pending)
+    assert {*validity.recomputed, *pending} == set(IDS)
 
 
 def test_asset_gone_from_the_source_is_not_judged(engine: Engine) -> None:
-    """Bars that are kept of an asset that the source has no more cannot be judged."""
+    """Bars that are kept of an asset that is gone from the source cannot be judged."""
     execute(engine, f"DELETE FROM {SOURCE} WHERE id = 2")
     execute(engine, f"UPDATE {BARS[0]} SET high = low - 1 WHERE id = 2")
     validity = judge(engine, ids=IDS, number=3)
@@ -470,7 +483,7 @@ def test_asset_gone_from_the_source_is_not_judged(engine: Engine) -> None:
 
 @pytest.mark.parametrize("change", ["close = NULL", "volume = -1", "low = 0, high = 0, open = 0, close = 0"])
 def test_asset_without_a_bar_is_right(engine: Engine, change: str) -> None:
-    """An asset whose rows are all refused has no rows, and none are missed, computed anew or not."""
+    """An asset whose rows are all refused has no rows, and none are missing, recomputed or not."""
     execute(engine, f"UPDATE {SOURCE} SET {change} WHERE id = 2")
     refresh(engine, Request(accept_restatement=True))
     fill(engine, 5, "2024-03-06Z", "2024-03-17Z")
@@ -487,8 +500,8 @@ def test_rows_of_an_asset_without_a_bar_are_found(engine: Engine) -> None:
     refresh(engine, Request(accept_restatement=True))
     assert judge(engine).findings == ()
     for table in (BARS[0], EMAS[0]):
-        copy(engine, table, one_row(table), id="3")
-    assert {(one.table, one.id) for one in judge(engine).findings} == {(BARS[0], 3), (EMAS[0], 3)}
+        copy(engine, table, middle_row(table), id="3")
+    assert {(finding.table, finding.id) for finding in judge(engine).findings} == {(BARS[0], 3), (EMAS[0], 3)}
 
 
 def test_future_days_that_come_true_are_right(engine: Engine) -> None:
@@ -496,14 +509,12 @@ def test_future_days_that_come_true_are_right(engine: Engine) -> None:
     fill(engine, 2, "2030-01-03Z", "2030-01-03Z")
     refresh(engine)
     assert (judge(engine, number=3).findings, judge(engine).pending) == ((), ())
-    with transaction(engine) as connection:
-        later = survey.open_scopes(connection, BUILDERS, Request(), NOW.replace(day=3))
+    later = open_scopes(engine, now=NOW.replace(day=3))
     validity = validate(engine, later, IDS, 3, TODAY)
     assert (validity.findings, validity.pending) == ((), (2,))
 
 
 def test_database_without_assets_is_right(prepared_url: str) -> None:
-    """Where there is nothing nothing is wrong."""
-    engine = connect(prepared_url)
-    assert judge(engine, ids=()).findings == ()
-    engine.dispose()
+    """Empty tables have no finding."""
+    with connect(prepared_url) as engine:
+        assert judge(engine, ids=()).findings == ()

@@ -1,8 +1,8 @@
-// The page about the nightly refresh. All its data stand in #data; text of the data is only ever set as text.
+// The page about the nightly refresh. All its data is in #data; text from the data is never inserted as markup.
 "use strict";
 (() => {
   const DAY = 86400;
-  const MOST_ROWS = 300; // of the freshness table at first; more at a click, so that thousands of assets open quickly
+  const MOST_ROWS = 300; // of the freshness table at first, the rest after a click: thousands of rows would open slowly
   const NOT_BUILT = Number.MAX_SAFE_INTEGER; // sorts before any lag
   const EMA_COLOURS = 8;
 
@@ -46,7 +46,7 @@
     return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   }
 
-  /** Prices lie between 1e-8 and 1e5: about five digits that count, at least two behind the point. */
+  /** Prices lie between 1e-8 and 1e5: about five significant digits, at least two decimals. */
   function decimals(value) {
     if (!value) return 2;
     return Math.min(12, Math.max(2, 4 - Math.floor(Math.log10(Math.abs(value)))));
@@ -69,7 +69,7 @@
     }
   }
 
-  /** The headline; the command at its end is marked, to be copied. */
+  /** The headline, with the command at its end as code, ready to be copied. */
   function headline() {
     const command = data.summary?.next_command;
     if (!command || !data.headline.endsWith(command)) return make("span", {}, data.headline);
@@ -96,7 +96,7 @@
     }
   }
 
-  /** A line of the console: what it is about stands before its first colon. */
+  /** A line of the console. Its subject comes before the first colon. */
   function detail(line) {
     const [, about, rest] = /^([A-Za-z][A-Za-z ,]{1,40}): (.+)$/s.exec(line) ?? [];
     if (!about) return make("li", {}, make("span", { className: "whole" }, line));
@@ -108,7 +108,7 @@
     const place = $("details");
     if (data.summary) showFacts(data.summary);
     if (data.details.length) place.append(make("ul", { className: "lines" }, ...data.details.map(detail)));
-    else if (!data.summary) place.append(empty("No run has ended yet, so there is nothing to tell of one."));
+    else if (!data.summary) place.append(empty("No run has ended yet."));
   }
 
   const empty = (words) => make("p", { className: "empty" }, words);
@@ -132,7 +132,7 @@
 
   function showFailures() {
     const rows = data.failures;
-    if (!rows.length) return $("failures-body").append(empty("Nothing is failed, skipped or not reached."));
+    if (!rows.length) return $("failures-body").append(empty("No asset failed, was skipped or was not reached."));
     const states = { failed: ["failed", "✕"], skipped: ["skipped", "–"], "not reached": ["skipped", "…"] };
     const state = (row) => {
       const [kind, sign] = states[row.status] ?? ["failed", "?"];
@@ -149,7 +149,7 @@
 
   function showRestatements() {
     const rows = data.restatements;
-    if (!rows.length) return $("restatements-body").append(empty("The source has changed no past price."));
+    if (!rows.length) return $("restatements-body").append(empty("The source changed no past price."));
     const whole = (word) => make("span", { className: "fixed" }, word); // broken between words only
     const days = (row) => make("span", {}, whole(row.first_day), ...(row.first_day === row.last_day ? [] : [" to ", whole(row.last_day)]));
     const closes = (row) => make("span", {}, whole(price(row.old_close)), " → ", whole(price(row.new_close)));
@@ -166,9 +166,9 @@
   // Runs
 
   const SIGNS = { done: "✓", failed: "✕", skipped: "–", running: "▶", killed: "■", waiting: "○" };
-  const ENDS = { 0: "complete", 1: "not complete", 4: "validation failed", 75: "another was running", 130: "stopped", 143: "stopped" };
+  const ENDS = { 0: "complete", 1: "not complete", 4: "validation failed", 75: "another refresh was running", 130: "stopped", 143: "stopped" };
 
-  /** One refresh works on a database at a time: a run without an end is at work only if it is the newest. */
+  /** Only one refresh of a database runs at a time: of the runs without an end only the newest may still be running. */
   function runState(run, place) {
     if (run.ended_at) {
       const kind = run.exit_code === 0 ? "done" : [75, 130, 143].includes(run.exit_code) ? "skipped" : "failed";
@@ -183,7 +183,7 @@
     if (!step.ended_at) return kindOfRun === "running" ? ["running", "running"] : ["killed", "killed"];
     if (step.outcomes.failed) return ["failed", "failed"];
     const left = (step.outcomes.skipped ?? 0) + (step.outcomes["not reached"] ?? 0);
-    return left ? ["skipped", "in part"] : ["done", "done"];
+    return left ? ["skipped", "partial"] : ["done", "done"];
   }
 
   const stateWord = ([kind, word]) => make("span", { className: `state is-${kind}` }, `${SIGNS[kind]} ${word}`);
@@ -201,14 +201,14 @@
       make("span", {}, instant(run.started_at)), stateWord(state), strip, make("span", { className: "took" }, took));
   }
 
-  /** From the start of the run to its end, or as far as anything is known of it. */
+  /** From the start of the run to its end, or to its last known event. */
   function span(run, kind) {
     const from = Date.parse(run.started_at);
     const ends = run.steps.flatMap((step) => [step.started_at, step.ended_at]).filter(Boolean).map(Date.parse);
     if (run.ended_at) ends.push(Date.parse(run.ended_at));
     else if (kind === "running") ends.push(Date.parse(data.generated_at));
     const to = Math.max(from + 1000, ...ends);
-    return [from, kind === "killed" ? to + 0.08 * (to - from) : to]; // room for a builder whose end nobody noted
+    return [from, kind === "killed" ? to + 0.08 * (to - from) : to]; // room for a builder without an end
   }
 
   function ganttRow(step, kindOfRun, [from, to]) {
@@ -238,7 +238,7 @@
     const seconds = (to - from) / 1000;
     const marks = [0, 0.25, 0.5, 0.75].map((part) => make("span", {}, part ? spoken(seconds * part) : "0"));
     return make("li", { className: "axis", "aria-hidden": "true" }, make("span"), make("div", {}, ...marks),
-      make("span", {}, ended ? `${spoken(seconds)} in all` : "no end"));
+      make("span", {}, ended ? `${spoken(seconds)} in total` : "no end"));
   }
 
   function showRun(run, place, into) {
@@ -248,7 +248,7 @@
       make("span", { className: "muted" }, facts.join(" · ")), make("code", { className: "muted" }, run.command));
     const scale = span(run, state[0]);
     const rows = run.steps.map((step) => ganttRow(step, state[0], scale));
-    const chart = rows.length ? make("ol", { className: "gantt" }, ...rows, axis(scale, run.ended_at)) : empty("This run began no builder.");
+    const chart = rows.length ? make("ol", { className: "gantt" }, ...rows, axis(scale, run.ended_at)) : empty("This run started no builder.");
     into.replaceChildren(head, chart);
   }
 
@@ -261,7 +261,7 @@
       buttons.forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
       showRun(data.runs[place], place, gantt);
     }));
-    const words = { done: "done", failed: "failed", skipped: "skipped in part", running: "running", killed: "killed", waiting: "not started" };
+    const words = { done: "done", failed: "failed", skipped: "partial", running: "running", killed: "killed", waiting: "not started" };
     const keys = Object.entries(words).map(([kind, word]) =>
       make("span", {}, make("i", { className: `bar is-${kind}` }), `${SIGNS[kind]} ${word}`));
     const list = make("ol", { className: "run-list" }, ...buttons.map((button) => make("li", {}, button)));
@@ -270,9 +270,9 @@
     buttons[0].click();
   }
 
-  // Freshness: a row of buttons would be 200 stops of the Tab key, so one is a stop and the arrows go on from it
+  // Freshness: 200 buttons would be 200 stops of the Tab key, so only one is a stop and the arrow keys move on from it
 
-  const LAGS = [["lag0", "up to date", 0], ["lag1", "1 day behind", 1], ["lag2", "2–3", 3], ["lag3", "4–7", 7], ["lag4", "8 and more", Infinity]];
+  const LAGS = [["lag0", "up to date", 0], ["lag1", "1 day behind", 1], ["lag2", "2–3", 3], ["lag3", "4–7", 7], ["lag4", "8 or more", Infinity]];
   const view = { by: "lag", needle: "", behind: false, all: false };
   const depth = (lag) => (lag === null ? NOT_BUILT : lag);
   const worst = (asset) => Math.max(0, ...asset.lags.map(depth));
@@ -347,7 +347,7 @@
     const asset = byId.get(Number(cell?.closest("tr").dataset.id));
     if (!asset) return;
     const place = cell.cellIndex - 1;
-    const where = `${asset.id} ${asset.name}, source until ${asset.last ?? "no day"}`;
+    const where = `${asset.id} ${asset.name}, last source day ${asset.last ?? "none"}`;
     if (place < 0) return void ($("cell-note").textContent = where);
     const lag = asset.lags[place];
     const how = lag === null ? "not built" : lag === 0 ? "up to date" : `${counted(lag, "day")} behind`;
@@ -398,7 +398,7 @@
     rows.addEventListener("focusin", noteCell);
     const more = make("button", { type: "button", id: "heat-more" });
     more.addEventListener("click", () => { view.all = true; fillHeat(); });
-    const none = empty("No asset is like that.");
+    const none = empty("No asset matches.");
     none.id = "heat-none";
     const keys = [...LAGS, ["none", "– not built"]].map(([kind, word]) =>
       make("span", {}, make("i", { className: `cell ${kind}` }), word));
@@ -414,7 +414,7 @@
 
   const chart = { id: null, all: [], series: null, api: null, candles: null, lines: new Map(), periods: null, at: null };
 
-  /** A colour of the style sheet as the canvas understands it, whichever theme is on. */
+  /** A colour of the style sheet in the notation that the canvas needs, in the current theme. */
   function colour(name) {
     const probe = $("chart-note");
     probe.style.color = `var(--${name})`;
@@ -441,14 +441,14 @@
     markChosen();
     if (scroll) scrollToPrices();
     const blob = data.charts[id];
-    if (!blob) return showSeries([], "This page holds no prices of this asset.");
+    if (!blob) return showSeries([], "This page has no prices for this asset.");
     let found;
     try {
       found = (await unpack(blob)).series;
     } catch {
-      return chart.id === id && showSeries([], "The prices of this asset cannot be unpacked by this browser.");
+      return chart.id === id && showSeries([], "This browser cannot unpack the prices of this asset.");
     }
-    if (chart.id === id) showSeries(found, "This asset has no bars yet."); // another may have been chosen meanwhile
+    if (chart.id === id) showSeries(found, "This asset has no bars yet."); // unless another was chosen in the meantime
   }
 
   function scrollToPrices() {
@@ -467,7 +467,7 @@
     });
     $("timeframe").replaceChildren(...groups.values());
     $("timeframe").disabled = all.length === 0;
-    // The next asset is shown in the timeframe in which the last one was looked at
+    // The next asset opens in the timeframe of the last one
     const same = all.findIndex((one) => one.title === before?.title && one.ema_table === before?.ema_table);
     if (all.length) draw(Math.max(same, 0));
     else clearChart(otherwise);
@@ -534,12 +534,12 @@
     showLegend(null);
     const asset = `${chart.id} ${nameOf(chart.id)}`;
     $("chart").setAttribute("aria-label", `${asset}, ${series.title}: candlesticks of ${counted(series.days.length, "bar")}. ` +
-      "The left and right arrow keys go from bar to bar.");
+      "The left and right arrow keys move from bar to bar.");
     $("chart-note").textContent = `Bars of ${series.table}, EMAs of ${series.ema_table}.` +
       (series.forming ? " The hollow last bar is not closed yet." : "");
   }
 
-  /** Three of many, from quick to slow: more would hide the bars. */
+  /** Three of them, from fast to slow: more would hide the bars. */
   function firstPeriods(periods) {
     if (periods.length < 4) return periods;
     return [periods[0], periods[Math.floor(periods.length / 2)], periods.at(-1)];
@@ -569,7 +569,7 @@
     $("periods").replaceChildren(...(buttons.length ? [make("span", { className: "muted" }, "EMA")] : []), ...buttons);
   }
 
-  /** The values of a bar; of the last one where none is pointed at. */
+  /** The values of the bar under the pointer, otherwise of the last one. */
   function showLegend(at) {
     const series = chart.series;
     if (!series) return;

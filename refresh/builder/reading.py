@@ -1,0 +1,35 @@
+"""Where the rows of a table are computed from: what is stored, or rows in memory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from refresh.builder.grid import Grid
+from refresh.catalog import Leg
+from refresh.core.rows import Rows
+from refresh.core.series import Series
+from refresh.store.inputs import Spans
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rebuild:
+    """Some series of a leg, every row of its inputs by table, and the run's clock; daily bars have no series."""
+
+    leg: Leg
+    series: Sequence[Series]
+    tables: Mapping[str, Rows]
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader:
+    """What averages are read by: the transaction, the leg, the days of each asset, and their grid."""
+
+    connection: Connection
+    leg: Leg
+    spans: Spans
+    grid: Grid

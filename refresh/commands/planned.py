@@ -1,0 +1,86 @@
+"""What a refresh is going to do: its plan, narrowed to what an earlier run left if that one is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from refresh.commands.job import Job
+from refresh.due import survey
+from refresh.due.scope import Scope
+from refresh.errors import CannotStartError
+from refresh.options.arguments import filter_flags, resumed
+from refresh.run.plan import Plan, make_plan
+from refresh.store import history, source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """The job, its scopes and its plan; ``remainder`` is set if the run resumes an earlier one."""
+
+    job: Job
+    scopes: Sequence[Scope]
+    plan: Plan
+    remainder: history.Remainder | None = None
+
+    @property
+    def resumes(self) -> str | None:
+        """The run that is resumed."""
+        return self.remainder.run_id if self.remainder else None
+
+    @property
+    def remaining(self) -> Mapping[str, frozenset[int]]:
+        """The assets, by builder key, that the resumed run left."""
+        return self.remainder.assets if self.remainder else {}
+
+
+def plan_job(job: Job, connection: Connection) -> Planned | None:
+    """The plan of a job; ``None`` if a run is to be resumed and none left anything unfinished.
+
+    Raises ``CannotStartError`` for a dry run on an embedded database without prices.
+    """
+    if job.request.dry_run and job.opened.embedded and source.is_absent_or_empty(connection):
+        raise CannotStartError("the embedded database is empty; a run without --dry-run loads a sample first")
+    if not job.request.resume:
+        return _plan(job, connection)
+    remainder = _remainder(job, connection)
+    if remainder is None:
+        job.console.print("Nothing to resume: no run left anything unfinished.")
+        return None
+    job.say(f"resuming the run of {remainder.run_id}")
+    return _plan(_narrowed(job, remainder), connection, remainder)
+
+
+def _plan(job: Job, connection: Connection, remainder: history.Remainder | None = None) -> Planned:
+    scopes = survey.open_scopes(connection, job.builders, job.request.selection, job.now)
+    plan = make_plan(
+        job.builders,
+        job.request,
+        survey.survey(connection, scopes),
+        past=history.past_steps(connection),
+        only=remainder.assets if remainder else None,
+    )
+    return Planned(job=job, scopes=scopes, plan=plan, remainder=remainder)
+
+
+def _remainder(job: Job, connection: Connection) -> history.Remainder | None:
+    """What an earlier run left, within the builders and assets of this request."""
+    survey.open_scopes(connection, job.builders, job.request.selection, job.now)  # refuses unknown names first
+    remainder = history.remainder(connection, filter_flags())
+    if remainder is None:
+        return None
+    assets: dict[str, frozenset[int]] = {}
+    for builder in job.builders:
+        ids = remainder.assets.get(builder.key, frozenset())
+        if job.request.ids is not None:
+            ids = ids.intersection(job.request.ids)
+        if ids:
+            assets[builder.key] = ids
+    return replace(remainder, assets=assets) if assets else None
+
+
+def _narrowed(job: Job, remainder: history.Remainder) -> Job:
+    builders = tuple(builder for builder in job.builders if builder.key in remainder.assets)
+    return replace(job, request=resumed(job.request, remainder.arguments), builders=builders)

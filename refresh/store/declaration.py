@@ -1,0 +1,73 @@
+"""How a table is declared: the types and defaults of its columns by the names that the catalogue uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy import Column as SqlColumn
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.schema import SchemaItem
+from sqlalchemy.types import TypeEngine
+
+from refresh.catalog import Column
+
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "int4": Integer(),
+    "int8": BigInteger(),
+    "float8": Double(),
+    "bool": Boolean(),
+    "text": Text(collation="C"),  # ICU collations cost half the speed of a load
+    "date": Date(),
+    "numeric": Numeric(),
+    "timestamptz": DateTime(timezone=True),
+    "written": DateTime(timezone=True),
+    "enabled": Boolean(),
+    "int4[]": ARRAY(Integer),
+    "text[]": ARRAY(Text),
+    "jsonb": JSONB(),
+}
+"""PostgreSQL's types, and two that have a default: ``written`` is the time of writing, ``enabled`` is true."""
+_DEFAULTS: dict[str, Any] = {"written": func.now(), "enabled": text("true")}
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def declared_table(
+    metadata: MetaData, name: str, columns: Iterable[Column], key: Sequence[str], *extras: SchemaItem
+) -> Table:
+    """A table with a primary key, if ``key`` names columns, and with further keys and indexes."""
+    items = [*map(_column, columns), *extras]
+    if key:
+        items.append(PrimaryKeyConstraint(*key))
+    return Table(name, metadata, *items)
+
+
+def _column(column: Column) -> SqlColumn[Any]:
+    return SqlColumn(
+        column.name,
+        _TYPES[column.type],
+        nullable=column.nullable,
+        server_default=_DEFAULTS.get(column.type),
+        autoincrement=False,
+    )
+
+
+def type_in_casts(column: SqlColumn[Any]) -> str:
+    """The type of a column as a cast names it: without a collation."""
+    return column.type.compile(DIALECT).split(" COLLATE")[0]

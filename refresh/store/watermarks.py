@@ -1,0 +1,35 @@
+"""SQL for watermarks: how far the input and the series of a leg have come, and which states contradict their table."""
+
+from __future__ import annotations
+
+from refresh.catalog import Leg, shape_of
+from refresh.core.series import NO_PERIOD
+
+
+def input_watermarks(leg: Leg) -> str:
+    """Per asset (and timeframe) how far the input reaches; an input that is dirty itself cannot be followed."""
+    table = leg.follows.table
+    if shape_of(table).has_timeframes:
+        return f"SELECT id, tf, seen_ts AS through FROM {table}_state WHERE dirty_from IS NULL"
+    return f"SELECT id, NULL::text AS tf, last_src_ts AS through FROM {table}_state"
+
+
+def own_watermarks(leg: Leg) -> str:
+    """Per asset, timeframe and period how far the series of a leg have come, and from where on they are dirty."""
+    periods = "s.periods" if leg.shape.has_periods else f"ARRAY[{NO_PERIOD}]"
+    return f"""
+        SELECT s.id, s.tf, period, s.seen_ts, s.dirty_from FROM {leg.state} s CROSS JOIN unnest({periods}) AS period
+    """
+
+
+def comparable(time: str) -> str:
+    """A watermark that can be compared: an asset without any bar is before every other."""
+    return f"coalesce({time}, '-infinity')"
+
+
+def contradicting(leg: Leg) -> str:
+    """The assets whose table does not end where the state says."""
+    return f"""
+        SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} GROUP BY id) s
+        WHERE last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.target} t WHERE t.id = s.id)
+    """

@@ -1,0 +1,185 @@
+"""Stored daily bars against computed ones: a revision in numbers, for many assets at once."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from due.works import ASSET, utc
+
+from refresh.core.rows import Rows, stack
+from refresh.due.comparison import PRICES, find_revisions
+from refresh.due.revision import ChangedValue, Revision
+from refresh.store.source import DailyState
+
+FIRST = date(2024, 3, 1)
+DAYS = 12
+TIMES = {"time_open": 0, "time_low": 9, "time_high": 15, "time_close": 23}
+
+
+def bars(asset: int = ASSET, first: int = 0, last: int = DAYS, **changed: Any) -> Rows:
+    """Daily bars of some days, with other values where they are given: by column, the values by day."""
+    numbers = np.arange(first, last)
+    day = np.datetime64(FIRST) + numbers
+    rows: Rows = {}
+    for name in PRICES:
+        rows[name] = 10.0 + numbers
+    for name, hour in TIMES.items():
+        rows[name] = day.astype("M8[us]") + np.timedelta64(hour, "h")
+    rows["id"] = np.full(len(numbers), asset, np.int32)
+    rows["timestamp"] = day.astype("M8[us]")
+    rows["day"] = day
+    for name, values in changed.items():
+        for number, value in values.items():
+            rows[name][numbers == number] = value
+    return rows
+
+
+def without(rows: Rows, *numbers: int) -> Rows:
+    """The bars without those of some days."""
+    days = [np.datetime64(FIRST) + number for number in numbers]
+    keep = ~np.isin(rows["day"], days)
+    return {name: column[keep] for name, column in rows.items()}
+
+
+def state(first: int = 0, last: int = DAYS) -> DailyState:
+    """The state of an asset whose table has these days."""
+    begin = utc(2024, 3, 1)
+    return DailyState(
+        rows=last - first,
+        bars=last - first,
+        first=begin + timedelta(days=first),
+        last=begin + timedelta(days=last - 1),
+        agrees=True,
+    )
+
+
+def revision(stored: Rows, computed: Rows, known: DailyState | None = None) -> Revision:
+    """The revision of the only asset."""
+    return find_revisions(stored, computed, {ASSET: known or state()})[ASSET]
+
+
+def test_nothing_changed() -> None:
+    """Equal bars are a revision without a day."""
+    assert revision(bars(), bars()) == Revision(id=ASSET)
+
+
+def test_appended_days() -> None:
+    """Days after the last one are appended, and nothing is restated."""
+    assert revision(bars(), bars(last=DAYS + 2)) == Revision(id=ASSET, appended=2)
+
+
+def test_the_first_bars() -> None:
+    """For a table without a bar, days are neither before nor after anything."""
+    empty = DailyState(rows=0, bars=0, first=None, last=None, agrees=True)
+    result = revision(bars(last=0), bars(last=3), empty)
+    assert (result.appended, result.added_before, result.added_inside, result.rows) == (0, 0, 3, 3)
+
+
+def test_days_by_kind_of_change() -> None:
+    """Days added before, inside and after, deleted and changed ones are counted, and the bounds are theirs."""
+    stored = without(bars(), 5)
+    computed = without(bars(first=-2, last=DAYS + 1, close={7: 99.0, 8: 98.0, 3: 97.0}), 9)
+    result = revision(stored, computed)
+    assert (result.added_before, result.added_inside, result.appended) == (2, 1, 1)
+    assert (result.changed, result.deleted) == (3, 1)
+    assert result.restatement is not None
+    assert (result.restatement.first, result.restatement.last) == (date(2024, 2, 28), date(2024, 3, 10))
+    assert (result.restatement.old_close, result.restatement.new_close) == (None, 8.0)
+    assert result.restatement.change == ChangedValue(day=date(2024, 3, 4), column="close", before=13.0, after=97.0)
+    assert (result.restatement.is_last_day_only, result.restatement.factor) == (False, None)
+
+
+def test_closes_of_the_first_day() -> None:
+    """Of a deleted day there is no new close, of a changed one there are both."""
+    deleted, changed = revision(bars(), without(bars(), 4)), revision(bars(), bars(close={4: 2.5}))
+    assert deleted.restatement is not None
+    assert changed.restatement is not None
+    assert (deleted.restatement.old_close, deleted.restatement.new_close) == (14.0, None)
+    assert (changed.restatement.old_close, changed.restatement.new_close) == (14.0, 2.5)
+
+
+@pytest.mark.parametrize("column", PRICES)
+def test_any_price_is_a_change(column: str) -> None:
+    """A change of any column is a change of the day, and it is named with both values."""
+    stored, computed = bars(), bars()
+    computed[column][4] += np.timedelta64(1, "s") if column in TIMES else 1
+    old, new = stored[column][4].item(), computed[column][4].item()
+    result = revision(stored, computed)
+    assert result.changed == 1
+    assert result.restatement is not None
+    assert result.restatement.change == ChangedValue(day=date(2024, 3, 5), column=column, before=old, after=new)
+
+
+def test_the_most_informative_column_is_named() -> None:
+    """Of several changed columns the close is named first; a value that is absent is NULL."""
+    result = revision(bars(volume={4: np.nan}), bars(volume={4: 7.0}))
+    assert result.restatement is not None
+    assert str(result.restatement.change) == "volume of 2024-03-05 changed from NULL to 7.0"
+    result = revision(bars(volume={4: np.nan}), bars(volume={4: np.nan}, high={4: 50.0}, close={4: 49.0}))
+    assert result.restatement is not None
+    assert str(result.restatement.change) == "close of 2024-03-05 changed from 14.0 to 49.0"
+
+
+@pytest.mark.parametrize(
+    ("computed", "is_last_day_only"),
+    [
+        (bars(close={DAYS - 1: 1.0}), True),
+        (without(bars(), DAYS - 1), True),
+        (bars(last=DAYS + 1, close={DAYS - 1: 1.0}), True),
+        (bars(close={DAYS - 2: 1.0}), False),
+        (bars(close={0: 1.0, DAYS - 1: 1.0}), False),
+        (bars(first=-1), False),
+    ],
+    ids=["changed", "deleted", "changed and appended", "the day before", "another one too", "added before"],
+)
+def test_the_last_day_alone(computed: Rows, *, is_last_day_only: bool) -> None:
+    """The last day is often provisional: it is noted whether it is the only known day that changed."""
+    restatement = revision(bars(), computed).restatement
+    assert restatement is not None
+    assert restatement.is_last_day_only is is_last_day_only
+
+
+def multiplied(factors: Any) -> Rows:
+    """The bars with other closes."""
+    rows = bars()
+    return rows | {"close": rows["close"] * factors}
+
+
+@pytest.mark.parametrize(
+    ("factors", "factor"),
+    [
+        (0.25, 0.25),
+        (2.0, 2.0),
+        (np.linspace(2.0, 2.000001, DAYS), pytest.approx(2.0, rel=1e-6)),
+        (np.linspace(2.0, 2.0001, DAYS), None),
+        (np.where(np.arange(DAYS) == 3, 1.0, 2.0), None),
+        (np.linspace(0.9999999, 1.0000001, DAYS), None),
+    ],
+)
+def test_one_factor(factors: Any, factor: Any) -> None:
+    """All closes multiplied by one factor, within the rounding of a file, are a scaled history."""
+    restatement = revision(bars(), multiplied(factors)).restatement
+    assert restatement is not None
+    assert restatement.factor == factor
+
+
+def test_a_short_history_has_no_factor() -> None:
+    """A few days may be corrected by one factor."""
+    stored, computed = bars(last=5), bars(last=5)
+    computed["close"] = computed["close"] * 2
+    restatement = revision(stored, computed, state(last=5)).restatement
+    assert restatement is not None
+    assert restatement.factor is None
+
+
+def test_every_asset_has_a_revision_of_its_own() -> None:
+    """Assets are compared together and reported apart, also those without a change."""
+    stored = stack([bars(1), bars(2), bars(3)])
+    computed = stack([bars(1, last=DAYS + 1), bars(2), bars(3, close={2: 1.0})])
+    revisions = find_revisions(stored, computed, dict.fromkeys((1, 2, 3), state()))
+    assert revisions[1] == Revision(id=1, appended=1)
+    assert revisions[2] == Revision(id=2)
+    assert (revisions[3].id, revisions[3].changed) == (3, 1)
