@@ -206,7 +206,7 @@ def _daily_emas(name: str, family: Family, formula: str, averages: Averages, sum
 
 # fmt: off
 BUILDERS: tuple[BuilderConfig, ...] = (
-    _daily("1d", "one bar per asset and day, repaired or refused by fixed rules"),
+    _daily("1d", "one bar per asset and day, repaired or refused by rule"),
 
     _bars("multi_tf",       ROLLING,      "bars of n daily bars, one after another"),
     _bars("cal_us",         ALIGNED_US,   "calendar bars from the first whole unit on, weeks from Sunday"),
@@ -215,8 +215,8 @@ BUILDERS: tuple[BuilderConfig, ...] = (
     _bars("cal_anchor_iso", ANCHORED_ISO, "calendar bars that are the same for every asset, weeks from Monday"),
 
     _emas("multi_tf",   [ROLLING], "preview",    (EMA,),         "EMAs of rolling bars, a preview while a bar forms"),
-    _emas("cal",        ALIGNED,   "horizon",    (EMA, EMA_BAR), "EMAs of calendar bars, daily steps of one horizon"),
-    _emas("cal_anchor", ANCHORED,  "equivalent", (EMA, EMA_BAR), "EMAs of anchored bars, daily steps of one weight"),
+    _emas("cal",        ALIGNED,   "horizon",    (EMA, EMA_BAR), "EMAs of aligned bars, daily steps of equal horizon"),
+    _emas("cal_anchor", ANCHORED,  "equivalent", (EMA, EMA_BAR), "EMAs of anchored bars, daily steps of equal weight"),
 
     _daily_emas("v2", ROLLING, "continuous", (EMA,), "EMAs of daily closes, over the days of a timeframe"),
 )

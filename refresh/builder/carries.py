@@ -15,7 +15,7 @@ from refresh.catalog import Average, Leg
 from refresh.core import ema
 from refresh.core.bars import running_sum
 from refresh.core.rows import TIME, Array, Rows, count, positions, run_heads, stack, starts, take
-from refresh.store import inputs
+from refresh.store import ema_inputs
 
 _PREVIOUS, _CANONICAL = 0, 1
 """Which stored row a value is from: that of the last day, or that of the last canonical day."""
@@ -69,7 +69,7 @@ def _read_carries(reader: Reader, last_canonical: Array) -> dict[str, ema.Carry]
     points = stack([_points(grid, last, _PREVIOUS), _points(grid, last_canonical, _CANONICAL)])
     if not count(points):
         return _no_carries(reader.leg, grid)
-    stored = inputs.read_emas(reader.connection, reader.leg, points)
+    stored = ema_inputs.read_emas(reader.connection, reader.leg, points)
     previous = take(stored, stored["source"] == _PREVIOUS)
     canonical = take(stored, stored["source"] == _CANONICAL)
     return {average.name: _carry(grid, average, previous, canonical) for average in reader.leg.averages}
@@ -115,19 +115,19 @@ def _read_close_sums(reader: Reader, counted: Counted, needed: Array) -> Array:
     """
     grid = reader.grid
     sums = np.zeros(counted.count_before.shape)
-    most = np.zeros(len(grid.tfs), np.int64)
-    np.maximum.at(most, grid.tf_of, needed)
-    is_wanted = (counted.count_before > 0) & (counted.count_before < most)
+    longest = np.zeros(len(grid.tfs), np.int64)
+    np.maximum.at(longest, grid.tf_of, needed)
+    is_wanted = (counted.count_before > 0) & (counted.count_before < longest)
     if not is_wanted.any():
         return sums
-    stored = inputs.read_state_sums(reader.connection, reader.leg, reader.spans, grid.labels)
+    stored = ema_inputs.read_state_sums(reader.connection, reader.leg, reader.spans, grid.labels)
     cells = grid.asset(stored["id"]), grid.timeframe(stored["tf"])
     sums[cells] = stored["close_sum"]
     is_wanted[cells] = False
     assets, timeframes = np.nonzero(is_wanted)
     if len(assets):
-        wanted = {"id": grid.ids[assets], "tf": grid.tfs[timeframes], "needed": most[timeframes]}
-        closes = inputs.read_closes_before(reader.connection, reader.leg, reader.spans, wanted)
+        wanted = {"id": grid.ids[assets], "tf": grid.tfs[timeframes], "needed": longest[timeframes]}
+        closes = ema_inputs.read_closes_before(reader.connection, reader.leg, reader.spans, wanted)
         _add_up(grid, closes, sums)
     return sums
 
@@ -146,11 +146,11 @@ def _read_earlier(reader: Reader, days: int) -> Array:
     leg, grid = reader.leg, reader.grid
     if not ema.FORMULAS[leg.formula].looks_back:
         return _no_days(grid)
-    prices = inputs.read_earlier_prices(reader.connection, leg.price, reader.spans, days)
+    prices = ema_inputs.read_earlier_prices(reader.connection, leg.price, reader.spans, days)
     assets = grid.asset(prices["id"])
     lengths = np.bincount(assets, minlength=len(grid.ids))
-    longest = lengths.max(initial=0)
-    first_day = longest - lengths
-    earlier = np.full((longest, len(grid.ids), 1), np.nan)
+    most = lengths.max(initial=0)
+    first_day = most - lengths
+    earlier = np.full((most, len(grid.ids), 1), np.nan)
     earlier[first_day[assets] + positions(prices["id"]), assets, 0] = prices["price"]
     return earlier

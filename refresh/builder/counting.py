@@ -11,7 +11,7 @@ from refresh.builder.grid import Grid
 from refresh.builder.reading import Reader, Rebuild
 from refresh.core.rows import Array, Rows, count, take
 from refresh.core.series import Series
-from refresh.store import inputs
+from refresh.store import ema_inputs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +44,8 @@ class Counting:
 
 def _bars_continued(reader: Reader) -> Counted:
     where = reader.connection, reader.leg, reader.spans, reader.grid.labels
-    closing = inputs.read_canonical(*where)
-    before = inputs.read_last_canonical(*where)
+    closing = ema_inputs.read_canonical(*where)
+    before = ema_inputs.read_last_canonical(*where)
     cells = reader.grid.asset(before["id"]), reader.grid.timeframe(before["tf"])
     count_before, last = reader.grid.no_counts(), reader.grid.no_times()
     count_before[cells] = before["bar_seq"]
@@ -70,7 +70,7 @@ def _counted_bars(grid: Grid, closing: Rows, count_before: Array, last: Array) -
 def _days_continued(reader: Reader) -> Counted:
     grid = reader.grid
     lengths = grid.nominal.tolist()
-    before = inputs.read_nth_days(reader.connection, reader.spans, lengths)
+    before = ema_inputs.read_nth_days(reader.connection, reader.spans, lengths)
     count_before, last = grid.no_counts(), grid.no_times()
     for timeframe, length in enumerate(lengths):
         of_length = take(before, before["length"] == length)

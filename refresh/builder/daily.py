@@ -9,18 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from sqlalchemy import Connection
 
 from refresh.builder.done import Done
-from refresh.builder.reading import Rebuild
-from refresh.catalog import DAILY, DAY, SOURCE, Leg
+from refresh.builder.reading import Rebuild, Refresh
+from refresh.catalog import DAILY, DAY, SOURCE
 from refresh.core.daily import DailyBars, build_daily_bars
+from refresh.core.rows import DAY as CALENDAR_DAY
 from refresh.core.rows import Array, Rows, count, take, tally
-from refresh.due.batches import Batch
 from refresh.due.comparison import find_revisions
 from refresh.due.decision import Action, Due
 from refresh.due.revision import scaling_refusals
-from refresh.due.scope import Scope
 from refresh.due.source_bars import build_from_source
 from refresh.records import MISSING_DAYS, REPAIRS
 from refresh.store import ledger, source, state
@@ -68,36 +66,43 @@ class _Intake:
         return Extent(ids=self.ids, begins=[due.since for due in self.dues], tz=tz)
 
 
-def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch) -> Done:
+def refresh(wanted: Refresh) -> Done:
     """Bring the daily bars of a batch up to date from the first changed month on; or remove its assets altogether."""
+    connection, scope, batch = wanted.connection, wanted.scope, wanted.batch
     if batch.action is Action.PRUNE:
         ledger.prune(connection, batch.ids)
         return Done()
     intake = _Intake(dues=batch.dues, built=build_from_source(connection, scope, batch.dues))
+    extent = intake.extent(scope.tz)
     if batch.rewrites:
-        changes = replace(connection, BARS, intake.extent(scope.tz), intake.built.bars, rewrite=True)
-        return _commit(connection, scope, leg, intake, changes)
-    stored = read_stored(connection, BARS, intake.extent(scope.tz), intake.built.bars)
-    intake = _examine(connection, scope, intake, stored)
+        changes = replace(connection, BARS, extent, intake.built.bars, rewrite=True)
+        return _commit(wanted, intake, changes)
+    stored = read_stored(connection, BARS, extent, intake.built.bars)
+    intake = _examine(wanted, intake, stored)
     if intake.refused:
         stored = stored.only(_is_of(stored.rows, intake.ids))
     changes = write_difference(connection, BARS, stored, intake.built.bars)
-    return _commit(connection, scope, leg, intake, changes)
+    return _commit(wanted, intake, changes)
 
 
 def rebuild(wanted: Rebuild) -> Rows:
     """The daily bars of some assets from their raw rows alone."""
-    none_before = {"id": np.zeros(0, np.int32), "day": np.zeros(0, "M8[D]"), "bar_seq": np.zeros(0, np.int64)}
+    none_before = {
+        "id": np.zeros(0, np.int32),
+        "day": np.zeros(0, CALENDAR_DAY),
+        "bar_seq": np.zeros(0, np.int64),
+    }
     now = np.datetime64(wanted.now.replace(tzinfo=None), "us")
     return build_daily_bars(wanted.tables[SOURCE], none_before, now=now).bars
 
 
-def _examine(connection: Connection, scope: Scope, intake: _Intake, stored: Stored) -> _Intake:
+def _examine(wanted: Refresh, intake: _Intake, stored: Stored) -> _Intake:
     """Compare the bars with the stored ones, and keep of the work what is not refused."""
-    states = source.daily_states(connection, intake.ids)
+    states = source.daily_states(wanted.connection, intake.ids)
     revisions = find_revisions(stored.rows, intake.built.bars, states)
-    accepts_any = scope.selection.detection.accept_restatement
-    refused = {} if accepts_any else scaling_refusals(revisions.values())
+    refused: dict[int, str] = {}
+    if not wanted.scope.selection.detection.accept_restatement:
+        refused = scaling_refusals(revisions.values())
     dues = [due.examined(revisions[due.id], refused.get(due.id)) for due in intake.dues]
     accepted = [due for due in dues if not due.refusal]
     return _Intake(
@@ -110,27 +115,30 @@ def _examine(connection: Connection, scope: Scope, intake: _Intake, stored: Stor
 
 def _only(built: DailyBars, dues: Sequence[Due]) -> DailyBars:
     ids = [due.id for due in dues]
-    bars, rejects = built.bars, built.rejects
-    return DailyBars(bars=take(bars, _is_of(bars, ids)), rejects=take(rejects, _is_of(rejects, ids)))
+    return DailyBars(
+        bars=take(built.bars, _is_of(built.bars, ids)),
+        rejects=take(built.rejects, _is_of(built.rejects, ids)),
+    )
 
 
 def _is_of(rows: Rows, ids: Sequence[int]) -> Array:
     return np.isin(rows["id"], ids)
 
 
-def _commit(connection: Connection, scope: Scope, leg: Leg, intake: _Intake, changes: Changes) -> Done:
+def _commit(wanted: Refresh, intake: _Intake, changes: Changes) -> Done:
     """Write what goes with the bars: rejects, state, memory of the source, ledger, marks."""
+    connection, scope = wanted.connection, wanted.scope
     extent = intake.extent(scope.tz)
-    rejects = intake.built.rejects
-    rejects = rejects | {"run_id": np.full(count(rejects), scope.run_id.encode())}
+    run_id = np.full(count(intake.built.rejects), scope.run_id.encode())
+    rejects = intake.built.rejects | {"run_id": run_id}
     replace(connection, REJECTS, extent, rejects, rewrite=changes.stale is None)
     notes = _notes(intake)
     state.save_daily(connection, intake.ids, _counts(intake.ids, changes, notes), scope.now)
     source.save_months(connection, scope.source, intake.dues)
     lines = [due.revision.ledger_line for due in intake.dues if due.revision]
     ledger.save_lines(connection, [line for line in lines if line], scope.run_id)
-    mark_dependants(connection, leg, extent, changes)
-    return Done(written=changes.written, notes=notes, reasons=intake.reasons, refused=intake.refused)
+    mark_dependants(connection, wanted.leg, extent, changes)
+    return Done(written=changes.written, notes=notes, reasons=intake.reasons, errors=intake.refused)
 
 
 def _notes(intake: _Intake) -> dict[int, dict[str, int]]:

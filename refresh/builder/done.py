@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 class Done:
     """Per asset, the rows written and what is worth counting (repairs, rejects).
 
-    ``reasons``: what the work turned out to be, where that is known only after writing. ``refused``: the assets of
-    which nothing was written, and why.
+    ``reasons``: what the work turned out to be, where that is known only after writing. ``errors``: why an asset has
+    failed, of which nothing was written.
     """
 
     written: Mapping[int, int] = field(default_factory=dict)
     notes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
-    refused: Mapping[int, str] = field(default_factory=dict)
+    errors: Mapping[int, str] = field(default_factory=dict)
 
 
 def together(parts: Iterable[Done]) -> Done:
@@ -26,11 +26,11 @@ def together(parts: Iterable[Done]) -> Done:
     written: Counter[int] = Counter()
     notes: dict[int, Counter[str]] = {}
     reasons: dict[int, str] = {}
-    refused: dict[int, str] = {}
+    errors: dict[int, str] = {}
     for part in parts:
         written.update(part.written)
         for id, numbers in part.notes.items():
             notes.setdefault(id, Counter()).update(numbers)
         reasons |= part.reasons
-        refused |= part.refused
-    return Done(written=written, notes=notes, reasons=reasons, refused=refused)
+        errors |= part.errors
+    return Done(written=written, notes=notes, reasons=reasons, errors=errors)

@@ -10,22 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection
 
 from refresh.builder.carries import Before, nothing_before, read_before
 from refresh.builder.counting import Counted, Counting
 from refresh.builder.done import Done
 from refresh.builder.grid import Grid, lay_out
-from refresh.builder.reading import Reader, Rebuild
+from refresh.builder.reading import Reader, Rebuild, Refresh
 from refresh.catalog import Input, Leg, shape_of
 from refresh.core import ema
 from refresh.core.rows import Array, Rows
 from refresh.core.series import Series
-from refresh.due.batches import Batch
-from refresh.due.scope import Scope
 from refresh.errors import ViolationError
-from refresh.store import inputs, state
+from refresh.store import state
+from refresh.store.ema_inputs import read_prices
 from refresh.store.replace import Extent, Target, replace
+from refresh.store.spans import Spans
+from refresh.store.spans import spans as read_spans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +47,11 @@ class Averages:
     result: ema.Result
 
 
-def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch, *, counting: Counting) -> Done:
+def refresh(wanted: Refresh, *, counting: Counting) -> Done:
     """Bring some series of a batch up to date, continued from the rows before the first affected day."""
-    spans = inputs.spans(connection, batch.dues, bars_back=0)
-    series = scope.chosen(leg, batch.series)
-    averages = _compute(_read(connection, leg, spans, series, counting))
-    return _write(connection, spans, averages, rewrite=batch.rewrites)
+    spans = read_spans(wanted.connection, wanted.batch.dues, bars_back=0)
+    averages = _compute(_read(wanted, spans, counting))
+    return _write(wanted, spans, averages)
 
 
 def rebuild(wanted: Rebuild, *, counting: Counting) -> Rows:
@@ -73,13 +72,12 @@ def _prices(tables: Mapping[str, Rows], price: Input) -> Rows:
     return prices
 
 
-def _read(
-    connection: Connection, leg: Leg, spans: inputs.Spans, series: Sequence[Series], counting: Counting
-) -> Inputs:
+def _read(wanted: Refresh, spans: Spans, counting: Counting) -> Inputs:
+    leg, series = wanted.leg, wanted.series
     tfs = sorted({single.timeframe.tf for single in series})
-    prices = inputs.read_prices(connection, leg.price, spans, tfs)
+    prices = read_prices(wanted.connection, leg.price, spans, tfs)
     grid = lay_out(spans.ids, prices, series)
-    reader = Reader(connection=connection, leg=leg, spans=spans, grid=grid)
+    reader = Reader(connection=wanted.connection, leg=leg, spans=spans, grid=grid)
     needed = _needed(counting, series)
     counted = counting.continued(reader)
     before = read_before(reader, counted, needed)
@@ -123,14 +121,16 @@ def _violation(grid: Grid, result: ema.Result, cell: tuple[int, int, int]) -> st
     )
 
 
-def _write(connection: Connection, spans: inputs.Spans, averages: Averages, *, rewrite: bool) -> Done:
-    leg, grid = averages.inputs.leg, averages.inputs.grid
+def _write(wanted: Refresh, spans: Spans, averages: Averages) -> Done:
+    grid = averages.inputs.grid
     tfs = [tf.decode() for tf in grid.spread(grid.tfs).tolist()]
     periods = grid.periods.tolist()
-    extent = Extent(ids=spans.ids, begins=spans.begins, tfs=tuple(tfs), periods=tuple(periods))
-    changes = replace(connection, Target.of(leg), extent, _rows(averages), rewrite=rewrite)
     needed = averages.inputs.lengths.needed.tolist()
-    state.save_emas(connection, leg, _advances(spans, averages), zip(tfs, periods, needed, strict=True))
+    extent = Extent(ids=spans.ids, begins=spans.begins, tfs=tuple(tfs), periods=tuple(periods))
+    target, rows = Target.of(wanted.leg), _rows(averages)
+    changes = replace(wanted.connection, target, extent, rows, rewrite=wanted.batch.rewrites)
+    series = zip(tfs, periods, needed, strict=True)
+    state.save_emas(wanted.connection, wanted.leg, _advances(spans, averages), series)
     return Done(written=changes.written)
 
 
@@ -157,7 +157,7 @@ def _rows(averages: Averages) -> Rows:
     return rows
 
 
-def _advances(spans: inputs.Spans, averages: Averages) -> list[state.Advance]:
+def _advances(spans: Spans, averages: Averages) -> list[state.Advance]:
     """Per asset and timeframe, the number of bars that its series have counted, and the sum of their closes."""
     grid, result = averages.inputs.grid, averages.result
     _, series_of_tf = np.unique(grid.tf_of, return_index=True)

@@ -23,10 +23,10 @@ class Progress:
     errors: tuple[str, ...] = ()
     retries: int = 0
 
-    def after(self, due: Due, done: Done, *, seconds: float = 0.0, error: str | None = None) -> Progress:
+    def after(self, due: Due, done: Done, *, seconds: float) -> Progress:
         """The progress once a piece of work is done, or has failed."""
         reason = done.reasons.get(due.id, due.reason)
-        error = error or done.refused.get(due.id)
+        errors = filter(None, [done.errors.get(due.id)])
         return replace(
             self,
             open=self.open - 1,
@@ -34,7 +34,7 @@ class Progress:
             rows=self.rows + done.written.get(due.id, 0),
             seconds=self.seconds + seconds,
             notes=Counter(self.notes) + Counter(done.notes.get(due.id)),
-            errors=(*self.errors, error) if error else self.errors,
+            errors=(*self.errors, *errors),
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Where the rows of a table are computed from: what is stored, or rows in memory alone."""
+"""What a recipe is asked for, and where the rows of a table are computed from: what is stored, or memory alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,24 @@ from refresh.builder.grid import Grid
 from refresh.catalog import Leg
 from refresh.core.rows import Rows
 from refresh.core.series import Series
-from refresh.store.inputs import Spans
+from refresh.due.batches import Batch
+from refresh.due.scope import Scope
+from refresh.store.spans import Spans
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refresh:
+    """A batch of a leg that is brought up to date, in one transaction."""
+
+    connection: Connection
+    scope: Scope
+    leg: Leg
+    batch: Batch
+
+    @property
+    def series(self) -> list[Series]:
+        """The series of the batch; daily bars have none."""
+        return self.scope.chosen(self.leg, self.batch.series)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

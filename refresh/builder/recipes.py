@@ -6,17 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection
-
 from refresh.builder import counting, daily, emas, windowed
 from refresh.builder.counting import Counting
 from refresh.builder.done import Done
-from refresh.builder.reading import Rebuild
-from refresh.catalog import BuilderConfig, Kind, Leg
+from refresh.builder.reading import Rebuild, Refresh
+from refresh.catalog import BuilderConfig, Kind
 from refresh.core.rows import Rows
 from refresh.core.series import Series
-from refresh.due.batches import Batch
-from refresh.due.scope import Scope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +23,7 @@ class Recipe:
     number of copies of a batch's rows that are in memory meanwhile.
     """
 
-    refresh: Callable[[Connection, Scope, Leg, Batch], Done]
+    refresh: Callable[[Refresh], Done]
     rebuild: Callable[[Rebuild], Rows]
     needed: Callable[[Series], int]
     copies_in_memory: int = 1

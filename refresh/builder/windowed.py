@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import Connection
 
 from refresh.builder.done import Done
-from refresh.builder.reading import Rebuild
-from refresh.catalog import DAILY, Leg
+from refresh.builder.reading import Rebuild, Refresh
+from refresh.catalog import DAILY
 from refresh.core.bars import DAILY_COLUMNS, no_snapshots, snapshots
 from refresh.core.rows import Rows, count, merge, run_heads, take
 from refresh.core.series import Series
 from refresh.core.timeframe import Timeframe
-from refresh.due.batches import Batch
-from refresh.due.scope import Scope
 from refresh.store import inputs, state
 from refresh.store.replace import Extent, Target, mark_dependants, replace
+from refresh.store.spans import Spans
+from refresh.store.spans import spans as read_spans
 
 
-def refresh(connection: Connection, scope: Scope, leg: Leg, batch: Batch) -> Done:
+def refresh(wanted: Refresh) -> Done:
     """Bring some timeframes of a batch up to date from the daily bar before the first affected bar on."""
-    timeframes = _timeframes(scope.chosen(leg, batch.series))
+    connection, leg, tz = wanted.connection, wanted.leg, wanted.scope.tz
+    timeframes = _timeframes(wanted.series)
     tfs = tuple(timeframe.tf for timeframe in timeframes)
-    spans = inputs.spans(connection, batch.dues, bars_back=1)
-    daily = inputs.read_daily(connection, spans, scope.tz, DAILY_COLUMNS)
-    carry = inputs.read_last_snapshots(connection, leg, spans, tfs, scope.tz)
+    spans = read_spans(connection, wanted.batch.dues, bars_back=1)
+    daily = inputs.read_daily(connection, spans, tz, DAILY_COLUMNS)
+    carry = inputs.read_last_snapshots(connection, leg, spans, tfs, tz)
     has_days = np.isin(carry["id"], daily["id"])
     rows = _snapshots(timeframes, daily, take(carry, has_days))
     extent = Extent(ids=spans.ids, begins=spans.begins, tfs=tfs)
-    changes = replace(connection, Target.of(leg), extent, rows, rewrite=batch.rewrites)
+    changes = replace(connection, Target.of(leg), extent, rows, rewrite=wanted.batch.rewrites)
     state.save_bars(connection, leg, _advances(spans, tfs, rows))
     mark_dependants(connection, leg, extent, changes)
     return Done(written=changes.written)
@@ -58,7 +58,7 @@ def _snapshots(timeframes: Sequence[Timeframe], daily: Rows, carry: Rows) -> Row
     return merge(parts, ("id", "timestamp", "tf"))
 
 
-def _advances(spans: inputs.Spans, tfs: Sequence[str], rows: Rows) -> list[state.Advance]:
+def _advances(spans: Spans, tfs: Sequence[str], rows: Rows) -> list[state.Advance]:
     """Every timeframe has come to the last daily bar. It has a row there if it has any."""
     advances = []
     for tf in tfs:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from refresh.builder.done import Done, together
 from refresh.builder.progress import Progress, outcomes, waiting
+from refresh.builder.reading import Refresh
 from refresh.builder.recipes import Recipe, recipe_of
 from refresh.catalog import Leg
 from refresh.due import survey
@@ -96,6 +97,14 @@ def batches_of(recipe: Recipe, leg: Leg, dues: Iterable[Due], values_at_once: in
     return batches(accepted, rows_at_once, ASSETS_AT_ONCE)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Failure:
+    """The error of an asset in words, and what is worth counting of it."""
+
+    error: str
+    notes: Mapping[str, int]
+
+
 class _Work:
     """One builder at work: what is due on its legs, batch by batch."""
 
@@ -124,29 +133,35 @@ class _Work:
 
     def _refuse(self, dues: Sequence[Due]) -> None:
         """Refused work fails without being read."""
-        nothing = Done()
-        self._save({due.id: self._progress[due.id].after(due, nothing, error=due.refusal) for due in dues})
+        refused = Done(errors={due.id: due.refusal for due in dues if due.refusal})
+        self._save(self._after(dues, refused, seconds=0.0))
 
     def _settle(self, leg: Leg, batch: Batch) -> None:
         """Commit a batch, or find the assets that fail in it."""
         began = time.monotonic()
-        error = self._attempt(leg, batch)
-        if error is None:
+        failure = self._attempt(leg, batch)
+        if failure is None:
             return
         if len(batch.dues) > 1:
             for half in batch.halves():
                 self._settle(leg, half)
             return
-        self._fail(batch.dues[0], error, seconds=time.monotonic() - began)
+        (due,) = batch.dues
+        done = Done(notes={due.id: failure.notes}, errors={due.id: failure.error})
+        self._save(self._after([due], done, seconds=time.monotonic() - began))
 
-    def _attempt(self, leg: Leg, batch: Batch) -> Exception | None:
-        """Commit a batch. Returns the error of some asset in it, if there is one; transient errors are raised."""
+    def _attempt(self, leg: Leg, batch: Batch) -> _Failure | None:
+        """Commit a batch. Returns what failed for some asset in it, if anything did; transient errors are raised.
+
+        The error itself is not returned: it would keep the arrays of the batch in memory.
+        """
         try:
             progress = self._retried(lambda tries: self._commit(leg, batch, tries), batch)
         except (RefreshError, ArithmeticError, ValueError, *ASSET_ERRORS) as error:
             if is_transient(error):
                 raise
-            return error
+            notes = {VIOLATIONS: 1} if isinstance(error, ViolationError) else {}
+            return _Failure(error=first_line(error), notes=notes)
         self._keep(progress)
         return None
 
@@ -158,12 +173,6 @@ class _Work:
 
         return retried(commit, self._scope.selection.retries, note)
 
-    def _fail(self, due: Due, error: Exception, *, seconds: float) -> None:
-        notes = {VIOLATIONS: 1} if isinstance(error, ViolationError) else {}
-        failed = Done(notes={due.id: notes})
-        progress = self._progress[due.id].after(due, failed, seconds=seconds, error=first_line(error))
-        self._save({due.id: progress})
-
     def _commit(self, leg: Leg, batch: Batch, tries: int) -> dict[int, Progress]:
         """One transaction. What another process, or an attempt that seemed to fail, has done is not done again."""
         began = time.monotonic()
@@ -172,11 +181,19 @@ class _Work:
                 prefer_indexes(connection)
                 is_current = not (waited or tries)
                 parts = [batch] if is_current else self._still_due(connection, leg, batch)
-                done = together(self._recipe.refresh(connection, self._scope, leg, part) for part in parts)
+                done = together(self._refresh(connection, leg, part) for part in parts)
                 seconds = (time.monotonic() - began) / len(batch.dues)
-                progress = {due.id: self._progress[due.id].after(due, done, seconds=seconds) for due in batch.dues}
+                progress = self._after(batch.dues, done, seconds=seconds)
                 self._record(connection, progress)
             return progress
+
+    def _refresh(self, connection: Connection, leg: Leg, batch: Batch) -> Done:
+        wanted = Refresh(connection=connection, scope=self._scope, leg=leg, batch=batch)
+        return self._recipe.refresh(wanted)
+
+    def _after(self, dues: Iterable[Due], done: Done, *, seconds: float) -> dict[int, Progress]:
+        """The progress of some assets once a piece of their work is done, or has failed."""
+        return {due.id: self._progress[due.id].after(due, done, seconds=seconds) for due in dues}
 
     def _still_due(self, connection: Connection, leg: Leg, batch: Batch) -> Iterator[Batch]:
         """What is due now of the assets and series of a batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -18,22 +18,16 @@ from refresh.store import history, source
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """The job, its scopes and its plan; ``remainder`` is set if the run resumes an earlier one."""
+    """The job, its scopes and its plan.
+
+    ``resumes``: the earlier run that is resumed. ``remaining``: the assets that it left, by builder key.
+    """
 
     job: Job
     scopes: Sequence[Scope]
     plan: Plan
-    remainder: history.Remainder | None = None
-
-    @property
-    def resumes(self) -> str | None:
-        """The run that is resumed."""
-        return self.remainder.run_id if self.remainder else None
-
-    @property
-    def remaining(self) -> Mapping[str, frozenset[int]]:
-        """The assets, by builder key, that the resumed run left."""
-        return self.remainder.assets if self.remainder else {}
+    resumes: str | None = None
+    remaining: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
 def plan_job(job: Job, connection: Connection) -> Planned | None:
@@ -50,19 +44,20 @@ def plan_job(job: Job, connection: Connection) -> Planned | None:
         job.console.print("Nothing to resume: no run left anything unfinished.")
         return None
     job.say(f"resuming the run of {remainder.run_id}")
-    return _plan(_narrowed(job, remainder), connection, remainder)
+    planned = _plan(_narrowed(job, remainder), connection, only=remainder.assets)
+    return replace(planned, resumes=remainder.run_id, remaining=remainder.assets)
 
 
-def _plan(job: Job, connection: Connection, remainder: history.Remainder | None = None) -> Planned:
+def _plan(job: Job, connection: Connection, *, only: Mapping[str, frozenset[int]] | None = None) -> Planned:
     scopes = survey.open_scopes(connection, job.builders, job.request.selection, job.now)
     plan = make_plan(
         job.builders,
         job.request,
         survey.survey(connection, scopes),
         past=history.past_steps(connection),
-        only=remainder.assets if remainder else None,
+        only=only,
     )
-    return Planned(job=job, scopes=scopes, plan=plan, remainder=remainder)
+    return Planned(job=job, scopes=scopes, plan=plan)
 
 
 def _remainder(job: Job, connection: Connection) -> history.Remainder | None:

@@ -53,7 +53,7 @@ class Recorder:
 
         def save_run(connection: Connection) -> None:
             history.begin_run(connection, self.run)
-            history.save_outcomes(connection, self.run.run_id, outcomes)
+            history.save_outcomes(connection, self._run_id, outcomes)
 
         self._write(save_run)
 
@@ -67,14 +67,14 @@ class Recorder:
         def save_step(connection: Connection) -> None:
             if step.tasks:
                 self._save_start(connection, step, position)
-            history.save_outcomes(connection, self.run.run_id, skipped(step))
+            history.save_outcomes(connection, self._run_id, skipped(step))
 
         self._write(save_step)
 
     def _save_start(self, connection: Connection, step: Step, position: int) -> None:
         history.begin_step(
             connection,
-            self.run.run_id,
+            self._run_id,
             step.builder.key,
             place=position,
             assets=len(step.tasks),
@@ -91,10 +91,10 @@ class Recorder:
         """Save how a step ended, and which assets it did not reach."""
 
         def save_report(connection: Connection) -> None:
-            history.save_outcomes(connection, self.run.run_id, report.of(Status.NOT_REACHED))
+            history.save_outcomes(connection, self._run_id, report.of(Status.NOT_REACHED))
             if report.launched:
                 key, seconds = report.builder.key, report.seconds
-                history.end_step(connection, self.run.run_id, key, seconds=seconds, rows=report.rows)
+                history.end_step(connection, self._run_id, key, seconds=seconds, rows=report.rows)
 
         self._write(save_report)
 
@@ -105,8 +105,8 @@ class Recorder:
     def _facts(self, connection: Connection) -> Facts:
         earlier = history.last_summary(connection) or {}
         return Facts(
-            restated=ledger.read_lines(connection, self.run.run_id),
-            failing_since=history.failing_since(connection, self.run.run_id),
+            restated=ledger.read_lines(connection, self._run_id),
+            failing_since=history.failing_since(connection, self._run_id),
             known_notices=tuple(earlier.get("notices", ())),
         )
 
@@ -114,7 +114,7 @@ class Recorder:
         """Save how the run ended."""
 
         def save_end(connection: Connection) -> None:
-            history.end_run(connection, self.run.run_id, summary.exit_code, summary.rows, run_document(summary))
+            history.end_run(connection, self._run_id, summary.exit_code, summary.rows, run_document(summary))
             if not summary.idle:
                 history.forget_old(connection)
 
@@ -148,6 +148,10 @@ class Recorder:
                 return work(connection)
 
         return retried(attempt, self._patience, self._note)
+
+    @property
+    def _run_id(self) -> str:
+        return self.run.run_id
 
     @property
     def _patience(self) -> int:

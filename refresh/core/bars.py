@@ -190,7 +190,8 @@ def running_sum(values: Array, head: Array) -> Array:
     index = np.arange(len(values))
     segment = np.cumsum(head == index) - 1
     offset = index - head
-    grid = np.zeros((segment.max(initial=-1) + 1, offset.max(initial=0) + 1))
+    shape = segment.max(initial=-1) + 1, offset.max(initial=0) + 1
+    grid = np.zeros(shape)
     grid[segment, offset] = values
     sums = np.cumsum(grid, axis=1)
     return np.asarray(sums[segment, offset])

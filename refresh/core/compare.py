@@ -42,7 +42,8 @@ def _partners(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array,
     if not len(new):
         return np.zeros(size, np.int64), np.zeros(size, bool)
     order = np.argsort(new)
-    partner = order[np.minimum(np.searchsorted(new, old, sorter=order), len(new) - 1)]
+    insertion = np.searchsorted(new, old, sorter=order)
+    partner = order[np.minimum(insertion, len(new) - 1)]
     return partner, new[partner] == old
 
 

@@ -40,7 +40,7 @@ class Reason(StrEnum):
     DUPLICATE_DAY = "duplicate_day"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DailyBars:
     """Every raw row once: as a bar or as a reject.
 

@@ -117,9 +117,12 @@ def emas(formula: str, lengths: Lengths, days: Days, carries: Carries) -> Result
     sums = _running_sums(days)
     seeded = days.counted & (count == lengths.needed)
     seed = np.where(seeded, sums[1:] / lengths.needed, np.nan)
-    values = FORMULAS[formula].values(Stretch(lengths=lengths, days=days, seeded=seeded, seed=seed), carries)
+    stretch = Stretch(lengths=lengths, days=days, seeded=seeded, seed=seed)
+    columns: dict[str, Values] = {}
+    for name, value in FORMULAS[formula].values(stretch, carries).items():
+        columns[name] = _with_differences(value, days.canonical, carries[name])
     return Result(
-        columns={name: _with_differences(value, days.canonical, carries[name]) for name, value in values.items()},
+        columns=columns,
         defined=(count >= lengths.needed) & ~np.isnan(days.close),
         counted=days.counted.sum(axis=0),
         close_sum=sums[-1],
@@ -132,7 +135,8 @@ def _running_sums(days: Days) -> Array:
     The last entry is the sum of all, also where the stretch has no day.
     """
     added = np.where(days.counted, days.close, 0.0)
-    return np.asarray(np.cumsum(np.concatenate([days.close_sum[None], added]), axis=0))
+    from_before = np.concatenate([days.close_sum[None], added])
+    return np.asarray(np.cumsum(from_before, axis=0))
 
 
 def _with_differences(value: Array, canonical: Array, carry: Carry) -> Values:
@@ -220,8 +224,10 @@ def violations(days: Days, result: Result, carries: Carries) -> Array:
     continued from and, where there was none yet, the mean of the closes gathered for the seed.
     """
     earlier = _continued_from(days, carries)
-    lowest = np.fmin(np.fmin.reduce(earlier), np.fmin.accumulate(days.close, axis=0)) * (1 - TOLERANCE)
-    highest = np.fmax(np.fmax.reduce(earlier), np.fmax.accumulate(days.close, axis=0)) * (1 + TOLERANCE)
+    lowest_close = np.fmin.accumulate(days.close, axis=0)
+    highest_close = np.fmax.accumulate(days.close, axis=0)
+    lowest = np.fmin(np.fmin.reduce(earlier), lowest_close) * (1 - TOLERANCE)
+    highest = np.fmax(np.fmax.reduce(earlier), highest_close) * (1 + TOLERANCE)
     is_wrong = np.zeros(result.defined.shape, bool)
     for column in result.columns.values():
         is_inside = (column.value >= lowest) & (column.value <= highest)

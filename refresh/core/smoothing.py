@@ -19,6 +19,7 @@ def alpha_horizon(period: Array, days_nominal: Array) -> Array:
 
 def alpha_equivalent(period: Array, days_nominal: Array) -> Array:
     """The daily factor of which N steps weigh as much as one step over bars: 1 - (1 - alpha_bar)^(1/N)."""
-    decay = (1.0 - alpha_bar(period)).tolist()
+    decays = (1.0 - alpha_bar(period)).tolist()
+    lengths = days_nominal.tolist()
     # Python's power: numpy's differs in the last bit between processors, and a table may move between machines.
-    return np.array([1.0 - base ** (1.0 / days) for base, days in zip(decay, days_nominal.tolist(), strict=True)])
+    return np.array([1.0 - decay ** (1.0 / days) for decay, days in zip(decays, lengths, strict=True)])

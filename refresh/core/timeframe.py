@@ -78,8 +78,9 @@ def _calendar_timeframes(alignment: Alignment) -> list[Timeframe]:
     return [*weeks, *months, Timeframe(1, Unit.YEAR, alignment)]
 
 
+ROLLING_DAYS = (2, 3, 4, 5, 7, 10, 14, 21, 28, 30, 45, 60, 90, 180, 365)
 DEFAULT_TIMEFRAMES: tuple[Timeframe, ...] = (
-    *(Timeframe(n, Unit.DAY, Alignment.ROLLING) for n in (2, 3, 4, 5, 7, 10, 14, 21, 28, 30, 45, 60, 90, 180, 365)),
+    *(Timeframe(n, Unit.DAY, Alignment.ROLLING) for n in ROLLING_DAYS),
     *_calendar_timeframes(Alignment.ALIGNED),
     *_calendar_timeframes(Alignment.ANCHORED),
 )

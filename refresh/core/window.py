@@ -14,7 +14,10 @@ from refresh.core.timeframe import Timeframe, Unit
 from refresh.families import Alignment, Scheme
 
 DAYS_IN_WEEK = 7
-FIRST_WEEK = {Scheme.US: np.datetime64("1970-01-04", "D"), Scheme.ISO: np.datetime64("1970-01-05", "D")}
+FIRST_WEEK = {
+    Scheme.US: np.datetime64("1970-01-04", "D"),
+    Scheme.ISO: np.datetime64("1970-01-05", "D"),
+}
 """The first day of week 0: Sunday or Monday."""
 EPOCH_YEAR = 1970
 

@@ -120,7 +120,8 @@ def _changed_value(days: _Days) -> ChangedValue | None:
         return None
     day = days.before["day"][0].item()
     for column in PRICES:
-        old, new = _plain(days.before[column][0]), _plain(days.after[column][0])
+        old = _plain(days.before[column][0])
+        new = _plain(days.after[column][0])
         if old != new:
             return ChangedValue(day=day, column=column, before=old, after=new)
     return None

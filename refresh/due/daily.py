@@ -34,8 +34,9 @@ def daily_due(connection: Connection, scope: Scope) -> list[Due]:
     states = daily_states(connection, selection.ids)
     dues = decide_daily(changed, states, selection.tz, rebuild=selection.rebuild)
     if selection.detection.prune:
-        gone = [id for id in removed_ids(connection) if id in states]
-        dues += [Due(id=id, action=Action.PRUNE, days=states[id].bars) for id in gone]
+        for id in removed_ids(connection):
+            if id in states:
+                dues.append(Due(id=id, action=Action.PRUNE, days=states[id].bars))
     return dues
 
 
@@ -43,13 +44,16 @@ def decide_daily(
     changed: Iterable[ChangedMonth], states: Mapping[int, DailyState], tz: str, *, rebuild: bool
 ) -> list[Due]:
     """What to read again per asset whose source changed or whose state contradicts its table."""
-    months: dict[int, list[ChangedMonth]] = {id: [] for id, state in states.items() if not state.agrees}
+    months: dict[int, list[ChangedMonth]] = {}
+    for id, state in states.items():
+        if not state.agrees:
+            months[id] = []
     for month in changed:
         months.setdefault(month.id, []).append(month)
-    return [_decide_asset(id, months[id], states.get(id), tz, rebuild=rebuild) for id in sorted(months)]
+    return [_decide(id, months[id], states.get(id), tz, rebuild=rebuild) for id in sorted(months)]
 
 
-def _decide_asset(id: int, months: Sequence[ChangedMonth], state: DailyState | None, tz: str, *, rebuild: bool) -> Due:
+def _decide(id: int, months: Sequence[ChangedMonth], state: DailyState | None, tz: str, *, rebuild: bool) -> Due:
     rows = sum(month.found for month in months)
     if rebuild:
         return Due(id=id, action=Action.REBUILD, days=rows, cause=Cause.REQUESTED)

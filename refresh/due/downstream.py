@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
@@ -17,17 +16,6 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _NEXT = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
-    """Days of one asset that some series have to take in, and why. Series with equal ones are worked on together."""
-
-    id: int
-    action: Action
-    since: datetime | None
-    through: datetime | None
-    cause: Cause | None
-
-
 def series_due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
     """What the series of a leg have to take in from its input, per asset and starting point."""
     series = scope.series_of(leg)
@@ -35,42 +23,33 @@ def series_due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
         return []
     selection = scope.selection
     behind = unsettled(connection, leg, series, selection.ids, everything=selection.rebuild)
-    stretches: dict[Stretch, list[int]] = {}
+    together: dict[Due, list[int]] = {}
     for facts in behind:
-        stretch = _stretch(facts, rebuild=selection.rebuild)
-        stretches.setdefault(stretch, []).extend(facts.series)
-    if not stretches:
+        work = _work(facts, rebuild=selection.rebuild)
+        together.setdefault(work, []).extend(facts.series)
+    if not together:
         return []
-    numbers = count_daily_bars(connection, list(stretches))
-    dues = [_due(stretch, stretches[stretch], days) for stretch, days in zip(stretches, numbers, strict=True)]
+    dues = []
+    for work, days in zip(together, count_daily_bars(connection, list(together)), strict=True):
+        positions = sorted(together[work])
+        dues.append(replace(work, days=days, series=tuple(positions)))
     return sorted(dues, key=lambda due: (due.id, due.since or _BEFORE_ALL, due.series))
 
 
-def _due(stretch: Stretch, positions: Sequence[int], days: int) -> Due:
-    return Due(
-        id=stretch.id,
-        action=stretch.action,
-        since=stretch.since,
-        through=stretch.through,
-        days=days,
-        series=tuple(sorted(positions)),
-        cause=stretch.cause,
-    )
-
-
-def _stretch(facts: Unsettled, *, rebuild: bool) -> Stretch:
+def _work(facts: Unsettled, *, rebuild: bool) -> Due:
+    """The work that the facts lead to, without its days and series. Series with equal work are done together."""
     if rebuild:
-        return _rebuilt(facts, Cause.REQUESTED)
+        return _rebuild(facts, Cause.REQUESTED)
     if not facts.is_built:
-        return _rebuilt(facts, Cause.NEW)
+        return _rebuild(facts, Cause.NEW)
     is_ahead = (facts.seen_ts or _BEFORE_ALL) > (facts.through or _BEFORE_ALL)
     if facts.contradicts or (is_ahead and facts.dirty_from is None):
-        return _rebuilt(facts, Cause.CONTRADICTION)
+        return _rebuild(facts, Cause.CONTRADICTION)
     if facts.dirty_from is not None:
-        return Stretch(id=facts.id, action=Action.REVISE, since=facts.dirty_from, through=facts.through, cause=None)
+        return Due(id=facts.id, action=Action.REVISE, since=facts.dirty_from, through=facts.through)
     since = facts.seen_ts + _NEXT if facts.seen_ts else None
-    return Stretch(id=facts.id, action=Action.APPEND, since=since, through=facts.through, cause=None)
+    return Due(id=facts.id, action=Action.APPEND, since=since, through=facts.through)
 
 
-def _rebuilt(facts: Unsettled, cause: Cause) -> Stretch:
-    return Stretch(id=facts.id, action=Action.REBUILD, since=None, through=facts.through, cause=cause)
+def _rebuild(facts: Unsettled, cause: Cause) -> Due:
+    return Due(id=facts.id, action=Action.REBUILD, through=facts.through, cause=cause)

@@ -96,12 +96,13 @@ def _slowest(daily: Reach, bars: Sequence[datetime]) -> datetime | None:
 
 def silent(connection: Connection, fresh: Freshness, max_lag: timedelta) -> dict[int, datetime]:
     """The assets that were daily and no longer are, with their last time; not those that ended long ago."""
-    late = {id: last for id, last in fresh.last.items() if DAY + max_lag < fresh.now - last <= GIVEN_UP}
+    ages = {id: fresh.now - last for id, last in fresh.last.items()}
+    late = [id for id, age in ages.items() if DAY + max_lag < age <= GIVEN_UP]
     if not late:
         return {}
     silent_since: dict[int, datetime] = {}
-    for id, pause in sorted(longest_pauses(connection, list(late)).items()):
+    for id, pause in sorted(longest_pauses(connection, late).items()):
         is_daily = pause <= LONGEST_PAUSE
-        if is_daily and fresh.now - late[id] > pause + max_lag:
-            silent_since[id] = late[id]
+        if is_daily and ages[id] > pause + max_lag:
+            silent_since[id] = fresh.last[id]
     return silent_since

@@ -69,8 +69,10 @@ def _averages(
         return []
     periods = _periods(dimensions, filters)
     pairs = _pairs(builders, dimensions, filters)
-    series = [Series(timeframe, period) for timeframe in timeframes for period in periods]
-    return [one for one in series if pairs is None or one in pairs]
+    every = [Series(timeframe, period) for timeframe in timeframes for period in periods]
+    if pairs is None:
+        return every
+    return [series for series in every if series in pairs]
 
 
 def _periods(dimensions: Dimensions, filters: Filters) -> Sequence[int]:
@@ -135,5 +137,6 @@ def _nearest_lengths(name: str, timeframes: Sequence[Timeframe]) -> str:
         return timeframe.unit is not unit, abs(timeframe.days_nominal - days), timeframe.days_nominal
 
     offered = {timeframe.short: timeframe for timeframe in timeframes}.values()
-    close = sorted(sorted(offered, key=distance)[:3], key=lambda timeframe: timeframe.days_nominal)
+    close = sorted(offered, key=distance)[:3]
+    close.sort(key=lambda timeframe: timeframe.days_nominal)
     return nearest_of([timeframe.short for timeframe in close])

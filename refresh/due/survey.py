@@ -53,10 +53,10 @@ def open_scopes(
     return tuple(scopes)
 
 
-def _check_ids(ids: Sequence[int], known: Sequence[int]) -> None:
-    unknown = sorted(set(ids) - set(known))
+def _check_ids(ids: Sequence[int], valid: Sequence[int]) -> None:
+    unknown = sorted(set(ids) - set(valid))
     if unknown:
-        close = nearest_numbers(unknown[0], known, none="it is empty")
+        close = nearest_numbers(unknown[0], valid, none="it is empty")
         raise UsageError(f"--ids {listed(unknown)}: not in {SOURCE}; {close}")
 
 
@@ -121,12 +121,12 @@ def _is_unselected(scope: Scope) -> bool:
 
 def _silence(connection: Connection, scope: Scope, ids: Sequence[int], fresh: freshness.Freshness) -> list[str]:
     """A notice of what the source has stopped delivering, if anything."""
-    known = set(ids)
+    selected = set(ids)
     silent = freshness.silent(connection, fresh, scope.selection.max_lag)
-    last_times = {id: last for id, last in silent.items() if id in known}
+    last_times = {id: last for id, last in silent.items() if id in selected}
     if not last_times:
         return []
-    if len(last_times) == len(known):
+    if len(last_times) == len(selected):
         return [f"nothing new from the source for any asset since {max(last_times.values()):%Y-%m-%d}"]
     assets = listed(f"id {id} since {last:%Y-%m-%d}" for id, last in last_times.items())
     return [f"nothing new from the source: {assets}"]

@@ -13,12 +13,12 @@ from refresh.errors import ExitCode
 from refresh.options.declaration import Program
 from refresh.options.load_request import options_of
 from refresh.options.request import names_of
-from refresh.wording import listed
 
 _MIN_COLUMNS = 40
 _MAX_COLUMNS = 100
 _FLAG_COLUMNS = 28
 _CODE_COLUMNS = 7
+_NAME_COLUMNS = 23
 FLAG = re.compile(r"--[a-z][a-z-]*")
 
 
@@ -60,8 +60,7 @@ _TEXTS = {
     ),
     Program.BUILDER: _Text(
         usage=("NAME [OPTION...]",),
-        about="Run one builder by itself, as the other programs start it: "
-        f"{listed(builder.key for builder in BUILDERS)}.",
+        about="Run one builder by itself, as the other programs start it. NAME is one of these.",
         never=frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING}),
         examples={
             "daily bars of two assets": "bars.1d --ids 1,52",
@@ -99,8 +98,12 @@ def usage(program: Program) -> str:
 
 
 def description(program: Program) -> str:
-    """What a program does."""
-    return textwrap.fill(_TEXTS[program].about, _width(), break_on_hyphens=False)
+    """What a program does. If it runs one builder, what each of them builds."""
+    about = textwrap.fill(_TEXTS[program].about, _width(), break_on_hyphens=False)
+    if program is not Program.BUILDER:
+        return about
+    entries = [_entry(builder.key, builder.summary, _NAME_COLUMNS) for builder in BUILDERS]
+    return "\n".join([about, "", *entries])
 
 
 def epilog(program: Program) -> str:
@@ -126,5 +129,10 @@ def _exit_code_line(program: Program, code: ExitCode) -> str:
     flags = {option.flag for option in options_of(program)}
     clauses = code.meaning.split("; ")
     concerning = [clause for clause in clauses if flags.issuperset(FLAG.findall(clause))]
-    start = f"  {code:d}".ljust(_CODE_COLUMNS)
-    return textwrap.fill("; ".join(concerning), _width(), initial_indent=start, subsequent_indent=" " * _CODE_COLUMNS)
+    return _entry(f"{code:d}", "; ".join(concerning), _CODE_COLUMNS)
+
+
+def _entry(name: str, meaning: str, columns: int) -> str:
+    """A name and what it means, in columns of their own."""
+    start = f"  {name}".ljust(columns)
+    return textwrap.fill(meaning, _width(), initial_indent=start, subsequent_indent=" " * columns)

@@ -1,7 +1,7 @@
-"""Looking at a database that lacks some of our tables: a statement reads a table that does not exist as an empty one.
+"""Looking at a database that lacks some of our tables: a statement reads a table that does not exist as empty.
 
-So whoever only looks needs no right to create anything. Each statement gets a WITH clause that stands for the tables
-that it names; PostgreSQL finds a name there before it looks for a table.
+So looking needs no right to create anything. Each statement gets a WITH clause with an empty table for each missing
+table that it names; PostgreSQL looks for a name there before it looks for a table.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, event
 
-from refresh.store.declaration import type_in_casts
+from refresh.store.declaration import type_name
 
 _OPTION = "empty_tables"
 _WITH = re.compile(r"\s*WITH\s+(RECURSIVE\s+)?", re.IGNORECASE)
@@ -27,7 +27,7 @@ def listen(engine: Engine) -> None:
 
 
 def read_as_empty(connection: Connection, tables: Iterable[Table]) -> Connection:
-    """The connection, on which these tables read as empty ones."""
+    """The connection, on which these tables read as empty."""
     return connection.execution_options(**{_OPTION: {table.name: _no_rows(table) for table in tables}})
 
 
@@ -46,5 +46,5 @@ def completed(connection: Connection, statement: str) -> str:
 
 
 def _no_rows(table: Table) -> str:
-    nulls = ", ".join(f'CAST(NULL AS {type_in_casts(column)}) AS "{column.name}"' for column in table.columns)
+    nulls = ", ".join(f'CAST(NULL AS {type_name(column)}) AS "{column.name}"' for column in table.columns)
     return f"SELECT {nulls} WHERE false"

@@ -1,4 +1,4 @@
-"""What the tables say of one asset: the source, the reach of each table, and how builders ended at it last."""
+"""What the tables say about one asset: its prices, the reach of each table, and its last outcomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refresh.store.tables import OUTCOMES, REJECTS
 
 
 def prices_of(connection: Connection, id: int, now: datetime) -> Any:
-    """The number of an asset's prices (``rows``), their ``first`` and ``last`` time, and how many were ``rejected``."""
+    """The number of an asset's prices (``rows``) and of those ``rejected``, their ``first`` and ``last`` time."""
     query = text(f"""
         SELECT count(*) AS rows, min("timestamp")::timestamptz AS first, max("timestamp")::timestamptz AS last,
                (SELECT count(*) FROM {REJECTS} WHERE id = :id) AS rejected
@@ -24,14 +24,15 @@ def prices_of(connection: Connection, id: int, now: datetime) -> Any:
 
 
 def reach_of(connection: Connection, leg: Leg, id: int) -> Any:
-    """How far an asset has come in a table (``through``), and from where on rows are to be rewritten (``dirty_from``).
+    """How far an asset has come in a table (``through``), and from when on rows are rewritten (``dirty_from``).
 
     Both are those of the series that is furthest behind.
     """
     columns = "max(last_src_ts) AS through, NULL::timestamptz AS dirty_from"
     if leg.shape.has_timeframes:
         columns = "min(coalesce(last_ts, seen_ts)) AS through, min(dirty_from) AS dirty_from"
-    return connection.execute(text(f"SELECT {columns} FROM {leg.state} WHERE id = :id"), {"id": id}).one()
+    query = text(f"SELECT {columns} FROM {leg.state} WHERE id = :id")
+    return connection.execute(query, {"id": id}).one()
 
 
 def missing_days(connection: Connection, id: int) -> int:
@@ -43,8 +44,10 @@ def missing_days(connection: Connection, id: int) -> int:
 def last_failure(connection: Connection, builder: str, id: int) -> Any | None:
     """The last outcome of an asset in a builder (``run_id``, ``noted_at``, ``error``), if it is not done."""
     query = text(f"""
-        SELECT run_id, status, noted_at, coalesce(error, reason) AS error FROM {OUTCOMES}
-        WHERE builder = :builder AND id = :id ORDER BY noted_at DESC LIMIT 1
+        SELECT * FROM (
+            SELECT run_id, status, noted_at, coalesce(error, reason) AS error FROM {OUTCOMES}
+            WHERE builder = :builder AND id = :id ORDER BY noted_at DESC LIMIT 1) AS last
+        WHERE status <> :done
     """)
-    row = connection.execute(query, {"builder": builder, "id": id}).one_or_none()
-    return row if row and row.status != Status.DONE.value else None
+    values = {"builder": builder, "id": id, "done": Status.DONE.value}
+    return connection.execute(query, values).one_or_none()

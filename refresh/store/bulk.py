@@ -1,4 +1,4 @@
-"""Arrays in and out of PostgreSQL by binary COPY; no Python object per row.
+"""Arrays into and out of PostgreSQL by binary COPY; no Python object per row.
 
 Read: every selected column is made NOT NULL and of fixed width in SQL, so that the reply is one numpy buffer.
 Write: rows are encoded with all fields present, then the bytes of NULL fields are masked out.
@@ -16,14 +16,16 @@ from sqlalchemy import BigInteger, Boolean, Connection, Date, DateTime, Double, 
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
-from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count
+from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count, take
 from refresh.store.absent import completed
 from refresh.store.database import raw_cursor
+from refresh.store.statements import quoted
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 BLOCK_ROWS = 512
-"""Few enough for a block to fit the buffer of a local socket: the server works on one while the next is encoded."""
+"""A block fits the buffer of a local socket: the server works on it while the next one is encoded."""
+BUFFER_BYTES = 1 << 20
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 in microseconds since 1970."""
 POSTGRES_EPOCH_DAY = 10_957
@@ -33,7 +35,7 @@ ABSENT_DAY = np.iinfo(np.int32).min
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column on its way: the width and big-endian type of its bytes, and SQL that makes it NOT NULL."""
+    """How a column is transferred: the big-endian type of its bytes, SQL that makes it NOT NULL, and its numpy type."""
 
     wire: str
     select: str
@@ -56,7 +58,7 @@ DATE = Field(">i4", "case when isfinite({0}::date) then {0}::date else '-infinit
 _DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 
 ADDRESS = Field("V6", "{0}", "V6")
-"""Where a row version lies in its table, ``ctid``: the shortest way back to it within the transaction that read it."""
+"""The position of a row version in its table, ``ctid``: the fastest way to it in the transaction that read it."""
 
 
 class Address(UserDefinedType[object]):
@@ -70,7 +72,7 @@ class Address(UserDefinedType[object]):
 
 
 def text_field(width: int) -> Field:
-    """Text of at most ``width`` bytes; padded with zero bytes on the way in."""
+    """Text of at most ``width`` bytes, padded with zero bytes when it is read."""
     value = r"coalesce(convert_to({0}::text, 'UTF8'), '\xff'::bytea)"
     return Field(f"S{width}", f"substr({value} || decode(repeat('00', {width}), 'hex'), 1, {width})", f"S{width}")
 
@@ -102,7 +104,7 @@ def read(connection: Connection, query: str, parameters: Mapping[str, Any], want
     with raw_cursor(connection) as cursor:
         whole = completed(connection, f"SELECT {columns} FROM ({query}) AS q")
         statement = cursor.mogrify(_with_driver_names(whole), parameters).decode()
-        cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", buffer, 1 << 20)
+        cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", buffer, BUFFER_BYTES)
     return _decode(buffer.getbuffer(), wanted)
 
 
@@ -115,12 +117,12 @@ def text_widths(
     connection: Connection, query: str, parameters: Mapping[str, Any], names: Iterable[str]
 ) -> dict[str, Field]:
     """Fields wide enough for the longest value of each text column of a query."""
-    names = list(names)
-    if not names:
+    longest = 'coalesce(max(octet_length(convert_to("{0}", \'UTF8\'))), 0) AS "{0}"'
+    lengths = ", ".join(map(longest.format, names))
+    if not lengths:
         return {}
-    lengths = ", ".join(f"coalesce(max(octet_length(convert_to(\"{name}\", 'UTF8'))), 0)" for name in names)
-    row = connection.execute(text(f"SELECT {lengths} FROM ({query}) AS q"), parameters).one()
-    return {name: text_field(max(width, 1)) for name, width in zip(names, row, strict=True)}
+    row = connection.execute(text(f"SELECT {lengths} FROM ({query}) AS q"), parameters).mappings().one()
+    return {name: text_field(max(width, 1)) for name, width in row.items()}
 
 
 def _decode(buffer: memoryview, wanted: Mapping[str, Field]) -> Rows:
@@ -147,14 +149,12 @@ def _native(column: Array, field: Field) -> Array:
 
 
 def write(connection: Connection, table: Table, rows: Rows) -> int:
-    """Append rows to a table by COPY; columns that ``rows`` lacks take their defaults. Returns how many."""
+    """Append rows to a table by COPY; columns that ``rows`` lacks get their defaults. Returns the number of rows."""
     if not count(rows):
         return 0
-    names = ", ".join(f'"{name}"' for name in rows)
+    statement = f'COPY "{table.name}" ({quoted(rows)}) FROM STDIN (FORMAT binary)'
     with raw_cursor(connection) as cursor:
-        cursor.copy_expert(
-            f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT binary)', _Stream(encoded(table, rows)), 1 << 20
-        )
+        cursor.copy_expert(statement, _Stream(encoded(table, rows)), BUFFER_BYTES)
     return count(rows)
 
 
@@ -177,13 +177,12 @@ def encoded(table: Table, rows: Rows) -> Iterator[bytes]:
     """The bytes of a binary COPY into some columns of a table, block by block."""
     yield SIGNATURE
     for begin in range(0, count(rows), BLOCK_ROWS):
-        block = {name: column[begin : begin + BLOCK_ROWS] for name, column in rows.items()}
-        yield _block(table, block)
+        yield _block(table, take(rows, slice(begin, begin + BLOCK_ROWS)))
     yield TRAILER
 
 
 def _block(table: Table, rows: Rows) -> bytes:
-    """Rows as COPY's tuples: a count of fields, then per field its size and, where it is not NULL, its bytes."""
+    """Rows as COPY's tuples: the number of fields, then per field its size and, if it is not NULL, its bytes."""
     columns = [_field_bytes(table, name, column) for name, column in rows.items()]
     width = 2 + sum(4 + values.shape[1] for values, _ in columns)
     buffer = np.empty((count(rows), width), np.uint8)
@@ -191,18 +190,20 @@ def _block(table: Table, rows: Rows) -> bytes:
     buffer[:, :2] = np.array([len(columns)], ">i2").view(np.uint8)
     start = 2
     for values, used in columns:
-        size, start = slice(start, start + 4), start + 4
-        body, start = slice(start, start + values.shape[1]), start + values.shape[1]
-        sizes = np.full(count(rows), values.shape[1]) if used is None else used
-        buffer[:, size] = sizes.astype(">i4")[:, None].view(np.uint8)
-        buffer[:, body] = values
-        if used is not None:
+        body = slice(start + 4, start + 4 + values.shape[1])
+        if used is None:
+            sizes = np.full(count(rows), values.shape[1])
+        else:
+            sizes = used
             keep[:, body] = np.arange(values.shape[1]) < used[:, None]
+        buffer[:, start : body.start] = sizes.astype(">i4")[:, None].view(np.uint8)
+        buffer[:, body] = values
+        start = body.stop
     return buffer[keep].tobytes()
 
 
 def _field_bytes(table: Table, name: str, column: Array) -> tuple[Array, Array | None]:
-    """The bytes of a column, (rows, width), and how many of them each row uses: -1 for NULL, None where all do."""
+    """The bytes of a column, (rows, width), and how many each row uses: -1 for NULL; ``None``: all are used."""
     if column.dtype.kind == "S":
         width = max(column.dtype.itemsize, 1)
         used = np.where(column == NULL_TEXT, -1, np.char.str_len(column))
@@ -210,7 +211,9 @@ def _field_bytes(table: Table, name: str, column: Array) -> tuple[Array, Array |
     field = _OF_TYPE[type(table.columns[name].type)]
     wire = _wire(column, field)[:, None].view(np.uint8)
     is_null = _is_null(column)
-    return wire, np.where(is_null, -1, field.width) if is_null.any() else None
+    if not is_null.any():
+        return wire, None
+    return wire, np.where(is_null, -1, field.width)
 
 
 def _is_null(column: Array) -> Array:

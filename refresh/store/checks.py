@@ -16,7 +16,7 @@ from refresh.catalog import DAILY, Leg, shape_of
 from refresh.core.rows import Rows
 from refresh.core.series import Series
 from refresh.store import bulk
-from refresh.store.statements import lists_of, rows_of
+from refresh.store.statements import among_series, lists_of, rows_of, values_of_series
 from refresh.store.tables import DAILY_STATE, METADATA
 
 BAR_IS_LAWLESS = """b.high < greatest(b.open, b.close) OR b.low > least(b.open, b.close) OR b.time_open > b.time_close
@@ -36,7 +36,7 @@ def first_days(connection: Connection, ids: Sequence[int], tz: str) -> dict[int,
 
 
 def strangers(connection: Connection, leg: Leg, known: Collection[int]) -> list[int]:
-    """The assets of a table that are not known, found from one to the next over the key."""
+    """The assets of a table that are not known; the key leads from each asset to the next."""
     query = text(f"""
         WITH RECURSIVE owners AS (
             (SELECT id FROM {leg.target} ORDER BY id LIMIT 1) UNION ALL
@@ -170,25 +170,18 @@ def first_lawless(connection: Connection, leg: Leg, key: Key, bounds: Bounds) ->
 
 
 NULLS = "nulls"
-"""The column of ``read_rows`` that has bit i set where the i-th compared column is NULL."""
+"""The column of ``read_rows`` that has bit i set if the i-th compared column is NULL."""
 
 
 def read_rows(connection: Connection, leg: Leg, id: int, series: Sequence[Series]) -> Rows:
     """Every stored row of some series of an asset, with ``NULLS``; daily bars have no series."""
     names = leg.shape.compared
     bits = [f'(t."{name}" IS NULL)::int::int8 << {bit}' for bit, name in enumerate(names)]
-    tfs = {single.timeframe.tf for single in series}
-    periods = {single.period for single in series}
-    pairs = [f"{single.timeframe.tf}:{single.period}" for single in series]
-    conditions = ["t.id = :id"]
-    if leg.shape.has_timeframes:
-        conditions.append("t.tf = ANY(:tfs)")
-    if leg.shape.has_periods:
-        conditions.append("t.period = ANY(:periods)")
-    if len(pairs) < len(tfs) * len(periods):
-        conditions.append("t.tf || ':' || t.period = ANY(:pairs)")
-    query = f"SELECT t.*, ({') | ('.join(bits)}) AS {NULLS} FROM {leg.target} t WHERE {' AND '.join(conditions)}"
-    values = {"id": id, "tfs": list(tfs), "periods": list(periods), "pairs": pairs}
+    tfs = [member.timeframe.tf for member in series]
+    periods = [member.period for member in series if leg.shape.has_periods]
+    among = among_series(tfs, periods) if leg.shape.has_timeframes else "true"
+    query = f"SELECT t.*, ({') | ('.join(bits)}) AS {NULLS} FROM {leg.target} t WHERE t.id = :id AND {among}"
+    values = {"id": id, **values_of_series(tfs, periods)}
     fields = bulk.fields(METADATA.tables[leg.target], names) | _texts(connection, leg, query, values)
     return bulk.read(connection, query, values, fields | {NULLS: bulk.BIGINT})
 

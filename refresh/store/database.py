@@ -77,7 +77,7 @@ def _try_connection(engine: Engine, url: URL) -> None:
 
 
 def _watch_client(connection: psycopg2.extensions.connection, _: object) -> None:
-    """Have the server drop a running statement when its client is gone, where it can tell (PostgreSQL 14 and newer)."""
+    """Have the server end a running statement when its client is gone, if it can (PostgreSQL 14 and newer)."""
     connection.autocommit = True
     with connection.cursor() as cursor, suppress(psycopg2.Error):
         cursor.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_SECONDS}s'")
@@ -92,7 +92,7 @@ def _without_secrets(url: URL) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
-    """A database that answers. ``embedded`` is set where it is the one that comes with the package."""
+    """A database that answers. ``embedded`` is set if it is the one that comes with the package."""
 
     url: str = field(repr=False)
     engine: Engine = field(repr=False)
@@ -101,7 +101,7 @@ class Opened:
 
 @contextmanager
 def opened(url: str | None, environ: Mapping[str, str], name: str = "refresh") -> Iterator[Opened]:
-    """The database of ``url`` or ``TARGET_DB_URL``; without either, the embedded PostgreSQL, kept running meanwhile."""
+    """The database of ``url`` or ``TARGET_DB_URL``; without either, the embedded PostgreSQL, which runs meanwhile."""
     address = url or environ.get("TARGET_DB_URL")
     with ExitStack() as stack:
         server = None
@@ -140,8 +140,8 @@ def raw_cursor(connection: Connection) -> closing[Any]:
 def prefer_indexes(connection: Connection) -> None:
     """Read through indexes for the rest of the transaction.
 
-    Every read of a batch is a range of a few assets. Tables written a moment ago have no statistics, so the planner
-    has to be told.
+    Every read of a batch is a range of a few assets, which the planner cannot see: tables written a moment ago have
+    no statistics.
     """
     for node in ("seqscan", "hashjoin", "mergejoin"):
         connection.execute(text(f"SET LOCAL enable_{node} = off"))
@@ -167,7 +167,7 @@ def sql_state(error: Exception) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """What the server said, in one line: the first error where the clean-up failed as well."""
+    """The server's message in one line; the first error, if the clean-up failed as well."""
     while isinstance(error.__context__, ASSET_ERRORS):
         error = error.__context__
     cause: object = error

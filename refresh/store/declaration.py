@@ -68,6 +68,6 @@ def _column(column: Column) -> SqlColumn[Any]:
     )
 
 
-def type_in_casts(column: SqlColumn[Any]) -> str:
-    """The type of a column as a cast names it: without a collation."""
-    return column.type.compile(DIALECT).split(" COLLATE")[0]
+def type_name(column: SqlColumn[Any]) -> str:
+    """A column's type as PostgreSQL writes it, without a collation, e.g. ``double precision``."""
+    return column.type.compile(DIALECT).split(" COLLATE")[0].lower()

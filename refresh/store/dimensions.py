@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
 
 from refresh.catalog import Alignment, Scheme
 from refresh.core.series import Dimensions, Series
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, Timeframe, Unit, broken_rule
 from refresh.errors import DimensionError
-from refresh.store.statements import columns_of, rows_of
+from refresh.store.tables import METADATA
+from refresh.wording import listed
+
+_WAY_OUT = "correct or delete the row"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,67 +63,64 @@ def read_dimensions(connection: Connection) -> Dimensions:
 
 
 def _timeframes(connection: Connection) -> tuple[Timeframe, ...]:
-    columns = ", ".join(field.name for field in fields(TimeframeRow))
-    stored = [
-        TimeframeRow(**row) for row in connection.execute(text(f"SELECT {columns} FROM dim_timeframe")).mappings()
-    ]
+    columns = listed(field.name for field in fields(TimeframeRow))
+    query = text(f"SELECT {columns} FROM dim_timeframe")
+    stored = [TimeframeRow(**row) for row in connection.execute(query).mappings()]
     labels = {row.tf for row in stored}
     rows = stored + [row for row in _DEFAULT_ROWS if row.tf not in labels]
     rows.sort(key=lambda row: (row.sort_order, row.tf))
-    sound = [(timeframe_of(row), row.is_enabled) for row in rows]
-    return tuple(timeframe for timeframe, is_enabled in sound if is_enabled)
+    timeframes = [(timeframe_of(row), row.is_enabled) for row in rows]
+    return tuple(timeframe for timeframe, is_enabled in timeframes if is_enabled)
 
 
 def _periods(connection: Connection) -> tuple[int, ...]:
     query = text("SELECT period, is_enabled, sort_order FROM dim_period")
-    rows = {row["period"]: row for row in map(dict, connection.execute(query).mappings())}
-    for row in DEFAULT_PERIOD_ROWS:
-        rows.setdefault(row["period"], row)
+    rows = {row["period"]: row for row in DEFAULT_PERIOD_ROWS}
+    rows |= {row["period"]: dict(row) for row in connection.execute(query).mappings()}
     for period in rows:
         if period < 1:
-            raise DimensionError(f"dim_period row {period}: a period is at least 1 bar; correct or delete the row")
+            raise DimensionError(f"dim_period row {period}: a period is at least 1 bar; {_WAY_OUT}")
     enabled = [row for row in rows.values() if row["is_enabled"]]
-    return tuple(row["period"] for row in sorted(enabled, key=lambda row: (row["sort_order"], row["period"])))
+    enabled.sort(key=lambda row: (row["sort_order"], row["period"]))
+    return tuple(row["period"] for row in enabled)
 
 
 def timeframe_of(row: TimeframeRow) -> Timeframe:
     """The timeframe of a ``dim_timeframe`` row. Raises ``DimensionError`` naming the row, its value and the way out."""
+    name = f"dim_timeframe row {row.tf!r}"
     try:
         scheme = None if row.calendar_scheme is None else Scheme(row.calendar_scheme)
         timeframe = Timeframe(row.tf_qty or 0, Unit(row.base_unit), Alignment(row.alignment), scheme)
     except ValueError as error:
-        raise DimensionError(f"dim_timeframe row {row.tf!r}: {error}; correct or delete the row") from error
+        raise DimensionError(f"{name}: {error}; {_WAY_OUT}") from error
     if rule := broken_rule(timeframe):
-        raise DimensionError(f"dim_timeframe row {row.tf!r}: {rule}; correct or delete the row")
+        raise DimensionError(f"{name}: {rule}; {_WAY_OUT}")
     implied = {"tf": timeframe.tf, "tf_days_nominal": timeframe.days_nominal}
     for column, expected in implied.items():
-        found = getattr(row, column)
-        if found != expected:
+        stored = getattr(row, column)
+        if stored != expected:
             raise DimensionError(
-                f"dim_timeframe row {row.tf!r}: {column} is {found!r} but its unit, quantity, alignment and scheme "
-                f"say {expected!r}; correct or delete the row"
+                f"{name}: {column} is {stored!r} but its unit, quantity, alignment and scheme say {expected!r}; "
+                f"{_WAY_OUT}"
             )
     return timeframe
 
 
 def save_alphas(connection: Connection, series: Sequence[Series], alphas: Sequence[tuple[float, float, float]]) -> None:
     """Show the smoothing factors (bar, daily horizon, daily equivalent) of some series in ``ema_alpha_lookup``."""
-    rows = rows_of("u", tf="text", period="int", days="int", bar="float8", horizon="float8", equivalent="float8")
-    values = columns_of(
-        "u",
-        tf=[one.timeframe.tf for one in series],
-        period=[one.period for one in series],
-        days=[one.timeframe.days_nominal for one in series],
-        bar=[bar for bar, _, _ in alphas],
-        horizon=[horizon for _, horizon, _ in alphas],
-        equivalent=[equivalent for _, _, equivalent in alphas],
-    )
-    connection.execute(
-        text(f"""
-            INSERT INTO ema_alpha_lookup (
-                tf, period, tf_days, effective_days, alpha_bar, alpha_daily_horizon, alpha_daily_equivalent)
-            SELECT tf, period, days, days * period, bar, horizon, equivalent FROM {rows}
-            ON CONFLICT (tf, period) DO NOTHING
-        """),
-        values,
-    )
+    rows = []
+    for member, (bar, horizon, equivalent) in zip(series, alphas, strict=True):
+        days = member.timeframe.days_nominal
+        rows.append(
+            {
+                "tf": member.timeframe.tf,
+                "period": member.period,
+                "tf_days": days,
+                "effective_days": days * member.period,
+                "alpha_bar": bar,
+                "alpha_daily_horizon": horizon,
+                "alpha_daily_equivalent": equivalent,
+            }
+        )
+    if rows:
+        connection.execute(insert(METADATA.tables["ema_alpha_lookup"]).on_conflict_do_nothing(), rows)

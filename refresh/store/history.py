@@ -1,7 +1,7 @@
-"""The history of runs: what was asked, what was planned, how each step and each asset ended.
+"""The history of runs: what was requested, what was planned, how each step and each asset ended.
 
-An outcome is written in the transaction of the rows it is about. Until then the asset is recorded as not reached, so
-that a run that is killed leaves the truth behind.
+An outcome is written in the transaction of its rows. Until then the asset is recorded as not reached, so that the
+history of a run that is killed is right.
 """
 
 from __future__ import annotations
@@ -19,15 +19,22 @@ from refresh.store.statements import columns_of, lists_of, rows_of
 from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
 
 DAYS_KEPT = 100
-"""How long an outcome is kept that a later one of its asset and builder has replaced."""
+"""How long an outcome is kept after a later one of its asset and builder has replaced it."""
 STEPS_TO_LEARN_FROM = 20
+
+OPEN_SINCE = f"""
+    SELECT min(e.noted_at) FROM {OUTCOMES} e
+    WHERE (e.builder, e.id) = (o.builder, o.id) AND e.run_id <> o.run_id AND e.status <> 'done'
+      AND NOT EXISTS (SELECT FROM {OUTCOMES} good WHERE (good.builder, good.id) = (e.builder, e.id)
+                      AND good.status = 'done' AND good.noted_at > e.noted_at)"""
+"""Since when the asset of an outcome o is not done in its builder, if other runs than that of o say so as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """A run as it begins: its name, what was typed (without secrets), and where it runs.
+    """A run as it begins: its name, the command as typed (without secrets), and where it runs.
 
-    ``arguments`` are those that narrow or change what builders do: what ``--resume`` keeps. ``resumes``: the run that
+    ``arguments``: those that narrow or change what builders do, which a resumed run keeps. ``resumes``: the run that
     is resumed.
     """
 
@@ -51,20 +58,16 @@ def end_run(
     connection: Connection, run_id: str, exit_code: int, rows: int, summary: Mapping[str, Any] | None = None
 ) -> None:
     """Note how a run ended, with the document that sums it up."""
+    document = None if summary is None else json.dumps(summary)
     connection.execute(
         text(f"""UPDATE {RUNS} SET ended_at = clock_timestamp(), exit_code = :exit_code, rows = :rows,
                  summary = CAST(:summary AS jsonb) WHERE run_id = :run_id"""),
-        {
-            "run_id": run_id,
-            "exit_code": exit_code,
-            "rows": rows,
-            "summary": None if summary is None else json.dumps(summary),
-        },
+        {"run_id": run_id, "exit_code": exit_code, "rows": rows, "summary": document},
     )
 
 
 def forget_old(connection: Connection) -> None:
-    """Forget outcomes that are old and replaced by a later one."""
+    """Delete outcomes that are old and replaced by a later one."""
     connection.execute(
         text(f"""
             DELETE FROM {OUTCOMES} o WHERE noted_at < now() - make_interval(days => {DAYS_KEPT}) AND EXISTS (
@@ -81,13 +84,7 @@ def begin_step(
     connection.execute(
         text(f"""INSERT INTO {STEPS} (run_id, builder, place, assets, estimated_rows, started_at)
                  VALUES (:run_id, :builder, :place, :assets, :estimated_rows, now())"""),
-        {
-            "run_id": run_id,
-            "builder": builder,
-            "place": place,
-            "assets": assets,
-            "estimated_rows": estimated_rows,
-        },
+        {"run_id": run_id, "builder": builder, "place": place, "assets": assets, "estimated_rows": estimated_rows},
     )
 
 
@@ -115,13 +112,12 @@ _OUTCOME = {
 
 
 def save_outcomes(connection: Connection, run_id: str, outcomes: Sequence[Outcome]) -> None:
-    """How assets ended, over what this run said of them before."""
+    """Record how assets ended, in place of what this run has recorded for them before."""
     if not outcomes:
         return
     names = ", ".join(_OUTCOME)
-    updates = ", ".join(
-        f"{name} = excluded.{name}" for name in (*_OUTCOME, "noted_at") if name not in {"builder", "id"}
-    )
+    changing = [name for name in (*_OUTCOME, "noted_at") if name not in {"builder", "id"}]
+    updates = ", ".join(f"{name} = excluded.{name}" for name in changing)
     values = lists_of("u", outcomes, *_OUTCOME)
     values["u_status"] = [outcome.status.value for outcome in outcomes]
     values["u_notes"] = [json.dumps(outcome.notes) for outcome in outcomes]
@@ -159,7 +155,7 @@ class Remainder:
 
 
 def remainder(connection: Connection, filters: Sequence[str]) -> Remainder | None:
-    """What there is to resume: of the latest run that left something, whatever no later run has done since.
+    """What there is to resume: of the latest run that left something, all that no later run has done since.
 
     ``filters``: the arguments that narrow a run. A run narrowed in another way has not done what this one left.
     """
@@ -190,7 +186,7 @@ def remainder(connection: Connection, filters: Sequence[str]) -> Remainder | Non
 
 
 def past_steps(connection: Connection) -> dict[str, tuple[PastStep, ...]]:
-    """The last steps of every builder, newest first: what estimates of time are made from."""
+    """The last steps of every builder, newest first, from which times are estimated."""
     rows = connection.execute(
         text(f"""
             SELECT builder, estimated_rows, rows, seconds FROM (
@@ -207,19 +203,13 @@ def past_steps(connection: Connection) -> dict[str, tuple[PastStep, ...]]:
 
 
 def failing_since(connection: Connection, run_id: str) -> dict[tuple[str, int], datetime]:
-    """Since when each (builder, asset) that a run left unfinished has been so, where earlier runs left it as well."""
-    rows = connection.execute(
-        text(f"""
-            SELECT o.builder, o.id, min(earlier.noted_at) AS since FROM {OUTCOMES} o JOIN {OUTCOMES} earlier
-                ON (earlier.builder, earlier.id) = (o.builder, o.id) AND earlier.run_id <> o.run_id
-            WHERE o.run_id = :run_id AND o.status <> :done AND earlier.status <> :done AND NOT EXISTS (
-                SELECT FROM {OUTCOMES} good WHERE (good.builder, good.id) = (o.builder, o.id)
-                   AND good.status = :done AND good.noted_at > earlier.noted_at)
-            GROUP BY o.builder, o.id ORDER BY o.builder, o.id
-        """),
-        {"run_id": run_id, "done": Status.DONE.value},
-    )
-    return {(row.builder, row.id): row.since for row in rows}
+    """Since when each (builder, asset) that a run left unfinished is so, if other runs left it as well."""
+    query = text(f"""
+        SELECT o.builder, o.id, ({OPEN_SINCE}) AS since FROM {OUTCOMES} o
+        WHERE o.run_id = :run_id AND o.status <> 'done' ORDER BY o.builder, o.id
+    """)
+    rows = connection.execute(query, {"run_id": run_id})
+    return {(row.builder, row.id): row.since for row in rows if row.since}
 
 
 def last_summary(connection: Connection) -> dict[str, Any] | None:
@@ -230,7 +220,7 @@ def last_summary(connection: Connection) -> dict[str, Any] | None:
 
 
 def last_good(connection: Connection) -> tuple[datetime, str] | None:
-    """When the latest run ended that did everything it had to, and its name; ``None`` where there is none."""
+    """When the latest run ended that did all its work, and its name; ``None`` if there is none."""
     query = text(f"SELECT ended_at, run_id FROM {RUNS} WHERE exit_code = 0 ORDER BY ended_at DESC LIMIT 1")
     row = connection.execute(query).one_or_none()
     return (row.ended_at, row.run_id) if row else None

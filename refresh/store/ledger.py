@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from refresh.records import LedgerLine
 from refresh.store.tables import LEDGER, METADATA, OUTCOMES
@@ -21,35 +21,19 @@ def save_lines(connection: Connection, lines: Sequence[LedgerLine], run_id: str)
 
 
 def _row(line: LedgerLine, run_id: str) -> dict[str, object]:
-    return {
-        "id": line.id,
-        "first_day": line.first_day,
-        "last_day": line.last_day,
-        "rows_changed": line.rows,
-        "old_close": line.old_close,
-        "new_close": line.new_close,
-        "reason": line.reason,
-        "run_id": run_id,
-    }
+    row = asdict(line)
+    row["rows_changed"] = row.pop("rows")
+    return {**row, "run_id": run_id}
 
 
 def read_lines(connection: Connection, run_id: str) -> tuple[LedgerLine, ...]:
     """What a run added to the ledger, by asset."""
-    ledger = METADATA.tables[LEDGER]
-    rows = connection.execute(ledger.select().where(ledger.c.run_id == run_id).order_by(ledger.c.id))
-    return tuple(map(_line, rows))
-
-
-def _line(row: Any) -> LedgerLine:
-    return LedgerLine(
-        id=row.id,
-        first_day=row.first_day,
-        last_day=row.last_day,
-        rows=row.rows_changed,
-        old_close=row.old_close,
-        new_close=row.new_close,
-        reason=row.reason,
-    )
+    query = text(f"""
+        SELECT id, first_day, last_day, rows_changed AS rows, old_close, new_close, reason
+        FROM {LEDGER} WHERE run_id = :run_id ORDER BY id
+    """)
+    rows = connection.execute(query, {"run_id": run_id}).mappings()
+    return tuple(LedgerLine(**row) for row in rows)
 
 
 def prune(connection: Connection, ids: Sequence[int]) -> int:

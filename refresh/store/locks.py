@@ -1,6 +1,6 @@
-"""Who may work: one refresh per database, and one process per builder and asset. Locks die with their session.
+"""Who may work: one refresh per database, and one process per builder and asset. Locks end with their session.
 
-Advisory locks of two numbers: the first says what is locked, the second is the asset.
+They are advisory locks of two numbers: the first says what is locked, the second is the asset.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from refresh.catalog import BUILDERS, BuilderConfig
 from refresh.errors import AlreadyRunningError
 from refresh.store.database import ASSET_ERRORS
 
-_REFRESH = 0x7265_6672  # "refr"; builders have the numbers behind it
+_REFRESH = 0x7265_6672  # "refr"; builders have the numbers after it
 _SECONDS_BETWEEN_TRIES = 0.25
 _NAME = re.compile(r"refresh (?P<pid>\d+)@(?P<host>\S*) (?P<since>\S+)Z")
 _HOST_LENGTH = 24  # with it a session's name stays below the 63 bytes that PostgreSQL keeps
@@ -30,9 +30,14 @@ def host() -> str:
     return socket.gethostname()
 
 
-def session_name(at: datetime) -> str:
-    """What a session of this process is called, so that others can say who holds a lock and since when."""
-    return f"refresh {os.getpid()}@{host()[:_HOST_LENGTH]} {at.astimezone(UTC):%Y-%m-%dT%H:%M}Z"
+def session_name(now: datetime) -> str:
+    """The name of a session of this process, from which others see who holds a lock and since when."""
+    return f"{_sessions_of(os.getpid())}{now.astimezone(UTC):%Y-%m-%dT%H:%M}Z"
+
+
+def _sessions_of(pid: int) -> str:
+    """The beginning of the names of all sessions of a process of this machine."""
+    return f"refresh {pid}@{host()[:_HOST_LENGTH]} "
 
 
 class RefreshLock:
@@ -44,7 +49,7 @@ class RefreshLock:
         self._wanted = False
 
     def take(self, wait_seconds: float = 0.0, on_wait: Callable[[str], None] = lambda _: None) -> None:
-        """Take the lock, waiting for its holder if asked. Raises ``AlreadyRunningError`` that names the holder."""
+        """Take the lock, and wait up to ``wait_seconds`` for it. Raises ``AlreadyRunningError`` naming the holder."""
         self._wanted = True
         session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
@@ -55,20 +60,23 @@ class RefreshLock:
         self._session = session
 
     def keep(self) -> None:
-        """Take the lock again where its session was lost. Raises ``AlreadyRunningError``, and what a server raises."""
-        if not self._wanted:
-            return
-        if self._session is not None:
-            try:
-                self._session.execute(text("SELECT 1"))
-            except ASSET_ERRORS:
-                _close(self._session)
-                self._session = None
-        if self._session is None:
+        """Take the lock again if its session was lost. Raises ``AlreadyRunningError``, and what a server raises."""
+        if self._wanted and not self._is_held():
             self.take()
 
+    def _is_held(self) -> bool:
+        """Whether the session of the lock still exists; one that does not is closed."""
+        if self._session is None:
+            return False
+        try:
+            self._session.execute(text("SELECT 1"))
+        except ASSET_ERRORS:
+            _close(self._session)
+            self._session = None
+        return self._session is not None
+
     def release(self) -> None:
-        """Let go of the lock, also where the server is gone."""
+        """Release the lock, even if the server is gone."""
         self._wanted = False
         if self._session is not None:
             _close(self._session)
@@ -76,21 +84,22 @@ class RefreshLock:
 
 
 def _await(session: Connection, until: float, on_wait: Callable[[str], None]) -> None:
-    told = False
+    """Wait for the lock until a time of the monotonic clock, and report its holder once."""
+    is_reported = False
     while not _try(session, _REFRESH, [0]):
         holder = _holder(session, _REFRESH, 0)
         if time.monotonic() >= until:
             raise AlreadyRunningError(
                 f"another refresh of this database is running: {holder}; wait for it with --wait-lock 10m"
             )
-        if not told:
+        if not is_reported:
             on_wait(holder)
-            told = True
+            is_reported = True
         time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def _close(session: Connection) -> None:
-    """End a session: given back to the pool, it would keep its locks."""
+    """End a session: in the pool it would keep its locks."""
     with suppress(*ASSET_ERRORS):
         session.invalidate()
     with suppress(*ASSET_ERRORS):
@@ -99,9 +108,9 @@ def _close(session: Connection) -> None:
 
 @contextmanager
 def assets_held(connection: Connection, builder: BuilderConfig, ids: Sequence[int]) -> Iterator[bool]:
-    """Keep other processes from building these assets with this builder. Tells whether one of them had to be awaited.
+    """Keep other processes from building these assets with this builder. Yields whether it had to wait for one.
 
-    The locks belong to the session, and are taken before a transaction begins, so that it sees what the other wrote.
+    The locks belong to the session. They are taken before a transaction begins, so that it sees what the other wrote.
     """
     number = _REFRESH + 1 + BUILDERS.index(builder)
     session = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -139,7 +148,7 @@ def _free(session: Connection, number: int, ids: Sequence[int]) -> None:
 
 
 def _holder(session: Connection, number: int, id: int) -> str:
-    """Whoever holds a lock: its process, machine, and since when."""
+    """The holder of a lock: its process and machine, and since when."""
     name = session.execute(
         text("""
             SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -148,20 +157,22 @@ def _holder(session: Connection, number: int, id: int) -> str:
         """),
         {"number": number, "id": id},
     ).scalar()
-    known = _NAME.fullmatch(name or "")
-    if not known:
-        return name or "it has just ended"
-    since = datetime.fromisoformat(known["since"])
-    return f"process {known['pid']} on {known['host']} since {since:%Y-%m-%d %H:%M} UTC"
+    if not name:
+        return "it has just ended"
+    refresh = _NAME.fullmatch(name)
+    if not refresh:
+        return str(name)
+    since = datetime.fromisoformat(refresh["since"])
+    return f"process {refresh['pid']} on {refresh['host']} since {since:%Y-%m-%d %H:%M} UTC"
 
 
 def end_sessions(connection: Connection, pid: int) -> int:
-    """End the sessions that a process of this machine left behind. Returns how many there were."""
+    """End the sessions that a process of this machine left behind. Returns their number."""
     ended = connection.execute(
         text("""
             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
             WHERE datname = current_database() AND usename = current_user AND starts_with(application_name, :name)
         """),
-        {"name": f"refresh {pid}@{host()[:_HOST_LENGTH]} "},
+        {"name": _sessions_of(pid)},
     )
     return int(ended.scalar_one())

@@ -1,6 +1,6 @@
 """What a page about a database reads: runs, failures, restatements, names and prices.
 
-Rows come as dictionaries that JSON can hold, made by the server.
+The server makes rows of values that JSON can hold.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, Leg
-from refresh.records import Status
+from refresh.store.history import OPEN_SINCE
 from refresh.store.statements import columns_of, rows_of
-from refresh.store.tables import DAILY_STATE, LEDGER, OUTCOMES, RUNS, STEPS
+from refresh.store.tables import LEDGER, OUTCOMES, RUNS, STEPS
 
 RUNS_SHOWN = 14
 LINES_SHOWN = 200
@@ -59,17 +59,13 @@ def runs(connection: Connection) -> list[Row]:
 
 
 def failures(connection: Connection) -> list[Row]:
-    """What is not done, by asset and builder, as its last outcome says; the newest first."""
+    """What is not done according to its last outcome, by asset and builder; the newest first."""
     return _rows(
         connection,
-        f"""SELECT builder, id, status, coalesce(error, reason) AS why, {_TIME.format("noted_at")} AS at, (
-                   SELECT {_TIME.format("min(noted_at)")} FROM {OUTCOMES} e
-                   WHERE (e.builder, e.id) = (o.builder, o.id) AND e.status <> :done AND e.run_id <> o.run_id
-                     AND NOT EXISTS (SELECT FROM {OUTCOMES} g WHERE (g.builder, g.id) = (e.builder, e.id)
-                                     AND g.status = :done AND g.noted_at > e.noted_at)) AS since
+        f"""SELECT builder, id, status, coalesce(error, reason) AS why, {_TIME.format("noted_at")} AS at,
+                   {_TIME.format(f"({OPEN_SINCE})")} AS since
             FROM (SELECT DISTINCT ON (builder, id) * FROM {OUTCOMES} ORDER BY builder, id, noted_at DESC) AS o
-            WHERE status <> :done ORDER BY noted_at DESC, id, builder LIMIT {LINES_SHOWN}""",
-        {"done": Status.DONE.value},
+            WHERE status <> 'done' ORDER BY noted_at DESC, id, builder LIMIT {LINES_SHOWN}""",
     )
 
 
@@ -84,7 +80,7 @@ def restatements(connection: Connection) -> list[Row]:
 
 
 def names(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    """The name of each asset that has one, as its last daily bar says."""
+    """The name of each asset that has one, from its last daily bar."""
     rows = connection.execute(
         text(f"""SELECT u.id, (SELECT src_name FROM {DAILY} d WHERE d.id = u.id ORDER BY "timestamp" DESC LIMIT 1)
                  FROM {rows_of("u", id="int")}"""),
@@ -95,8 +91,8 @@ def names(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
 
 def reached(connection: Connection, leg: Leg) -> dict[int, datetime]:
     """How far each asset has come in a table, in the series that is furthest behind."""
-    column, table = ("min(seen_ts)", leg.state) if leg.shape.has_timeframes else ("max(last_src_ts)", DAILY_STATE)
-    rows = connection.execute(text(f"SELECT id, {column} AS time FROM {table} GROUP BY id"))
+    time = "min(seen_ts)" if leg.shape.has_timeframes else "max(last_src_ts)"
+    rows = connection.execute(text(f"SELECT id, {time} AS time FROM {leg.state} GROUP BY id"))
     return {row.id: row.time for row in rows if row.time}
 
 
@@ -107,19 +103,18 @@ def bars_with_averages(
 
     ``tf`` is that of the averages; daily bars have one of their own.
     """
-    average, forming, closed = averaging.averages[0].name, "false", ""
+    is_forming, is_shown = "false", "true"
     if bars.shape.has_timeframes:
-        forming = "b.is_partial_end"
-        closed = f"""AND b.tf = :tf AND (NOT b.is_partial_end OR b."timestamp" = (
-            SELECT max("timestamp") FROM {bars.target} WHERE id = :id AND tf = :tf))"""
+        last = f'SELECT max("timestamp") FROM {bars.target} WHERE id = :id AND tf = :tf'
+        is_forming = "b.is_partial_end"
+        is_shown = f'b.tf = :tf AND (NOT b.is_partial_end OR b."timestamp" = ({last}))'
+    averages = f"""
+        SELECT e.{averaging.averages[0].name} FROM {rows_of("p", period="int")} LEFT JOIN {averaging.target} e
+            ON e.id = b.id AND e.ts = b."timestamp" AND e.tf = :tf AND e.period = p.period ORDER BY p.period"""
     query = text(f"""
         SELECT (b."timestamp" AT TIME ZONE 'UTC')::date - date '1970-01-01' AS day, b.open, b.high, b.low, b.close,
-               {forming} AS is_forming, ARRAY(
-                   SELECT e.{average} FROM {rows_of("p", period="int")} LEFT JOIN {averaging.target} e
-                       ON e.id = b.id AND e.ts = b."timestamp" AND e.tf = :tf AND e.period = p.period
-                   ORDER BY p.period) AS averages
-        FROM {bars.target} b WHERE b.id = :id {closed}
-        ORDER BY b."timestamp" DESC LIMIT {BARS_SHOWN}
+               {is_forming} AS is_forming, ARRAY({averages}) AS averages
+        FROM {bars.target} b WHERE b.id = :id AND {is_shown} ORDER BY b."timestamp" DESC LIMIT {BARS_SHOWN}
     """)
-    values = {"id": id, "tf": tf, **columns_of("p", period=periods)}
-    return list(reversed(connection.execute(query, values).all()))
+    rows = connection.execute(query, {"id": id, "tf": tf, **columns_of("p", period=periods)}).all()
+    return list(reversed(rows))

@@ -1,7 +1,7 @@
 """Writing the user's price table: rows are staged by COPY, then merged by (id, timestamp) in one statement.
 
 The only writer of that table. A row that already has the values of the file is left alone, so that its ``load_ts`` and
-``source_file`` keep showing when and from which file its values came. Refuses to know files and their forms.
+``source_file`` still show when its values were loaded and from which file. Refuses to know files and their formats.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from refresh.catalog import SOURCE
 from refresh.core.rows import Rows
 from refresh.errors import SchemaError
 from refresh.store import bulk
-from refresh.store.schema import found_columns, verify_source
+from refresh.store.schema import existing_columns, verify_source
 from refresh.store.source import OPTIONAL, TABLE
+from refresh.store.statements import quoted
 from refresh.wording import listed
 
 _KEY = ("id", "timestamp")
@@ -62,7 +63,7 @@ _REPEATS = text(f"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many rows were inserted, changed an existing row, or found it unchanged."""
+    """The numbers of rows that were inserted, that changed an existing row, and that were stored already."""
 
     inserted: int = 0
     changed: int = 0
@@ -95,7 +96,7 @@ def open_prices(connection: Connection) -> frozenset[str]:
     Raises ``SchemaError`` if an existing table lacks a column or the key that an upsert needs.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOADER_LOCK})
-    if not found_columns(connection, [SOURCE]):
+    if not existing_columns(connection, [SOURCE]):
         TABLE.create(connection, checkfirst=False)
     columns = verify_source(connection, TABLE, OPTIONAL)
     if not connection.scalar(_HAS_KEY, {"table": SOURCE}):
@@ -154,16 +155,12 @@ def _upsert(columns: frozenset[str], provided: frozenset[str]) -> str:
     values = [f's."{name}"' for name in staged] + [f":{name}" for name in origin]
     changes = [f'"{name}" = EXCLUDED."{name}"' for name in (*compared, *origin)]
     return f"""
-        INSERT INTO {SOURCE} AS stored ({_quoted([*staged, *origin])})
+        INSERT INTO {SOURCE} AS stored ({quoted([*staged, *origin])})
         SELECT {listed(values)} FROM {_STAGE.name} AS s
         WHERE NOT EXISTS (
             SELECT FROM {SOURCE} AS p WHERE p.id = s.id AND p."timestamp" = s."timestamp"
-             AND ({_quoted(compared, "p.")}) IS NOT DISTINCT FROM ({_quoted(compared, "s.")}))
+             AND ({quoted(compared, "p")}) IS NOT DISTINCT FROM ({quoted(compared, "s")}))
         ORDER BY id, "timestamp"
         ON CONFLICT (id, "timestamp") DO UPDATE SET {listed(changes)}
-        WHERE ({_quoted(compared, "stored.")}) IS DISTINCT FROM ({_quoted(compared, "EXCLUDED.")})
+        WHERE ({quoted(compared, "stored")}) IS DISTINCT FROM ({quoted(compared, "EXCLUDED")})
     """
-
-
-def _quoted(names: Iterable[str], table: str = "") -> str:
-    return listed(f'{table}"{name}"' for name in names)

@@ -1,7 +1,7 @@
-"""Makes a table hold what was computed: the one way in which any builder writes rows.
+"""Makes a table hold what was computed: the only way in which builders write rows.
 
 A rebuild deletes the series and writes them again. Everything else compares with what is stored and touches only rows
-that differ, so that an append, a revision and a repeated run are the same act, and the marks on what follows are exact.
+that differ. So an append, a revision and a repeated run are the same act, and the marks on what follows are exact.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sqlalchemy.schema import CreateTable
 
 from refresh.catalog import Leg, Shape, dependants
 from refresh.core.compare import difference, earliest
-from refresh.core.rows import Array, Rows, count, take, tally
+from refresh.core.rows import TIME, Array, Rows, count, take, tally
 from refresh.store import bulk
 from refresh.store.marks import BEGINNING, Mark, mark_dirty
-from refresh.store.statements import columns_of, rows_of
+from refresh.store.statements import among_series, columns_of, rows_of, values_of_series
 from refresh.store.tables import METADATA
 
 _ADDRESS = {"part": bulk.BIGINT, "address": bulk.ADDRESS}
-"""Where a row lies: in a partitioned table, an address alone is not enough."""
+"""The position of a row: in a partitioned table, an address alone is not enough."""
 _STALE = Table(
     "stale_rows",
     MetaData(),
@@ -39,7 +39,7 @@ _SAME_ROW = "t.ctid = s.address AND t.tableoid = s.part::oid"
 class Target:
     """A table with its key, the time of its rows, and the columns that are not compared.
 
-    ``days``: dates that are read beside the stored columns, by name, as SQL on a row ``t`` that may bind ``:tz``.
+    ``days``: dates that are read together with the stored columns: by name, SQL on a row t that may bind ``:tz``.
     """
 
     table: str
@@ -54,20 +54,20 @@ class Target:
         return cls(table=leg.target, key=leg.shape.key, time=leg.shape.time)
 
     @property
-    def sql(self) -> Table:
-        """Its definition."""
+    def definition(self) -> Table:
+        """The table as it is declared."""
         return METADATA.tables[self.table]
 
     @property
-    def moment(self) -> str:
-        """SQL for the time of a row; NULL comes before all others."""
+    def time_sql(self) -> str:
+        """SQL for the time of a row t; NULL comes before all others."""
         column = f't."{self.time}"'
-        return f"coalesce({column}, '-infinity')" if self.sql.columns[self.time].nullable else column
+        return f"coalesce({column}, '-infinity')" if self.definition.columns[self.time].nullable else column
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extent:
-    """The rows that a batch answers for: per asset all from ``begins`` on, of some timeframes or series."""
+    """The rows that a batch is responsible for: per asset all from ``begins`` on, of some timeframes or series."""
 
     ids: Sequence[int]
     begins: Sequence[datetime | None]
@@ -78,9 +78,8 @@ class Extent:
     @property
     def values(self) -> dict[str, Any]:
         """The values that ``_rows_of_extent`` binds."""
-        pairs = [f"{tf}:{period}" for tf, period in zip(self.tfs, self.periods, strict=False)]
-        lists = {"tfs": sorted(set(self.tfs)), "periods": sorted(set(self.periods)), "pairs": pairs}
-        return {**columns_of("s", id=self.ids, begin=self.begins), **lists, "tz": self.tz}
+        assets = columns_of("s", id=self.ids, begin=self.begins)
+        return {**assets, **values_of_series(self.tfs, self.periods), "tz": self.tz}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,9 +96,9 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changes:
-    """What was done: rows written per asset, the number deleted, and what a comparison found.
+    """What was done: rows written per asset, the number deleted, and the rows deleted and written by a comparison.
 
-    ``stale`` and ``fresh`` are ``None`` where everything was rewritten without comparing.
+    ``stale`` and ``fresh`` are ``None`` if everything was rewritten without comparing.
     """
 
     written: dict[int, int]
@@ -112,7 +111,7 @@ def replace(connection: Connection, target: Target, extent: Extent, rows: Rows, 
     """Make the table hold exactly ``rows`` in ``extent``. ``rewrite`` deletes without comparing."""
     if rewrite:
         deleted = _delete_extent(connection, target, extent)
-        bulk.write(connection, target.sql, _columns(target, rows))
+        bulk.write(connection, target.definition, _columns(target, rows))
         return Changes(written=tally(rows["id"]), deleted=deleted)
     return write_difference(connection, target, read_stored(connection, target, extent, rows), rows)
 
@@ -123,12 +122,12 @@ def write_difference(connection: Connection, target: Target, stored: Stored, row
     changed = difference(stored.rows, rows, target.key, values)
     stale, fresh = take(stored.rows, changed.stale), take(rows, changed.fresh)
     _delete_rows(connection, target, take(stored.addresses, changed.stale))
-    bulk.write(connection, target.sql, _columns(target, fresh))
+    bulk.write(connection, target.definition, _columns(target, fresh))
     return Changes(written=tally(fresh["id"]), deleted=count(stale), stale=stale, fresh=fresh)
 
 
 def mark_dependants(connection: Connection, leg: Leg, extent: Extent, changes: Changes) -> None:
-    """Mark whatever follows a leg's table dirty from the first row on whose columns it reads and that changed."""
+    """Mark what follows a leg's table dirty from the first row on that changed in a column that it reads."""
     for follower in dependants(leg.target):
         if changes.stale is None or changes.fresh is None:
             marks = _marks_everywhere(leg.shape, extent)
@@ -138,25 +137,26 @@ def mark_dependants(connection: Connection, leg: Leg, extent: Extent, changes: C
 
 
 def _marks(shape: Shape, columns: Sequence[str], stale: Rows, fresh: Rows) -> list[Mark]:
-    concern = difference(stale, fresh, shape.key, columns)
-    return [*_first_rows(shape, take(stale, concern.stale)), *_first_rows(shape, take(fresh, concern.fresh))]
+    changed = difference(stale, fresh, shape.key, columns)
+    marks = _first_rows(shape, take(stale, changed.stale))
+    return marks + _first_rows(shape, take(fresh, changed.fresh))
 
 
 def _first_rows(shape: Shape, rows: Rows) -> list[Mark]:
-    """The first row per asset and, where the table has several timeframes, per timeframe."""
+    """The first row per asset and, if the table has several timeframes, per timeframe."""
     if not count(rows):
         return []
-    times = rows[shape.time]
-    if not shape.has_timeframes:
-        ids, firsts = earliest(times, rows["id"])
-        return [Mark(id=id, tf=None, time=time.replace(tzinfo=UTC)) for id, time in _pairs(ids, firsts)]
-    ids, tfs, firsts = earliest(times, rows["id"], rows["tf"])
-    labels = [tf.decode() for tf in tfs.tolist()]
-    return [Mark(id=id, tf=tf, time=time.replace(tzinfo=UTC)) for tf, (id, time) in zip(labels, _pairs(ids, firsts), strict=True)]
-
-
-def _pairs(ids: Array, times: Array) -> list[tuple[int, datetime]]:
-    return list(zip(ids.tolist(), times.astype("M8[us]").tolist(), strict=True))
+    groups = [rows["id"], rows["tf"]] if shape.has_timeframes else [rows["id"]]
+    ids, *tfs, firsts = earliest(rows[shape.time], *groups)
+    labels: list[str | None] = [None] * len(ids)
+    if tfs:
+        labels = [tf.decode() for tf in tfs[0].tolist()]
+    times = firsts.astype(TIME).tolist()
+    marks = []
+    for id, tf, time in zip(ids.tolist(), labels, times, strict=True):
+        mark = Mark(id=id, tf=tf, time=time.replace(tzinfo=UTC))
+        marks.append(mark)
+    return marks
 
 
 def _marks_everywhere(shape: Shape, extent: Extent) -> list[Mark]:
@@ -165,34 +165,23 @@ def _marks_everywhere(shape: Shape, extent: Extent) -> list[Mark]:
 
 
 def _columns(target: Target, rows: Rows) -> Rows:
-    return {column.name: rows[column.name] for column in target.sql.columns if column.name in rows}
+    return {column.name: rows[column.name] for column in target.definition.columns if column.name in rows}
 
 
 def _rows_of_extent(target: Target, extent: Extent) -> str:
     """A query for the rows t of an extent, with the address of each.
 
-    OFFSET 0 keeps the assets, which an index finds, apart from the series: without statistics PostgreSQL takes the
-    condition on series for the rare one, and goes through the whole table for it.
+    OFFSET 0 separates the assets, which an index finds, from the series: without statistics PostgreSQL assumes that
+    the condition on series is the rare one, and reads the whole table for it.
     """
     days = "".join(f", {sql} AS {name}" for name, sql in target.days.items())
+    among = among_series(extent.tfs, extent.periods) if extent.tfs else "true"
     return f"""
         SELECT t.*{days} FROM {rows_of("s", id="int", begin="timestamptz")}
         CROSS JOIN LATERAL (SELECT t.*, t.tableoid::int8 AS part, t.ctid AS address FROM {target.table} t
-                            WHERE t.id = s.id AND {target.moment} >= coalesce(s.begin, '-infinity') OFFSET 0) AS t
-        WHERE {_among(extent)}
+                            WHERE t.id = s.id AND {target.time_sql} >= coalesce(s.begin, '-infinity') OFFSET 0) AS t
+        WHERE {among}
     """
-
-
-def _among(extent: Extent) -> str:
-    """SQL for the series of an extent: lists in which a row is looked up, where pairs would be compared one by one."""
-    if not extent.tfs:
-        return "true"
-    by_tf = "t.tf = ANY(:tfs)"
-    if not extent.periods:
-        return by_tf
-    by_both = f"{by_tf} AND t.period = ANY(:periods)"
-    has_every_pair = len(set(extent.tfs)) * len(set(extent.periods)) == len(extent.tfs)
-    return by_both if has_every_pair else f"{by_both} AND t.tf || ':' || t.period = ANY(:pairs)"
 
 
 def read_stored(connection: Connection, target: Target, extent: Extent, like: Rows) -> Stored:
@@ -200,7 +189,7 @@ def read_stored(connection: Connection, target: Target, extent: Extent, like: Ro
     names = [name for name in _columns(target, like) if name not in target.not_compared]
     query = _rows_of_extent(target, extent)
     texts = [name for name in names if like[name].dtype.kind == "S" and name not in {"tf", "reason"}]
-    fields = bulk.fields(target.sql, names) | bulk.text_widths(connection, query, extent.values, texts)
+    fields = bulk.fields(target.definition, names) | bulk.text_widths(connection, query, extent.values, texts)
     if extent.tfs:
         fields["tf"] = bulk.text_field(max(map(len, extent.tfs)))
     fields |= dict.fromkeys(target.days, bulk.DATE)
@@ -215,7 +204,7 @@ def _delete_extent(connection: Connection, target: Target, extent: Extent) -> in
 
 
 def _delete_rows(connection: Connection, target: Target, addresses: Rows) -> None:
-    """Delete rows by address: the addresses go to a temporary table first, however many there are."""
+    """Delete rows by address. The addresses are copied to a temporary table first, however many there are."""
     if not count(addresses):
         return
     connection.execute(CreateTable(_STALE))

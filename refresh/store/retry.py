@@ -26,14 +26,14 @@ Result = TypeVar("Result")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the error is of the moment (connection lost, deadlock, restart) rather than of the statement."""
+    """Whether the same statement may work later: the connection was lost, a deadlock, a restart."""
     if isinstance(error, DatabaseUnreachableError):
         return True
     return isinstance(error, Exception) and (connection_lost(error) or sql_state(error) in _TRANSIENT)
 
 
 def retried(work: Callable[[int], Result], retries: int, note: Callable[[Exception], None]) -> Result:
-    """The result of ``work``, tried again up to ``retries`` times while its error is transient.
+    """The result of ``work``, which is retried up to ``retries`` times while its error is transient.
 
     ``work`` gets the number of earlier tries; ``note`` gets each error that is retried, before the pause.
     """

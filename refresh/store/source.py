@@ -11,7 +11,8 @@ from sqlalchemy import Connection, MetaData, Table, text
 
 from refresh.catalog import DAILY, SOURCE
 from refresh.store.database import use_all_cores
-from refresh.store.schema import type_name, verify_source
+from refresh.store.declaration import type_name
+from refresh.store.schema import verify_source
 from refresh.store.source_index import assets_sql
 from refresh.store.statements import ALL_OR_SOME, day_of, lists_of, rows_of, some_assets
 from refresh.store.tables import DAILY_STATE, MONTHS, REJECTS, source_table

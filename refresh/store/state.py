@@ -1,8 +1,8 @@
 """The state tables: how far every series has come, and where that is behind its input.
 
-A series is one (timeframe, period) pair; bars have period 0. An EMA state row stands for all periods of its timeframe
-that have come equally far, so that a filtered run can leave the others where they are. What follows from a state is
-not decided here.
+A series is one (timeframe, period) pair; bars have period 0. An EMA state row covers all periods of its timeframe that
+have come equally far, so that a filtered run can leave the others as they are. What follows from a state is not
+decided here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Views over the history: what was slow, who fails again and again, and when each asset was last done."""
+"""Views over the history: what was slow, which assets fail again and again, and when each asset was last done."""
 
 from __future__ import annotations
 

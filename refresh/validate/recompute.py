@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from refresh.builder.reading import Rebuild
 from refresh.builder.recipes import recipe_of
-from refresh.builder.work import batches_of
+from refresh.builder.work import VALUES_AT_ONCE, batches_of
 from refresh.catalog import SOURCE, Leg, legs
 from refresh.core.compare import difference, rows_in_order
 from refresh.core.rows import NULL_TEXT, Array, Rows, count, merge, take
@@ -26,6 +26,8 @@ from refresh.validate.texts import texts_of
 
 SHOWN = 100
 """The number of rows of a table that are reported at most."""
+COPIES_IN_MEMORY = 3
+"""The rows that should be stored, those that are, and these as they arrive."""
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -78,12 +80,13 @@ def recompute(connection: Connection, scopes: Sequence[Scope], id: int) -> Itera
 
 
 def _parts(scope: Scope, leg: Leg, days: int) -> Iterator[Sequence[Series]]:
-    """The series of a leg in parts of a size that builders compute at once; daily bars are one part without series."""
+    """The series of a leg in parts that fit into memory several times; daily bars are one part without series."""
     positions = tuple(range(len(scope.series_of(leg))))
     if leg.shape.has_timeframes and not positions:
         return
     everything = Due(id=0, action=Action.REBUILD, days=days, series=positions)
-    for batch in batches_of(recipe_of(scope.builder), leg, [everything]):
+    values_at_once = VALUES_AT_ONCE // COPIES_IN_MEMORY
+    for batch in batches_of(recipe_of(scope.builder), leg, [everything], values_at_once):
         yield scope.chosen(leg, batch.series)
 
 

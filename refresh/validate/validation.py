@@ -24,7 +24,7 @@ from refresh.validate.recompute import compare
 from refresh.validate.whole import check_tables
 
 ASSETS_AT_ONCE = 10
-"""How many assets are recomputed in one transaction."""
+"""The number of assets that are recomputed in one transaction."""
 SHARE = 100
 """One asset of this many is recomputed by default."""
 
@@ -33,7 +33,7 @@ def validate(engine: Engine, scopes: Sequence[Scope], ids: Sequence[int], number
     """Check every table; recompute ``number`` assets (``None``: one of a hundred, at least one).
 
     An asset for which something is due is not judged: its tables are right as soon as it is refreshed. A state that
-    contradicts its table is a finding, though a refresh would mend it. An asset that is gone from the source is not
+    contradicts its table is a finding, although a refresh would repair it. An asset that is gone from the source is not
     judged either.
     """
     began = time.monotonic()

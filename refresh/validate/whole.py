@@ -21,6 +21,7 @@ from refresh.validate.finding import Finding
 _TOLERANCE = 1e-9
 """Relative: how far rounding may carry a mean outside its closes."""
 _BAR_LAW = "low <= open, close <= high and times in order"
+_BREAKS_IT = "a bar that breaks this"
 
 
 def check_tables(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int]) -> list[Finding]:
@@ -51,7 +52,7 @@ def _daily_findings(row: Any) -> Iterator[Finding]:
         numbers = f"bar_seq {row.first_number} to {row.last_number}"
         yield Finding(table=DAILY, id=row.id, expected=f"bar_seq 1 to {row.rows}", found=numbers)
     if row.lawless:
-        yield Finding(table=DAILY, id=row.id, time=row.lawless, expected=_BAR_LAW, found="a bar without")
+        yield Finding(table=DAILY, id=row.id, time=row.lawless, expected=_BAR_LAW, found=_BREAKS_IT)
     if (row.first, row.last) != (row.daily_min_seen, row.last_src_ts):
         state = f"rows from {row.daily_min_seen} to {row.last_src_ts}, as the state says"
         yield Finding(table=DAILY, id=row.id, expected=state, found=f"{row.first} to {row.last}")
@@ -161,9 +162,10 @@ def _broken_law(leg: Leg, facts: _Facts) -> _Problem | None:
     stored = facts.stored
     if stored is None:
         return None
+    if not stored.is_lawful and leg.averages:
+        return _Problem(expected="every average", found="a row without", is_lawless=True)
     if not stored.is_lawful:
-        law = "every average" if leg.averages else _BAR_LAW
-        return _Problem(expected=law, found="a row without", is_lawless=True)
+        return _Problem(expected=_BAR_LAW, found=_BREAKS_IT, is_lawless=True)
     low, high = facts.bounds
     if stored.lowest is None or (low <= stored.lowest and stored.highest <= high):
         return None
@@ -189,7 +191,7 @@ def _wrong_state(facts: _Facts) -> _Problem | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Extent:
-    """The rows of a series: how many, the first and the last."""
+    """The rows of a series: their number, and the times of the first and the last."""
 
     rows: int = 0
     first: datetime | None = None

@@ -32,7 +32,7 @@ FILL = f"""
 
 @pytest.fixture
 def environ() -> Iterator[dict[str, str]]:
-    """The environment of a user whose embedded database holds prices of four assets and no bars yet."""
+    """The environment of a user whose embedded database contains prices of four assets and no bars yet."""
     folder = Path(tempfile.mkdtemp(prefix="refresh-"))
     folder.chmod(0o711)
     settings = {

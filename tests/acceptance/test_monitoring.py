@@ -151,7 +151,7 @@ def test_unreachable_services(engine: Engine, nowhere: str) -> None:
         "TELEGRAM_API_URL": nowhere,
         "HEARTBEAT_URL": nowhere + HEARTBEAT,
     }
-    beat = "the heartbeat did not get through: no connection"
+    beat = "heartbeat not sent: no connection"
     good = run(DAILY, *QUICK, url=address(engine), **environ)
     assert (good.returncode, good.stderr.splitlines()) == (0, [beat, beat])
     refuse_asset_later(engine)
@@ -159,7 +159,7 @@ def test_unreachable_services(engine: Engine, nowhere: str) -> None:
     assert bad.returncode == 1
     first, failure, *others = bad.stderr.splitlines()
     assert failure.startswith("ID 52 bars.1d: failed: ")
-    assert [first, *others] == [beat, "Telegram was not told: no connection", beat]
+    assert [first, *others] == [beat, "Telegram message not sent: no connection", beat]
     assert run(DAILY, *QUICK, url=f"postgresql://{PASSWORD}@127.0.0.1:1/x", **environ).returncode == 3
 
 
@@ -179,7 +179,7 @@ def test_unknown_level(engine: Engine, bot: Bot) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (
         3,
         "",
-        "error: ALERT_LEVEL=loud: no such level; say one of info, warning, error, critical\n",
+        "error: ALERT_LEVEL=loud: unknown level; use one of info, warning, error, critical\n",
     )
 
 
@@ -192,7 +192,7 @@ def test_quiet(engine: Engine, bot: Bot, tmp_path: Path) -> None:
     assert header.split() == ["builder", "assets", "rows", "seconds", "result"]
     assert re.fullmatch(r"1d bars +2 +62 +\d+\.\d +2 done *", daily)
     assert re.fullmatch(r"total +2 +62 +\d+\.\d *", total)
-    assert (written, repaired) == ("written: 62 bars, 0 EMAs", "repaired in the source: timehigh 62, timelow 62")
+    assert (written, repaired) == ("written: 62 bars, 0 EMAs", "repaired source values: timehigh 62, timelow 62")
     assert re.fullmatch(r"Done: 62 rows written in \d+\.\ds\.", verdict)
     assert bot.beats == ["start", ""]
 

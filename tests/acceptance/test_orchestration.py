@@ -123,7 +123,7 @@ def expected(server: URL, half_done: str) -> dict[str, list[str]]:
 
 @pytest.fixture
 def engine(server: URL, half_done: str) -> Iterator[Engine]:
-    """The sessions of the test in a database that is half done, whose URL has a password."""
+    """The sessions of the test in a database that is half done. Their URL has a password."""
     with database(server, half_done) as url, connect(with_password(url, PASSWORD), "the test") as engine:
         yield engine
 
@@ -150,7 +150,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def own_server() -> Iterator[Postgresql]:
-    """A server that the test may stop, whose database is half done."""
+    """A server that the test may stop, with a database that is half done."""
     with guarded_folder() as folder:
         programs = usable(binaries(os.environ), folder / "cluster")
         with closing_server(folder, programs) as running:
@@ -213,7 +213,7 @@ def check_nothing_is_left(engine: Engine) -> None:
 
 @contextmanager
 def stuck_at(engine: Engine, asset: int) -> Iterator[Callable[[], int | None]]:
-    """Make whoever builds the daily bars of an asset wait for a row.
+    """Make the builder of the daily bars of an asset wait for a row.
 
     Yields a function that returns the id of the waiting process, or ``None`` if none is waiting.
     """

@@ -17,7 +17,6 @@ from sqlalchemy import URL, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from refresh.catalog import SOURCE
-from refresh.errors import ExitCode
 from refresh.records import Status
 from refresh.store.database import connect
 from refresh.store.locks import RefreshLock
@@ -97,7 +96,7 @@ def test_wrong_value_is_reported_everywhere(engine: Engine, url: str, tmp_path: 
     before = moved(engine)
     file, logs = tmp_path / "run.json", tmp_path / "logs"
     code, lines = validated(url, "--sample", "all", "--json", str(file), REFRESH_LOG_DIR=str(logs))
-    assert code == ExitCode.INVALID == 4
+    assert code == 4
     (line,) = [line for line in lines if line.startswith("wrong: ")]
     assert line.startswith(WRONG_VALUE)
     assert line.endswith(", found ema 10")
@@ -209,10 +208,10 @@ def test_reading_is_enough(
     url = request.getfixturevalue(reader)
     with connect(url) as reading, pytest.raises(DBAPIError, match=refusal), reading.begin() as connection:
         connection.execute(text(f"CREATE {table} own (id int)"))
-    assert validated(url, "--sample", "all")[0] == ExitCode.DONE
+    assert validated(url, "--sample", "all")[0] == 0
     execute(engine, LAWFUL)
     code, lines = validated(url, "--sample", "all")
-    assert code == ExitCode.INVALID == 4
+    assert code == 4
     (line,) = [line for line in lines if line.startswith("wrong: ")]
     assert line.startswith(WRONG_VALUE)
     assert line.endswith(", found ema 10")

@@ -55,9 +55,10 @@ def is_asleep(url: str) -> bool:
 
 
 def psql_of(process: subprocess.Popen[str]) -> int | None:
-    """The process of psql, once it is started."""
+    """The process of psql, once it is started: before that, a child is a copy of our program."""
     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        if SLEEP in Path(f"/proc/{child}/cmdline").read_text():
+        program, *arguments = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        if program.endswith("psql") and SLEEP in arguments:
             return int(child)
     return None
 

@@ -12,5 +12,5 @@ def read_answers(name: str) -> list[dict[str, str]]:
     """The lines of a file, by column; lines that begin with ``#`` are comments."""
     text = (FOLDER / name).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    names, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    names, *rows = [list(map(str.strip, row)) for row in csv.reader(lines)]
     return [dict(zip(names, row, strict=True)) for row in rows]

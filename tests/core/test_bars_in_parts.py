@@ -43,10 +43,11 @@ def test_a_stretch_in_parts(timeframe: Timeframe, daily: Rows, data: st.DataObje
     whole = snapshots(timeframe, daily, no_snapshots())
     assets = {asset: take(daily, daily["id"] == asset) for asset in np.unique(daily["id"]).tolist()}
     sizes = {asset: count(bars) for asset, bars in assets.items()}
-    cuts = {}
+    steps: list[Sizes] = [{}, {}, {}]
     for asset, size in sizes.items():
-        cuts[asset] = sorted(data.draw(st.lists(st.integers(0, size), min_size=3, max_size=3)))
-    steps = [{asset: cut[step] for asset, cut in cuts.items()} for step in range(3)]
+        cuts = data.draw(st.lists(st.integers(0, size), min_size=3, max_size=3))
+        for step, cut in zip(steps, sorted(cuts), strict=True):
+            step[asset] = cut
     stored = dict.fromkeys(assets, take(whole, slice(0)))
     for begins, ends in pairwise([dict.fromkeys(assets, 0), *steps, sizes]):
         refresh(timeframe, stored, assets, begins, ends)

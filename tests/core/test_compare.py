@@ -38,10 +38,10 @@ ROWS = st.dictionaries(KEY, VALUE, max_size=25).map(lambda rows: [(*key, *value)
 
 def as_rows(records: Sequence[Record], types: dict[str, str]) -> Rows:
     """Records as columns of these types."""
-    return {
-        name: np.array([record[position] for record in records], kind)
-        for position, (name, kind) in enumerate(types.items())
-    }
+    rows: Rows = {}
+    for position, (name, kind) in enumerate(types.items()):
+        rows[name] = np.array([record[position] for record in records], kind)
+    return rows
 
 
 def plain(value: Any) -> Any:
@@ -52,11 +52,15 @@ def plain(value: Any) -> Any:
 
 def oracle(stored: list[Record], computed: list[Record], values: Sequence[str]) -> tuple[list[bool], list[bool]]:
     """The masks of rows to delete and to write, by looking up each row on the other side."""
-    names = list(TYPES)
-    positions = [names.index(name) for name in (*KEYS, *values)]
-    old = [tuple(plain(record[position]) for position in positions) for record in stored]
-    new = [tuple(plain(record[position]) for position in positions) for record in computed]
+    old = [selected(record, values) for record in stored]
+    new = [selected(record, values) for record in computed]
     return [row not in set(new) for row in old], [row not in set(old) for row in new]
+
+
+def selected(record: Record, values: Sequence[str]) -> Record:
+    """The key and some values of a record."""
+    names = list(TYPES)
+    return tuple(plain(record[names.index(name)]) for name in (*KEYS, *values))
 
 
 def masks(rows: Difference) -> tuple[list[bool], list[bool]]:

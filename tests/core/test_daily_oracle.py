@@ -81,9 +81,14 @@ def by_arrival(records: list[Record]) -> list[Record]:
     return [records[position] for position in pd.Series(order, dtype=object).sort_values(kind="stable").index]
 
 
+def without_minus_zero(raw: Record) -> Record:
+    """The row with 0.0 for -0.0."""
+    return raw | {name: 0.0 for name in NUMBERS if raw[name] == 0}
+
+
 def oracle(stretch: Stretch) -> tuple[list[Record], list[Record]]:
     """The bars and rejects of a stretch, one row after another."""
-    zeros = [raw | {name: 0.0 for name in NUMBERS if raw[name] == 0} for raw in by_arrival(stretch.records)]
+    zeros = [without_minus_zero(raw) for raw in by_arrival(stretch.records)]
     reasons = [refuse(raw, stretch.now) for raw in zeros]
     kept: dict[tuple[int, date], int] = {}
     for position, raw in enumerate(zeros):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 from hypothesis import given, settings
@@ -17,13 +16,14 @@ KEYS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from([b"2D", b"7D", b"\x
 
 def columns(keys: list[tuple[int, bytes]]) -> tuple[Array, Array]:
     """Two key columns."""
-    return np.array([key[0] for key in keys], np.int32), np.array([key[1] for key in keys], "S8")
+    ids = np.array([key[0] for key in keys], np.int32)
+    return ids, np.array([key[1] for key in keys], "S8")
 
 
 def runs(keys: list[tuple[int, bytes]]) -> list[list[int]]:
     """The indices of each run of equal keys."""
-    grouped = groupby(enumerate(keys), key=itemgetter(1))
-    return [[index for index, _ in run] for _, run in grouped]
+    indices = range(len(keys))
+    return [list(run) for _, run in groupby(indices, key=keys.__getitem__)]
 
 
 @settings(deadline=None)

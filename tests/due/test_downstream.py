@@ -89,7 +89,7 @@ def test_new_period(built: Engine) -> None:
 
 @pytest.mark.parametrize("builder", [BARS, V2], ids=["bars", "EMAs"])
 def test_append(built: Engine, builder: BuilderConfig) -> None:
-    """What lies behind the watermark is appended, up to the last bar of the input."""
+    """Days after the watermark are appended, up to the last bar of the input."""
     fill(built, 1, "2024-02-10", "2024-02-12")
     refresh(built, builders=[DAILY])
     (work,) = due(built, builder)

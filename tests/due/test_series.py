@@ -16,7 +16,7 @@ from refresh.due.selection import Filters
 from refresh.due.series import choose
 from refresh.errors import DimensionError, UsageError
 
-DIMENSIONS = Dimensions(DEFAULT_TIMEFRAMES, DEFAULT_PERIODS)
+DIMENSIONS = Dimensions(timeframes=DEFAULT_TIMEFRAMES, periods=DEFAULT_PERIODS)
 EVERYTHING = Filters()
 LABELS = {timeframe.tf: timeframe for timeframe in DEFAULT_TIMEFRAMES}
 
@@ -55,7 +55,7 @@ def test_everything_without_filters() -> None:
 
 def test_timeframe_by_timeframe_in_their_order() -> None:
     """Series come in the order of the timeframes, each with its periods in their order."""
-    dimensions = Dimensions((LABELS["10D"], LABELS["2D"]), (50, 10))
+    dimensions = Dimensions(timeframes=(LABELS["10D"], LABELS["2D"]), periods=(50, 10))
     chosen = choose([by_key("emas.v2")], dimensions, EVERYTHING)["emas.v2"]
     assert spell(chosen) == ["10D:50", "10D:10", "2D:50", "2D:10"]
 
@@ -215,13 +215,14 @@ def test_a_pair_without_an_ema_series_is_unknown() -> None:
 
 def test_a_disabled_timeframe_is_unknown() -> None:
     """A timeframe that is not enabled cannot be selected."""
+    dimensions = Dimensions(timeframes=(LABELS["2D"],), periods=(10,))
     with pytest.raises(UsageError, match=r"--tfs 7d: .*nearest: 2D"):
-        choose([by_key("bars.multi_tf")], Dimensions((LABELS["2D"],), (10,)), Filters(tfs=("7d",)))
+        choose([by_key("bars.multi_tf")], dimensions, Filters(tfs=("7d",)))
 
 
 def test_no_enabled_period() -> None:
     """If every period is disabled, an error says so, whether or not a period was selected."""
-    dimensions = Dimensions((LABELS["2D"],), ())
+    dimensions = Dimensions(timeframes=(LABELS["2D"],), periods=())
     with pytest.raises(UsageError, match="--periods 10: no such period in dim_period; none is enabled"):
         choose([by_key("emas.v2")], dimensions, Filters(periods=(10,)))
     with pytest.raises(DimensionError, match="no timeframe or no period of these EMAs is enabled"):

@@ -1,4 +1,4 @@
-"""Which timeframes a name selects, and what an unknown name is told."""
+"""Which timeframes a name selects, and the error for an unknown name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One refresh per database, one process per builder and asset, and locks that die with whoever held them."""
+"""One refresh per database, one process per builder and asset, and locks that end with their session."""
 
 from __future__ import annotations
 

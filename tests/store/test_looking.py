@@ -75,7 +75,11 @@ def look(engine: Engine) -> Survey:
 
 def work(surveyed: Survey) -> dict[str, list[str]]:
     """The reasons of what is due, by builder that has anything due."""
-    return {key: [due.reason for due in dues] for key, dues in surveyed.dues.items() if dues}
+    reasons: dict[str, list[str]] = {}
+    for key, dues in surveyed.dues.items():
+        if dues:
+            reasons[key] = [due.reason for due in dues]
+    return reasons
 
 
 NOT_BUILT = {"bars.1d": ["build 5 days: not built yet"]}

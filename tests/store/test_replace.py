@@ -2,90 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import Engine
 from statements import ask, execute
-from store.table_rows import Bar, bars, blank, day, floats, rejects, times
+from store.replacing import (
+    ASSET_1,
+    BOTH,
+    DAILY,
+    EMA_TABLE,
+    EMAS,
+    PAIRS,
+    SNAPSHOTS,
+    Effect,
+    Marks,
+    add_followers,
+    emas,
+    put,
+    snapshots,
+    stored,
+)  # fmt: skip
+from store.table_rows import Bar, bars, day, rejects
 
-from refresh.catalog import Leg, by_key, dependants
 from refresh.core.rows import DAY, NULL_TEXT, Rows, count
 from refresh.store import tables
 from refresh.store.bulk import BLOCK_ROWS
 from refresh.store.database import transaction
 from refresh.store.marks import BEGINNING
-from refresh.store.replace import Extent, Target, mark_dependants, read_stored, replace
+from refresh.store.replace import Extent, Target, read_stored, replace
 
-DAILY, SNAPSHOTS, EMAS = (by_key(key).legs[0] for key in ("bars.1d", "bars.multi_tf", "emas.v2"))
 REJECTS = Target(
     table=tables.REJECTS,
     key=("id", "timestamp", "reason", "copy"),
     time="timestamp",
     not_compared=frozenset({"run_id", "rejected_at"}),
 )
-ASSET_1 = Extent(ids=[1], begins=[None])
-BOTH = Extent(ids=[1, 2], begins=[None, None])
-PAIRS = [("2D", 10), ("2D", 14), ("3D", 10), ("3D", 14)]
-
-Marks = dict[tuple[int, str], datetime]
-"""By asset and timeframe, from when on a follower is dirty."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What replacing rows did: rows written per asset, the number deleted, and the marks of the first follower."""
-
-    written: dict[int, int]
-    deleted: int
-    marks: Marks
 
 
 @pytest.fixture
 def engine(engine: Engine) -> Engine:
-    """Followers of the daily bars and of the rolling bars that have come far beyond every day of these tests."""
-    averages = dependants(SNAPSHOTS.target)[0]
-    for asset in (1, 2):
-        execute(
-            engine,
-            f"INSERT INTO {SNAPSHOTS.state} (id, tf, seen_ts) VALUES (:asset, '2D', '2030-01-01')",
-            f"""INSERT INTO {averages.state} (id, tf, periods, seen_ts, close_sum)
-                SELECT :asset, tf, '{{10}}', '2030-01-01', 0 FROM unnest(CAST(:labels AS text[])) AS tf""",
-            asset=asset,
-            labels=list(map(label_of, PAIRS)),
-        )
+    """A database in which other tables follow the bars."""
+    add_followers(engine)
     return engine
-
-
-def label_of(pair: tuple[str, int]) -> str:
-    """A timeframe and a period as the timeframe of a snapshot."""
-    return f"{pair[0]}-{pair[1]}"
-
-
-def put(engine: Engine, leg: Leg, rows: Rows, extent: Extent = ASSET_1, *, rewrite: bool = False) -> Effect:
-    """Make the table of a leg hold the rows and mark its followers, in a transaction of its own."""
-    with transaction(engine) as connection:
-        changes = replace(connection, Target.of(leg), extent, rows, rewrite=rewrite)
-        mark_dependants(connection, leg, extent, changes)
-    return Effect(changes.written, changes.deleted, take_marks(engine, leg))
-
-
-def take_marks(engine: Engine, leg: Leg) -> Marks:
-    """The marks of the first follower of a leg, which loses them."""
-    followers = dependants(leg.target)
-    if not followers:
-        return {}
-    state = followers[0].state
-    rows = ask(engine, f"SELECT id, tf, dirty_from FROM {state} WHERE dirty_from IS NOT NULL")
-    execute(engine, f"UPDATE {state} SET dirty_from = NULL")
-    return {(id, tf): time for id, tf, time in rows}
 
 
 def dirty(asset: int, time: datetime) -> Marks:
@@ -258,141 +218,6 @@ def test_many_rows_at_once(engine: Engine) -> None:
     assert put(engine, EMAS, odd) == Effect({}, size // 2, {})
     assert ask(engine, f"SELECT count(*) FROM {EMAS.target}") == [(count(odd),)]
     assert put(engine, EMAS, rows).written == {1: size // 2}
-
-
-# Any rows on any others
-
-Key = tuple[int, int, str, int]
-"""Asset, day of January 2024, timeframe, period."""
-Values = tuple[float | None, float | None]
-"""A column that others follow, and one that they do not."""
-Pairs = Sequence[tuple[str, int]]
-ABSENT = 3.0
-"""Stands for NULL in a column that may not be NULL."""
-
-
-def emas(rows: Mapping[Key, Values]) -> Rows:
-    """Rows of an EMA table."""
-    return blank(EMAS.target, len(rows)) | {
-        "id": np.array([asset for asset, _, _, _ in rows], np.int32),
-        "tf": np.array([tf for _, _, tf, _ in rows], "S2"),
-        "ts": times(number for _, number, _, _ in rows),
-        "period": np.array([period for _, _, _, period in rows], np.int32),
-        "ema": floats(ema for ema, _ in rows.values()),
-        "d1": floats(d1 for _, d1 in rows.values()),
-    }
-
-
-def snapshots(rows: Mapping[Key, Values]) -> Rows:
-    """Rows of the rolling bars, whose timeframes stand for pairs."""
-    return blank(SNAPSHOTS.target, len(rows)) | {
-        "id": np.array([asset for asset, _, _, _ in rows], np.int32),
-        "tf": np.array([label_of((tf, period)) for _, _, tf, period in rows], "S5"),
-        "timestamp": times(number for _, number, _, _ in rows),
-        "bar_seq": np.ones(len(rows), np.int64),
-        "close": floats(ABSENT if close is None else close for close, _ in rows.values()),
-        "volume": floats(volume for _, volume in rows.values()),
-    }
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that holds keys and values: how its rows are made and read, and the extent of some series."""
-
-    leg: Leg
-    rows: Callable[[Mapping[Key, Values]], Rows]
-    key: str
-    values: str
-    of_pairs: Callable[[Pairs], Callable[..., Extent]]
-
-
-def _series(pairs: Pairs) -> Callable[..., Extent]:
-    tfs, periods = zip(*pairs, strict=True)
-    return partial(Extent, tfs=tfs, periods=periods)
-
-
-def _labels(pairs: Pairs) -> Callable[..., Extent]:
-    return partial(Extent, tfs=tuple(map(label_of, pairs)))
-
-
-EMA_TABLE = Table(EMAS, emas, "id, extract(day FROM ts)::int, tf, period", "ema, d1", _series)
-SNAPSHOT_TABLE = Table(
-    SNAPSHOTS,
-    snapshots,
-    """id, extract(day FROM "timestamp")::int, split_part(tf, '-', 1), split_part(tf, '-', 2)::int""",
-    f"nullif(close, {ABSENT}), volume",
-    _labels,
-)
-
-
-def stored(engine: Engine, table: Table) -> dict[Key, tuple[Values, str]]:
-    """The stored values, each with the transaction that wrote its row."""
-    rows = ask(engine, f"SELECT {table.key}, {table.values}, xmin::text FROM {table.leg.target}")
-    return {row[:4]: (row[4:6], row[6]) for row in rows}
-
-
-SOME_VALUES = st.tuples(st.sampled_from([1.0, 2.0, None]), st.sampled_from([1.0, None]))
-KEYS = st.tuples(st.sampled_from([1, 2]), st.integers(1, 4), st.sampled_from(["2D", "3D"]), st.sampled_from([10, 14]))
-BEGINS = st.tuples(*[st.none() | st.integers(1, 4)] * 2)
-SOME_ROWS = st.dictionaries(KEYS, SOME_VALUES, max_size=20)
-
-
-@pytest.mark.parametrize("table", [EMA_TABLE, SNAPSHOT_TABLE], ids=["averages", "bars"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    old=SOME_ROWS,
-    new=SOME_ROWS,
-    begins=BEGINS,
-    pairs=st.lists(st.sampled_from(PAIRS), min_size=1, unique=True),
-    kept=st.sets(KEYS, max_size=20),
-)
-def test_any_rows_on_any_others(
-    engine: Engine,
-    table: Table,
-    old: dict[Key, Values],
-    new: dict[Key, Values],
-    begins: tuple[int | None, int | None],
-    pairs: Pairs,
-    kept: set[Key],
-) -> None:
-    """The extent holds the new rows afterwards, and only what differs was written and marked."""
-
-    def is_inside(key: Key) -> bool:
-        return key[2:] in pairs and key[1] >= (begins[key[0] - 1] or 0)
-
-    new = {**new, **{key: old[key] for key in kept & old.keys()}}
-    new = {key: values for key, values in new.items() if is_inside(key)}
-    extent = table.of_pairs(pairs)(ids=[1, 2], begins=[begin and day(begin) for begin in begins])
-    put(engine, table.leg, table.rows(old), BOTH)
-    before = stored(engine, table)
-    effect = put(engine, table.leg, table.rows(new), extent)
-    after = stored(engine, table)
-
-    expected = {key: values for key, (values, _) in before.items() if not is_inside(key)} | new
-    assert {key: values for key, (values, _) in after.items()} == expected
-    same = {key for key, (values, _) in before.items() if expected.get(key) == values}
-    assert {key for key, row in after.items() if before.get(key) == row} == same
-    written = [key[0] for key in new if key not in same]
-    assert effect.written == {asset: written.count(asset) for asset in set(written)}
-    assert effect.deleted == len(before.keys() - same)
-    changed = {key for key in before.keys() | new.keys() if followed(before, key) != followed(after, key)}
-    assert effect.marks == (first_days(changed) if table is SNAPSHOT_TABLE else {})
-
-
-def followed(rows: Mapping[Key, tuple[Values, str]], key: Key) -> Any:
-    """The value that others follow; a row that does not exist differs from every value."""
-    if key not in rows:
-        return "absent"
-    (value, _), _ = rows[key]
-    return value
-
-
-def first_days(keys: set[Key]) -> Marks:
-    """The first day of each asset and timeframe among the keys of snapshots."""
-    first: Marks = {}
-    for asset, number, *pair in sorted(keys):
-        first.setdefault((asset, "-".join(map(str, pair))), day(number))
-    return first
 
 
 @pytest.mark.parametrize("rewrite", [False, True])

@@ -1,4 +1,4 @@
-"""Transient errors of the database, told apart from wrong statements on a real server, and retrying."""
+"""Which errors of the database are transient, and how they are retried, on a real server."""
 
 from __future__ import annotations
 
