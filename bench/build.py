@@ -19,7 +19,8 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from throwaway import PROGRAM, database, fill, folder, psql, settings, sizes
 
-from refresh.catalog import Shape, legs
+from refresh.catalog import legs
+from refresh.shapes import Shape
 from refresh.store.database import Opened
 from refresh.store.tables import METADATA
 

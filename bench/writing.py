@@ -18,9 +18,10 @@ import numpy as np
 from sqlalchemy import Engine, text
 from throwaway import database, folder, psql, sizes
 
-from refresh.catalog import EMA, ROLLING
 from refresh.core.rows import Rows
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
+from refresh.families import ROLLING
+from refresh.shapes import EMA
 from refresh.store import bulk
 from refresh.store.database import Opened
 from refresh.store.tables import METADATA

@@ -10,16 +10,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from refresh.families import (  # isort: skip
-    ALIGNED, ALIGNED_ISO, ALIGNED_US, ANCHORED, ANCHORED_ISO, ANCHORED_US, ROLLING, Alignment, Family, Scheme,
+    ALIGNED, ALIGNED_ISO, ALIGNED_US, ANCHORED, ANCHORED_ISO, ANCHORED_US, ROLLING, Family,
 )  # fmt: skip
-from refresh.shapes import DAY, EMA, EMA_BAR, SNAPSHOT, Average, Column, Shape, columns, series_shape
-
-__all__ = [
-    "ALIGNED", "ALIGNED_ISO", "ALIGNED_US", "ANCHORED", "ANCHORED_ISO", "ANCHORED_US", "BAR_COUNT", "BUILDERS",
-    "DAILY", "DAILY_CLOSE", "DAY", "DAY_COUNT", "EMA", "EMA_BAR", "ROLLING", "SERIES_OPTIONS", "SNAPSHOT", "SOURCE",
-    "Alignment", "Average", "BuilderConfig", "Column", "Family", "Group", "Input", "Kind", "Leg", "Scheme", "Shape",
-    "builders", "by_key", "columns", "dependants", "legs", "series_shape", "shape_of",
-]  # fmt: skip
+from refresh.shapes import DAY, EMA, EMA_BAR, SNAPSHOT, Average, Shape, series_shape
 
 SOURCE = "cmc_price_histories7"
 DAILY = "cmc_price_bars_1d"

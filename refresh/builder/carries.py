@@ -11,10 +11,11 @@ import numpy as np
 from refresh.builder.counting import Counted
 from refresh.builder.grid import Grid
 from refresh.builder.reading import Reader
-from refresh.catalog import Average, Leg
+from refresh.catalog import Leg
 from refresh.core import ema
 from refresh.core.bars import running_sum
 from refresh.core.rows import TIME, Array, Rows, count, positions, run_heads, stack, starts, take
+from refresh.shapes import Average
 from refresh.store import ema_inputs
 
 _PREVIOUS, _CANONICAL = 0, 1

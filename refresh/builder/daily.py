@@ -12,7 +12,7 @@ import numpy as np
 
 from refresh.builder.done import Done
 from refresh.builder.reading import Rebuild, Refresh
-from refresh.catalog import DAILY, DAY, SOURCE
+from refresh.catalog import DAILY, SOURCE
 from refresh.core.daily import DailyBars, build_daily_bars
 from refresh.core.rows import DAY as CALENDAR_DAY
 from refresh.core.rows import Array, Rows, count, take, tally
@@ -21,6 +21,7 @@ from refresh.due.decision import Action, Due
 from refresh.due.revision import scaling_refusals
 from refresh.due.source_bars import build_from_source
 from refresh.records import MISSING_DAYS, REPAIRS
+from refresh.shapes import DAY
 from refresh.store import ledger, source, state
 from refresh.store.replace import (
     Changes,

@@ -14,6 +14,7 @@ from refresh.due.revision import Revision
 from refresh.due.scope import Scope
 from refresh.store import inputs
 from refresh.store.source import DailyState
+from refresh.store.spans import Spans
 
 
 def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due]) -> DailyBars:
@@ -28,7 +29,7 @@ def compare_daily(
 ) -> dict[int, Revision]:
     """How the daily bars built from the source differ from the stored ones, per asset."""
     built = build_from_source(connection, scope, dues)
-    whole = inputs.Spans(
+    whole = Spans(
         ids=[due.id for due in dues],
         begins=[due.since for due in dues],
         carries=[None] * len(dues),

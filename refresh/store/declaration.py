@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
-from refresh.catalog import Column
+from refresh.shapes import Column
 
 _TYPES: dict[str, TypeEngine[Any]] = {
     "int4": Integer(),

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from refresh.catalog import Alignment, Scheme
 from refresh.core.series import Dimensions, Series
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, Timeframe, Unit, broken_rule
 from refresh.errors import DimensionError
+from refresh.families import Alignment, Scheme
 from refresh.store.tables import METADATA
 from refresh.wording import listed
 

@@ -1,6 +1,6 @@
 """What bars are computed from: raw rows, daily bars, and the stored snapshots that a stretch continues.
 
-What EMAs are computed from is in ``ema_inputs``; builders find both here.
+What EMAs are computed from is in ``ema_inputs``.
 """
 
 from __future__ import annotations
@@ -14,26 +14,10 @@ from refresh.catalog import DAILY, Leg
 from refresh.core.daily import NUMBERS
 from refresh.core.rows import Rows
 from refresh.store import bulk
-from refresh.store.ema_inputs import (
-    read_canonical,
-    read_closes_before,
-    read_earlier_prices,
-    read_emas,
-    read_last_canonical,
-    read_nth_days,
-    read_prices,
-    read_state_sums,
-)
 from refresh.store.source import ROWS_SINCE, TABLE, Source
-from refresh.store.spans import ROWS_OF_SPANS, Spans, spans
+from refresh.store.spans import ROWS_OF_SPANS, Spans
 from refresh.store.statements import day_of, lists_of, quoted, rows_of
 from refresh.store.tables import METADATA
-
-__all__ = [
-    "Spans", "read_canonical", "read_closes_before", "read_daily", "read_daily_before",
-    "read_earlier_prices", "read_emas", "read_last_canonical", "read_last_snapshots", "read_nth_days", "read_prices",
-    "read_raw", "read_state_sums", "spans",
-]  # fmt: skip
 
 _SINCE = rows_of("u", id="int", since="timestamptz")
 _NOT_READ = {"id", "circulatingsupply"}

@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, text
 from sqlalchemy.schema import CreateTable
 
-from refresh.catalog import Leg, Shape, dependants
+from refresh.catalog import Leg, dependants
 from refresh.core.compare import difference, earliest
 from refresh.core.rows import TIME, Array, Rows, count, take, tally
+from refresh.shapes import Shape
 from refresh.store import bulk
 from refresh.store.marks import BEGINNING, Mark, mark_dirty
 from refresh.store.statements import among_series, columns_of, rows_of, values_of_series

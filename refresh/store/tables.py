@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Index, MetaData, Table, UniqueConstraint, text
 from sqlalchemy.schema import SchemaItem
 
-from refresh.catalog import DAILY, SOURCE, Leg, columns, legs
+from refresh.catalog import DAILY, SOURCE, Leg, legs
+from refresh.shapes import columns
 from refresh.store.declaration import declared_table
 
 METADATA = MetaData()

@@ -11,10 +11,11 @@ import numpy as np
 from sqlalchemy import Connection
 
 from refresh.builder.recipes import recipe_of
-from refresh.catalog import DAILY, Alignment, Leg
+from refresh.catalog import DAILY, Leg
 from refresh.core.rows import DAY
 from refresh.core.window import first_day
 from refresh.due.scope import Scope
+from refresh.families import Alignment
 from refresh.store import checks
 from refresh.validate.finding import Finding
 

@@ -12,8 +12,9 @@ from refreshing import digest, digests, moved, refresh
 from sqlalchemy import Engine
 from statements import ask, execute
 
-from refresh.catalog import BUILDERS, DAILY, SOURCE, Alignment, Group, Kind
+from refresh.catalog import BUILDERS, DAILY, SOURCE, Group, Kind
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
+from refresh.families import Alignment
 from refresh.store.database import connect
 
 

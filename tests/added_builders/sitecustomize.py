@@ -16,19 +16,17 @@ from refresh.catalog import (
     DAILY,
     DAILY_CLOSE,
     DAY_COUNT,
-    EMA,
-    ROLLING,
     SERIES_OPTIONS,
-    Average,
     BuilderConfig,
     Group,
     Input,
     Kind,
     Leg,
-    series_shape,
 )
 from refresh.core import ema
 from refresh.core.rows import Array
+from refresh.families import ROLLING
+from refresh.shapes import EMA, Average, series_shape
 
 BARS = "cmc_price_bars_multi_tf"
 SMA = (Average("sma"),)

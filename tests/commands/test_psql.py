@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -54,12 +54,22 @@ def is_asleep(url: str) -> bool:
         return bool(connection.exec_driver_sql(query).scalar())
 
 
-def psql_of(process: subprocess.Popen[str]) -> int | None:
-    """The process of psql, once it is started: before that, a child is a copy of our program."""
-    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        program, *arguments = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-        if program.endswith("psql") and SLEEP in arguments:
-            return int(child)
+def children(pid: int) -> dict[int, str]:
+    """The command lines of the children of a process, by their ids."""
+    commands: dict[int, str] = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(FileNotFoundError):
+            commands[int(child)] = Path(f"/proc/{child}/cmdline").read_text()
+    return commands
+
+
+def psql_of(process: subprocess.Popen[str], data: Path) -> int | None:
+    """The process of psql, once the embedded server executes its statement."""
+    for pid_file in data.glob("*/postmaster.pid"):
+        server = int(pid_file.read_text().split()[0])
+        if any(title.rstrip("\0").endswith(" SELECT") for title in children(server).values()):
+            (child,) = [child for child, command in children(process.pid).items() if SLEEP in command]
+            return child
     return None
 
 
@@ -188,8 +198,8 @@ def test_interrupt_cancels_the_statement(database_url: str) -> None:
 def test_termination_ends_psql_and_the_server(data: Path) -> None:
     """SIGTERM ends psql first, then the embedded server, with the exit code of a terminated program."""
     with sleeping("", REFRESH_DATA_DIR=str(data)) as process:
-        assert eventually(lambda: psql_of(process))
-        child = psql_of(process)
+        assert eventually(lambda: psql_of(process, data))
+        child = psql_of(process, data)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (143, "")

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Engine
 from statements import ask, execute
 
-from refresh.catalog import Alignment
 from refresh.core.series import Dimensions, Series
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, Timeframe, Unit
 from refresh.errors import DimensionError
+from refresh.families import Alignment
 from refresh.store.database import transaction
 from refresh.store.dimensions import DEFAULT_TIMEFRAME_ROWS, TimeframeRow, read_dimensions, save_alphas, timeframe_of
 from refresh.store.schema import prepare

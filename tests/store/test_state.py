@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 from statements import ask, execute
 from store.table_rows import day
 
-from refresh.catalog import Alignment, by_key
+from refresh.catalog import by_key
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
+from refresh.families import Alignment
 from refresh.options.request import Request
 from refresh.store import state
 from refresh.store.marks import Mark, mark_dirty
