@@ -74,7 +74,7 @@ def _prices(tables: Mapping[str, Rows], price: Input) -> Rows:
 
 def _read(wanted: Refresh, spans: Spans, counting: Counting) -> Inputs:
     leg, series = wanted.leg, wanted.series
-    tfs = sorted({single.timeframe.tf for single in series})
+    tfs = sorted({member.timeframe.tf for member in series})
     prices = read_prices(wanted.connection, leg.price, spans, tfs)
     grid = lay_out(spans.ids, prices, series)
     reader = Reader(connection=wanted.connection, leg=leg, spans=spans, grid=grid)
@@ -85,7 +85,7 @@ def _read(wanted: Refresh, spans: Spans, counting: Counting) -> Inputs:
 
 
 def _needed(counting: Counting, series: Sequence[Series]) -> Array:
-    return np.array([counting.needed(single) for single in series])
+    return np.array([counting.needed(member) for member in series])
 
 
 def _inputs(leg: Leg, grid: Grid, counted: Counted, before: Before, needed: Array) -> Inputs:

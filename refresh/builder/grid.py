@@ -88,7 +88,7 @@ class Grid:
 def lay_out(ids: Sequence[int], prices: Rows, series: Sequence[Series]) -> Grid:
     """The grid of the assets ``ids`` from rows (id, timestamp, price and perhaps tf) sorted by id, timestamp."""
     assets = np.array(sorted(ids), np.int64)
-    nominal = {single.timeframe.tf.encode(): single.timeframe.days_nominal for single in series}
+    nominal = {member.timeframe.tf.encode(): member.timeframe.days_nominal for member in series}
     tfs = np.array(sorted(nominal))
     cells = _days(prices), np.searchsorted(assets, prices["id"])
     days = int(cells[0].max(initial=-1)) + 1
@@ -100,8 +100,8 @@ def lay_out(ids: Sequence[int], prices: Rows, series: Sequence[Series]) -> Grid:
         price=_price_matrix(times, cells, tfs, prices),
         tfs=tfs,
         nominal=np.array([nominal[tf] for tf in tfs.tolist()], np.int64),
-        tf_of=np.searchsorted(tfs, np.array([single.timeframe.tf.encode() for single in series])),
-        periods=np.array([single.period for single in series]),
+        tf_of=np.searchsorted(tfs, np.array([member.timeframe.tf.encode() for member in series])),
+        periods=np.array([member.period for member in series]),
     )
 
 

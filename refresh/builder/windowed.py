@@ -44,7 +44,7 @@ def rebuild(wanted: Rebuild) -> Rows:
 
 
 def _timeframes(series: Sequence[Series]) -> tuple[Timeframe, ...]:
-    return tuple(dict.fromkeys(single.timeframe for single in series))
+    return tuple(dict.fromkeys(member.timeframe for member in series))
 
 
 def _snapshots(timeframes: Sequence[Timeframe], daily: Rows, carry: Rows) -> Rows:

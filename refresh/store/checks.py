@@ -96,7 +96,7 @@ _EXPECTED = f"""
     ends AS (
         SELECT id, max(bar_seq) AS number, max("timestamp") AS last FROM {DAILY} WHERE id = ANY(:ids) GROUP BY id
     ),
-    begins AS (
+    begins AS MATERIALIZED (
         SELECT e.id, w.tf, w.period, CASE WHEN s.day IS NULL THEN w.needed ELSE (
             SELECT d.bar_seq FROM {DAILY} d WHERE d.id = e.id AND d."timestamp" >= s.day - 1
                AND (d."timestamp" AT TIME ZONE :tz)::date >= s.day ORDER BY d."timestamp" LIMIT 1) END AS needed
@@ -104,9 +104,10 @@ _EXPECTED = f"""
     )
     SELECT e.id, w.tf, w.period, b."timestamp" AS first, e.last, e.number - d.bar_seq + 1 AS rows
     FROM begins w JOIN ends e USING (id)
-    JOIN {{followed}} b ON b.id = e.id AND b.bar_seq = w.needed AND {{is_counted}}
+    JOIN {{followed}} b ON b.id = e.id AND b.id = ANY(:ids) AND b.bar_seq = w.needed AND {{is_counted}}
     JOIN {DAILY} d ON d.id = b.id AND d."timestamp" = b."timestamp"
 """
+"""The first number of a series is looked up once, not for every row that may have it: hence MATERIALIZED."""
 
 
 def stored_series(connection: Connection, leg: Leg, ids: Sequence[int]) -> dict[Key, Any]:

@@ -66,8 +66,10 @@ def children(pid: int) -> dict[int, str]:
 def psql_of(process: subprocess.Popen[str], data: Path) -> int | None:
     """The process of psql, once the embedded server executes its statement."""
     for pid_file in data.glob("*/postmaster.pid"):
-        server = int(pid_file.read_text().split()[0])
-        if any(title.rstrip("\0").endswith(" SELECT") for title in children(server).values()):
+        first_line, *_ = pid_file.read_text().splitlines() or [""]
+        if not first_line.isdecimal():  # the server is still being initialised
+            return None
+        if any(title.rstrip("\0").endswith(" SELECT") for title in children(int(first_line)).values()):
             (child,) = [child for child, command in children(process.pid).items() if SLEEP in command]
             return child
     return None
