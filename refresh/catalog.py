@@ -55,7 +55,8 @@ class Leg:
 
     ``follows``: the input whose rows the leg counts and whose watermark it follows, with the columns that it reads.
     ``averages``, ``price``, ``formula``: what a table of averages holds, of which column, by which formula of
-    ``core.ema``; bars have none.
+    ``core.ema``; bars have none. ``version``: that of the formulas and columns, raised by hand with either; rows of an
+    older one are rebuilt.
     """
 
     target: str
@@ -65,6 +66,7 @@ class Leg:
     price: Input = NO_INPUT
     formula: str = ""
     averages: tuple[Average, ...] = ()
+    version: int = 1
 
     @property
     def state(self) -> str:
@@ -230,6 +232,14 @@ def by_key(key: str) -> BuilderConfig:
 def legs() -> Iterator[tuple[BuilderConfig, Leg]]:
     """Every leg with its builder, in the order in which they run."""
     return ((builder, leg) for builder in BUILDERS for leg in builder.legs)
+
+
+def writer_of(table: str) -> BuilderConfig | None:
+    """The builder that writes a table; ``None`` for a table that none writes, such as the source."""
+    for builder, leg in legs():
+        if leg.target == table:
+            return builder
+    return None
 
 
 def dependants(table: str) -> list[Leg]:

@@ -5,7 +5,7 @@ What a change means, and whether it is taken in, is decided here, in the transac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +18,12 @@ from refresh.core.rows import DAY as CALENDAR_DAY
 from refresh.core.rows import Array, Rows, count, take, tally
 from refresh.due.comparison import find_revisions
 from refresh.due.decision import Action, Due
-from refresh.due.revision import scaling_refusals
+from refresh.due.revision import Revision
 from refresh.due.source_bars import build_from_source
 from refresh.records import MISSING_DAYS, REPAIRS
 from refresh.shapes import DAY
 from refresh.store import ledger, source, state
+from refresh.store.daily_state import NO_BARS, daily_states
 from refresh.store.replace import (
     Changes,
     Extent,
@@ -68,22 +69,34 @@ class _Intake:
 
 
 def refresh(wanted: Refresh) -> Done:
-    """Bring the daily bars of a batch up to date from the first changed month on; or remove its assets altogether."""
+    """Bring the daily bars of a batch up to date from the first changed month on; or remove its assets altogether.
+
+    Computed bars are always compared with the stored ones: only so it is known what was restated.
+    """
     connection, scope, batch = wanted.connection, wanted.scope, wanted.batch
     if batch.action is Action.PRUNE:
-        ledger.prune(connection, batch.ids)
-        return Done()
+        return _prune(wanted)
     intake = _Intake(dues=batch.dues, built=build_from_source(connection, scope, batch.dues))
-    extent = intake.extent(scope.tz)
-    if batch.rewrites:
-        changes = replace(connection, BARS, extent, intake.built.bars, rewrite=True)
-        return _commit(wanted, intake, changes)
-    stored = read_stored(connection, BARS, extent, intake.built.bars)
+    stored = read_stored(connection, BARS, intake.extent(scope.tz), intake.built.bars)
     intake = _examine(wanted, intake, stored)
+    if scope.selection.rebuild:
+        changes = replace(connection, BARS, intake.extent(scope.tz), intake.built.bars, rewrite=True)
+        return _commit(wanted, intake, changes)
     if intake.refused:
         stored = stored.only(_is_of(stored.rows, intake.ids))
     changes = write_difference(connection, BARS, stored, intake.built.bars)
     return _commit(wanted, intake, changes)
+
+
+def _prune(wanted: Refresh) -> Done:
+    """Remove the assets that are gone from the source, except where that is refused."""
+    connection, daily = wanted.connection, wanted.decisions.daily
+    revisions = daily.removals(connection, wanted.batch.dues)
+    refused = daily.refused(connection, revisions)
+    accepted = [id for id in wanted.batch.ids if id not in refused]
+    ledger.prune(connection, accepted)
+    _save_lines(wanted, [revisions[id] for id in accepted])
+    return Done(errors=refused)
 
 
 def rebuild(wanted: Rebuild) -> Rows:
@@ -99,11 +112,11 @@ def rebuild(wanted: Rebuild) -> Rows:
 
 def _examine(wanted: Refresh, intake: _Intake, stored: Stored) -> _Intake:
     """Compare the bars with the stored ones, and keep of the work what is not refused."""
-    states = source.daily_states(wanted.connection, intake.ids)
-    revisions = find_revisions(stored.rows, intake.built.bars, states)
-    refused: dict[int, str] = {}
-    if not wanted.scope.selection.detection.accept_restatement:
-        refused = scaling_refusals(revisions.values())
+    daily, ids = wanted.decisions.daily, intake.ids
+    states = dict.fromkeys(ids, NO_BARS) | daily_states(wanted.connection, ids)
+    rebuilt = daily.rebuilt(wanted.connection, intake.dues, states)
+    revisions = find_revisions(stored.rows, intake.built.bars, states, rebuilt)
+    refused = daily.refused(wanted.connection, revisions)
     dues = [due.examined(revisions[due.id], refused.get(due.id)) for due in intake.dues]
     accepted = [due for due in dues if not due.refusal]
     return _Intake(
@@ -136,10 +149,14 @@ def _commit(wanted: Refresh, intake: _Intake, changes: Changes) -> Done:
     notes = _notes(intake)
     state.save_daily(connection, intake.ids, _counts(intake.ids, changes, notes), scope.now)
     source.save_months(connection, scope.source, intake.dues)
-    lines = [due.revision.ledger_line for due in intake.dues if due.revision]
-    ledger.save_lines(connection, [line for line in lines if line], scope.run_id)
+    _save_lines(wanted, [due.revision for due in intake.dues if due.revision])
     mark_dependants(connection, wanted.leg, extent, changes)
     return Done(written=changes.written, notes=notes, reasons=intake.reasons, errors=intake.refused)
+
+
+def _save_lines(wanted: Refresh, revisions: Iterable[Revision]) -> None:
+    lines = [revision.ledger_line for revision in revisions]
+    ledger.save_lines(wanted.connection, [line for line in lines if line], wanted.scope.run_id)
 
 
 def _notes(intake: _Intake) -> dict[int, dict[str, int]]:

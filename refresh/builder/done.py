@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -19,18 +18,3 @@ class Done:
     notes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     errors: Mapping[int, str] = field(default_factory=dict)
-
-
-def together(parts: Iterable[Done]) -> Done:
-    """What several parts of a batch did."""
-    written: Counter[int] = Counter()
-    notes: dict[int, Counter[str]] = {}
-    reasons: dict[int, str] = {}
-    errors: dict[int, str] = {}
-    for part in parts:
-        written.update(part.written)
-        for id, numbers in part.notes.items():
-            notes.setdefault(id, Counter()).update(numbers)
-        reasons |= part.reasons
-        errors |= part.errors
-    return Done(written=written, notes=notes, reasons=reasons, errors=errors)

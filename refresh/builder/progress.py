@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from refresh.builder.done import Done
-from refresh.due.decision import Due
 from refresh.records import Outcome, Status
 
 
@@ -23,19 +22,33 @@ class Progress:
     errors: tuple[str, ...] = ()
     retries: int = 0
 
-    def after(self, due: Due, done: Done, *, seconds: float) -> Progress:
-        """The progress once a piece of work is done, or has failed."""
-        reason = done.reasons.get(due.id, due.reason)
-        errors = filter(None, [done.errors.get(due.id)])
+    def split(self, pieces: int) -> Progress:
+        """The progress once it is known how many pieces one piece of work consists of."""
+        return replace(self, open=self.open - 1 + pieces)
+
+    def worked(self, reason: str, *, seconds: float) -> Progress:
+        """The progress once a piece of work was tried."""
+        reasons = (*self.reasons, reason)
+        return replace(self, open=self.open - 1, reasons=reasons, seconds=self.seconds + seconds)
+
+    def after(self, id: int, done: Done) -> Progress:
+        """The progress with what was done for the asset, or why that failed."""
+        errors = filter(None, [done.errors.get(id)])
         return replace(
             self,
-            open=self.open - 1,
-            reasons=(*self.reasons, reason),
-            rows=self.rows + done.written.get(due.id, 0),
-            seconds=self.seconds + seconds,
-            notes=Counter(self.notes) + Counter(done.notes.get(due.id)),
+            rows=self.rows + done.written.get(id, 0),
+            notes=Counter(self.notes) + Counter(done.notes.get(id)),
             errors=(*self.errors, *errors),
         )
+
+    def as_saved(self, outcome: Outcome) -> Progress:
+        """The progress that was recorded with rows that are committed."""
+        return replace(self, reasons=(outcome.reason,), rows=outcome.rows, seconds=outcome.seconds, notes=outcome.notes)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there was anything to do so far."""
+        return bool(self.reasons or self.errors)
 
     @property
     def status(self) -> Status:
@@ -52,7 +65,7 @@ class Progress:
             status=self.status,
             rows=self.rows,
             seconds=round(self.seconds, 3),
-            reason=", ".join(dict.fromkeys(self.reasons)),
+            reason=", ".join(dict.fromkeys(filter(None, self.reasons))),
             error="; ".join(self.errors) or None,
             notes=dict(self.notes),
             retries=self.retries,
@@ -62,8 +75,3 @@ class Progress:
 def outcomes(builder: str, progress: Mapping[int, Progress]) -> list[Outcome]:
     """The outcomes of some assets in a builder."""
     return [state.outcome(builder, id) for id, state in progress.items()]
-
-
-def waiting(dues: Iterable[Due]) -> dict[int, Progress]:
-    """The progress before any work is begun: no asset is reached."""
-    return {due.id: Progress(open=1, reasons=(due.reason,)) for due in dues}

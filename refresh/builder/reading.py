@@ -13,18 +13,20 @@ from refresh.catalog import Leg
 from refresh.core.rows import Rows
 from refresh.core.series import Series
 from refresh.due.batches import Batch
+from refresh.due.decisions import Decisions
 from refresh.due.scope import Scope
 from refresh.store.spans import Spans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refresh:
-    """A batch of a leg that is brought up to date, in one transaction."""
+    """A batch of a leg that is brought up to date, in the transaction that decided about it."""
 
     connection: Connection
     scope: Scope
     leg: Leg
     batch: Batch
+    decisions: Decisions
 
     @property
     def series(self) -> list[Series]:

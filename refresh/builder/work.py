@@ -1,43 +1,43 @@
-"""The one mechanism that all builders share: decide, read, compute, commit, report.
+"""The one mechanism that all builders share: lock, decide, read, compute, commit, report.
 
-Assets are worked on in batches, each committed as one transaction of rows, watermarks, marks and outcomes. A batch that
-fails is halved until the asset that fails is alone: it is rolled back, its siblings are committed. After a transient
-error, such as a lost connection, the work is tried again, from what is then due.
+Assets are worked on in pieces. Under the locks of a piece, one transaction decides what is due and commits rows,
+watermarks, marks and outcomes. A piece that fails is halved until the asset that fails is alone: it is rolled back, its
+siblings are committed. After a transient error, such as a lost connection, the work is tried again, from what is then
+due.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from sqlalchemy import Connection, Engine
 
-from refresh.builder.done import Done, together
-from refresh.builder.progress import Progress, outcomes, waiting
+from refresh.builder.done import Done
+from refresh.builder.pieces import Decided, Piece
+from refresh.builder.progress import Progress, outcomes
 from refresh.builder.reading import Refresh
 from refresh.builder.recipes import Recipe, recipe_of
 from refresh.catalog import Leg
 from refresh.due import survey
 from refresh.due.batches import Batch, batches
-from refresh.due.daily import without_mass_restatement
-from refresh.due.decision import Due
+from refresh.due.decision import Cause
+from refresh.due.decisions import Decisions
 from refresh.due.scope import Scope
 from refresh.errors import RefreshError, ViolationError
 from refresh.records import VIOLATIONS, Outcome
 from refresh.store import history
 from refresh.store.database import ASSET_ERRORS, first_line, prefer_indexes, repeatable_read, transaction
-from refresh.store.locks import assets_held
+from refresh.store.locks import assets_held, claims
 from refresh.store.retry import is_transient, retried
 from refresh.store.state import forget_contradictions
 from refresh.store.tables import METADATA
 
 VALUES_AT_ONCE = 7_000_000
 """The number of values of one table that are computed at once: it bounds a builder's memory, whatever the assets."""
-ASSETS_AT_ONCE = 1_000
-"""The number of assets that are locked at once: the server has room for some six thousand locks."""
+LOCKS_AT_ONCE = 1_500
+"""The number of locks of a piece: the server has room for some six thousand, and others need it too."""
 
 
 def _ignore(_: str) -> None:
@@ -67,34 +67,13 @@ class Listeners:
 
 def refresh(engine: Engine, scope: Scope, listeners: Listeners, *, values_at_once: int = VALUES_AT_ONCE) -> None:
     """Bring every leg of a builder up to date."""
-    dues = retried(lambda _: _due(engine, scope), scope.selection.retries, listeners.retry)
-    _Work(engine, scope, listeners, values_at_once).run(dues)
+    _Work(engine, scope, listeners, values_at_once).run()
 
 
-def _due(engine: Engine, scope: Scope) -> dict[Leg, list[Due]]:
-    """What is due on each leg. Until it is done, its assets are recorded as not reached."""
-    with transaction(engine) as connection:
-        dues = {leg: _due_on(connection, scope, leg) for leg in scope.builder.legs}
-        progress = waiting(chain(*dues.values()))
-        history.save_outcomes(connection, scope.run_id, outcomes(scope.builder.key, progress))
-    return dues
-
-
-def _due_on(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
-    dues = survey.due(connection, scope, leg)
-    if "source" in scope.builder.accepts:
-        return without_mass_restatement(connection, scope, dues)
-    if scope.series:
-        forget_contradictions(connection, leg, scope.selection.ids)
-    return dues
-
-
-def batches_of(recipe: Recipe, leg: Leg, dues: Iterable[Due], values_at_once: int = VALUES_AT_ONCE) -> Iterator[Batch]:
-    """What is computed at once and committed together, of all that is due on a leg and not refused."""
+def rows_at_once(recipe: Recipe, leg: Leg, values_at_once: int = VALUES_AT_ONCE) -> int:
+    """The number of rows of a leg's table that are computed at once."""
     columns = len(METADATA.tables[leg.target].columns)
-    rows_at_once = values_at_once // (recipe.copies_in_memory * columns)
-    accepted = (due for due in dues if not due.refusal)
-    return batches(accepted, rows_at_once, ASSETS_AT_ONCE)
+    return values_at_once // (recipe.copies_in_memory * columns)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,57 +85,65 @@ class _Failure:
 
 
 class _Work:
-    """One builder at work: what is due on its legs, batch by batch."""
+    """One builder at work: piece by piece, in each its legs in order."""
 
     def __init__(self, engine: Engine, scope: Scope, listeners: Listeners, values_at_once: int) -> None:
         self._engine, self._scope, self._listeners = engine, scope, listeners
         self._recipe = recipe_of(scope.builder)
         self._values_at_once = values_at_once
+        self._decisions = Decisions(scope)
         self._progress: dict[int, Progress] = {}
+        self._decided = Decided()
 
-    def run(self, dues: Mapping[Leg, Sequence[Due]]) -> None:
-        """Work on everything due, leg by leg. What is refused fails first."""
-        refused = [due for due in chain(*dues.values()) if due.refusal]
-        planned = [(leg, batch) for leg, of_leg in dues.items() for batch in self._batches(leg, of_leg)]
-        pieces = Counter(due.id for due in refused)
-        for _, batch in planned:
-            pieces.update(batch.ids)
-        self._progress = {id: Progress(open=number) for id, number in pieces.items()}
-        self._refuse(refused)
-        for leg, batch in planned:
-            if self._listeners.is_stopping():
-                return
-            self._settle(leg, batch)
+    def run(self) -> None:
+        """Look at every asset, and do what is due."""
+        legs = self._scope.builder.legs
+        ids = retried(lambda _: self._ids(), self._scope.selection.retries, self._listeners.retry)
+        self._progress = {id: Progress(open=len(legs)) for id in ids}
+        for piece in self._pieces(ids):
+            for leg in legs:
+                self._finish(leg, piece)
 
-    def _batches(self, leg: Leg, dues: Iterable[Due]) -> Iterator[Batch]:
-        return batches_of(self._recipe, leg, dues, self._values_at_once)
+    def _ids(self) -> Sequence[int]:
+        """The assets. Until one is done, or has nothing to do, it is recorded as not reached."""
+        scope = self._scope
+        with transaction(self._engine) as connection:
+            ids = survey.asset_ids(connection, scope)
+            history.note_unreached(connection, scope.run_id, scope.builder.key, ids, "not looked at yet")
+        return ids
 
-    def _refuse(self, dues: Sequence[Due]) -> None:
-        """Refused work fails without being read."""
-        refused = Done(errors={due.id: due.refusal for due in dues if due.refusal})
-        self._save(self._after(dues, refused, seconds=0.0))
+    def _pieces(self, ids: Sequence[int]) -> Iterator[Piece]:
+        """All assets, as many at once as can be locked."""
+        most = max(len(claims(self._scope.builder, leg)) for leg in self._scope.builder.legs)
+        size = LOCKS_AT_ONCE // most
+        for first in range(0, len(ids), size):
+            yield Piece(ids=tuple(ids[first : first + size]))
 
-    def _settle(self, leg: Leg, batch: Batch) -> None:
-        """Commit a batch, or find the assets that fail in it."""
+    def _finish(self, leg: Leg, piece: Piece) -> None:
+        """Settle a piece, and all pieces that it falls into."""
+        waiting = [piece]
+        while waiting and not self._listeners.is_stopping():
+            current = waiting.pop()
+            waiting += reversed(self._settle(leg, current))
+
+    def _settle(self, leg: Leg, piece: Piece) -> list[Piece]:
+        """Commit what can be committed at once. Returns what is left, or the halves of what failed."""
         began = time.monotonic()
-        failure = self._attempt(leg, batch)
+        failure = self._attempt(leg, piece)
         if failure is None:
-            return
-        if len(batch.dues) > 1:
-            for half in batch.halves():
-                self._settle(leg, half)
-            return
-        (due,) = batch.dues
-        done = Done(notes={due.id: failure.notes}, errors={due.id: failure.error})
-        self._save(self._after([due], done, seconds=time.monotonic() - began))
+            return self._decided.others()
+        if len(piece.ids) > 1:
+            return piece.halves()
+        self._fail(piece, failure, seconds=time.monotonic() - began)
+        return self._decided.others()
 
-    def _attempt(self, leg: Leg, batch: Batch) -> _Failure | None:
-        """Commit a batch. Returns what failed for some asset in it, if anything did; transient errors are raised.
+    def _attempt(self, leg: Leg, piece: Piece) -> _Failure | None:
+        """Commit a piece. Returns what failed for some asset in it, if anything did; transient errors are raised.
 
         The error itself is not returned: it would keep the arrays of the batch in memory.
         """
         try:
-            progress = self._retried(lambda tries: self._commit(leg, batch, tries), batch)
+            progress = self._retried(lambda tries: self._commit(leg, piece, tries), piece)
         except (RefreshError, ArithmeticError, ValueError, *ASSET_ERRORS) as error:
             if is_transient(error):
                 raise
@@ -165,61 +152,96 @@ class _Work:
         self._keep(progress)
         return None
 
-    def _retried(self, commit: Callable[[int], dict[int, Progress]], batch: Batch) -> dict[int, Progress]:
+    def _retried(self, commit: Callable[[int], dict[int, Progress]], piece: Piece) -> dict[int, Progress]:
         def note(error: Exception) -> None:
             self._listeners.retry(error)
-            for id in batch.ids:
+            for id in piece.ids:
                 self._progress[id] = replace(self._progress[id], retries=self._progress[id].retries + 1)
 
         return retried(commit, self._scope.selection.retries, note)
 
-    def _commit(self, leg: Leg, batch: Batch, tries: int) -> dict[int, Progress]:
-        """One transaction. What another process, or an attempt that seemed to fail, has done is not done again."""
+    def _commit(self, leg: Leg, piece: Piece, tries: int) -> dict[int, Progress]:
+        """One transaction, under the locks of all assets that it may be about. Returns the progress of its assets."""
         began = time.monotonic()
-        with self._engine.connect() as connection, assets_held(connection, self._scope.builder, batch.ids) as waited:
+        self._decided = Decided()
+        claimed, stopping = claims(self._scope.builder, leg), self._listeners.is_stopping
+        with (
+            self._engine.connect() as connection,
+            assets_held(connection, claimed, piece.ids, stopping) as are_held,
+        ):
+            if not are_held:
+                return {}
             with repeatable_read(connection):
+                self._decided = self._decide(connection, leg, piece)
                 prefer_indexes(connection)
-                is_current = not (waited or tries)
-                parts = [batch] if is_current else self._still_due(connection, leg, batch)
-                done = together(self._refresh(connection, leg, part) for part in parts)
-                seconds = (time.monotonic() - began) / len(batch.dues)
-                progress = self._after(batch.dues, done, seconds=seconds)
+                done = Done()
+                for batch in self._decided.batches[:1]:
+                    done = self._refresh(connection, leg, batch)
+                progress = self._after(piece, done, seconds=time.monotonic() - began)
+                if tries:
+                    progress |= self._done_before(connection, progress)
                 self._record(connection, progress)
-            return progress
+        return progress
+
+    def _decide(self, connection: Connection, leg: Leg, piece: Piece) -> Decided:
+        """What is due of a piece, as this transaction sees it.
+
+        An asset whose state contradicts its table loses the state of all its series, whatever a run was narrowed to:
+        series that are rebuilt now would hide that the others are missing.
+        """
+        dues = self._decisions.due(connection, leg, piece.ids)
+        wrong = {due.id for due in dues if due.cause is Cause.CONTRADICTION}
+        if wrong and leg.shape.has_timeframes:
+            forget_contradictions(connection, leg, sorted(wrong))
+        limit = rows_at_once(self._recipe, leg, self._values_at_once)
+        return Decided(tuple(batches(piece.within(dues), limit, len(piece.ids))))
 
     def _refresh(self, connection: Connection, leg: Leg, batch: Batch) -> Done:
-        wanted = Refresh(connection=connection, scope=self._scope, leg=leg, batch=batch)
+        wanted = Refresh(connection=connection, scope=self._scope, leg=leg, batch=batch, decisions=self._decisions)
         return self._recipe.refresh(wanted)
 
-    def _after(self, dues: Iterable[Due], done: Done, *, seconds: float) -> dict[int, Progress]:
-        """The progress of some assets once a piece of their work is done, or has failed."""
-        return {due.id: self._progress[due.id].after(due, done, seconds=seconds) for due in dues}
+    def _after(self, piece: Piece, done: Done, *, seconds: float) -> dict[int, Progress]:
+        """The progress of the assets of a piece once a part of its work is done."""
+        parts, dues = self._decided.parts, self._decided.dues
+        progress = {id: self._progress[id].split(parts[id]) for id in piece.ids}
+        for due in dues:
+            reason = done.reasons.get(due.id, due.reason)
+            progress[due.id] = progress[due.id].worked(reason, seconds=seconds / len(dues))
+        return {id: state.after(id, done) for id, state in progress.items()}
 
-    def _still_due(self, connection: Connection, leg: Leg, batch: Batch) -> Iterator[Batch]:
-        """What is due now of the assets and series of a batch."""
-        dues = survey.due(connection, self._scope.narrowed(batch.ids), leg)
-        wanted = set(batch.series)
-        if wanted:
-            dues = [due.on(wanted) for due in dues if wanted.intersection(due.series)]
-        return self._batches(leg, dues)
+    def _done_before(self, connection: Connection, progress: Mapping[int, Progress]) -> dict[int, Progress]:
+        """What an attempt has committed although it seemed to fail: its connection was lost at the very end."""
+        idle = [id for id in progress if id not in self._decided.parts]
+        saved = history.outcomes_of(connection, self._scope.run_id, self._scope.builder.key, idle)
+        return {id: progress[id].as_saved(outcome) for id, outcome in saved.items() if outcome.error is None}
+
+    def _fail(self, piece: Piece, failure: _Failure, *, seconds: float) -> None:
+        """Record the failure of the one asset of a piece. What is left of it is still tried."""
+        (id,) = piece.ids
+        reasons = [due.reason for due in self._decided.dues] or [""]
+        progress = self._progress[id].split(self._decided.parts[id] or 1)
+        for reason in reasons:
+            progress = progress.worked(reason, seconds=seconds / len(reasons))
+        done = Done(notes={id: failure.notes}, errors={id: failure.error})
+        self._save({id: progress.after(id, done)})
 
     def _record(self, connection: Connection, progress: Mapping[int, Progress]) -> None:
-        history.save_outcomes(connection, self._scope.run_id, outcomes(self._scope.builder.key, progress))
+        begun = {id: state for id, state in progress.items() if state.is_begun}
+        history.save_outcomes(connection, self._scope.run_id, outcomes(self._scope.builder.key, begun))
 
     def _save(self, progress: Mapping[int, Progress]) -> None:
-        """Record what no batch could."""
+        """Record what no piece could."""
 
         def save(_: int) -> None:
             with transaction(self._engine) as connection:
                 self._record(connection, progress)
 
-        if progress:
-            retried(save, self._scope.selection.retries, self._listeners.retry)
-            self._keep(progress)
+        retried(save, self._scope.selection.retries, self._listeners.retry)
+        self._keep(progress)
 
     def _keep(self, progress: Mapping[int, Progress]) -> None:
         """Remember what is committed, and report the assets that have nothing left open."""
         self._progress.update(progress)
         for id, state in progress.items():
-            if not state.open:
+            if state.is_begun and not state.open:
                 self._listeners.report(state.outcome(self._scope.builder.key, id))

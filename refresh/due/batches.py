@@ -35,11 +35,6 @@ class Batch:
         """Whether the batch replaces whole series."""
         return self.dues[0].rewrites
 
-    def halves(self) -> tuple[Batch, Batch]:
-        """The batch in two, to find the asset that fails."""
-        middle = len(self.dues) // 2
-        return Batch(dues=self.dues[:middle]), Batch(dues=self.dues[middle:])
-
 
 def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iterator[Batch]:
     """Batches of at most ``rows_at_once`` computed rows, or of a single series that has more.

@@ -2,55 +2,167 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from refresh.due.decision import Action, Cause, Due
-from refresh.due.revision import FUSE_ASSETS, Revision, mass_refusals, refusals
+from refresh.due.missing import changed_in_source, removals
+from refresh.due.revision import FUSE_ASSETS, Revision, history_refusals, mass_refusals, removal_refusals
 from refresh.due.scope import Scope
+from refresh.store.daily_state import DailyState, daily_states, number_of_assets
 from refresh.store.source import (
     ChangedMonth,
-    DailyState,
     changed_months,
-    daily_states,
+    has_rows,
+    known_ids,
     matured_months,
     only_appended,
     removed_ids,
 )
 
 ROWS_AT_ONCE = 100_000
+Months = Mapping[int, Sequence[ChangedMonth]]
+"""The changed months of each asset."""
 
 
-def daily_due(connection: Connection, scope: Scope) -> list[Due]:
-    """What the daily bars have to read again, per asset; not yet what that means for its days."""
-    selection = scope.selection
-    cutoff = None if selection.rebuild else selection.detection.cutoff(scope.now)
-    changed = changed_months(connection, scope.source, selection.ids, cutoff=cutoff, everything=selection.rebuild)
-    changed += matured_months(connection, scope.source, selection.ids, scope.now)
-    states = daily_states(connection, selection.ids)
-    dues = decide_daily(changed, states, selection.tz, rebuild=selection.rebuild)
-    if selection.detection.prune:
-        for id in removed_ids(connection):
-            if id in states:
-                dues.append(Due(id=id, action=Action.PRUNE, days=states[id].bars))
-    return dues
+class DailyDecisions:
+    """What one process knows of the changes of the source, and decides from it.
+
+    Which months have changed is found once, in one pass. Everything else is as the present transaction sees it.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._months: Months | None = None
+        self._rewrites: dict[int, bool] = {}
+        self._others: dict[int, bool] = {}
+
+    def due(self, connection: Connection, ids: Sequence[int] | None) -> list[Due]:
+        """What the daily bars of some assets have to read again; not yet what that means for their days."""
+        if self._months is None:
+            self._months = self._changed(connection, self._scope.selection.ids)
+        return self._decide(connection, ids, self._months)
+
+    def _changed(self, connection: Connection, ids: Sequence[int] | None) -> Months:
+        selection, source, now = self._scope.selection, self._scope.source, self._scope.now
+        cutoff = None if selection.rebuild else selection.detection.cutoff(now)
+        changed = changed_months(connection, source, ids, cutoff=cutoff, everything=selection.rebuild)
+        changed += matured_months(connection, source, ids, now)
+        months: dict[int, list[ChangedMonth]] = {}
+        for month in changed:
+            months.setdefault(month.id, []).append(month)
+        return months
+
+    def _decide(self, connection: Connection, ids: Sequence[int] | None, months: Months) -> list[Due]:
+        selection = self._scope.selection
+        states = daily_states(connection, ids)
+        if ids is not None:
+            months = {id: months[id] for id in ids if id in months}
+        due_anyway = {id for id, state in states.items() if state.is_outdated or not state.agrees}
+        gone: Collection[int] = ()
+        if due_anyway or selection.detection.prune:
+            gone = states.keys() & set(removed_ids(connection))
+        wrong = due_anyway.difference(gone)  # what is gone from the source cannot be built again
+        dues = decide_daily(months, states, wrong, selection.tz, rebuild=selection.rebuild)
+        if selection.detection.prune:
+            dues += [Due(id=id, action=Action.PRUNE, days=states[id].bars) for id in sorted(gone)]
+        return dues
+
+    def examined(self, connection: Connection, dues: Sequence[Due]) -> list[Due]:
+        """The work of a plan, with what it means for the days of each asset, and with what is refused."""
+        revisions = self._revisions(connection, dues)
+        refused = self.refused(connection, revisions)
+        examined_dues = []
+        for due in dues:
+            revision = revisions.get(due.id)
+            examined_dues.append(due.examined(revision, refused.get(due.id)) if revision else due)
+        return examined_dues
+
+    def refused(self, connection: Connection, revisions: Mapping[int, Revision]) -> dict[int, str]:
+        """The assets whose revision looks like a mistake of the source, and why, as the present transaction sees it.
+
+        Counted are all known assets that are restated, also those that others refresh, or that this process has
+        restated before. A rebuild that was asked for is not judged.
+        """
+        selection = self._scope.selection
+        if selection.detection.accept_restatement or selection.rebuild:
+            return {}
+        found = {id: revision.rewrites_history for id, revision in revisions.items()}
+        news = [id for id, rewrites in found.items() if rewrites and not self._rewriting(id)]
+        self._rewrites |= found
+        if news:
+            self._others = self._examine_others(connection)
+        refused = history_refusals(revisions.values())
+        if any(revision.is_removed for revision in revisions.values()) and not has_rows(connection):
+            refused |= removal_refusals(revisions.values())
+        number = sum(map(self._rewriting, self._rewrites | self._others))
+        limit = selection.detection.restate_limit
+        return refused | mass_refusals(revisions.values(), number, number_of_assets(connection), limit)
+
+    def _rewriting(self, id: int) -> bool:
+        """Whether an asset is known to be restated: as it was compared, otherwise as it was estimated."""
+        return self._rewrites.get(id, self._others.get(id, False))
+
+    def _examine_others(self, connection: Connection) -> dict[int, bool]:
+        """Whether each of the other known assets would be restated; not compared if they cannot be too many."""
+        others = [id for id in known_ids(connection) if id not in self._rewrites]
+        suspects = self._suspects(connection, self._decide(connection, others, self._months_of(connection, others)))
+        if sum(self._rewrites.values()) + len(suspects) < FUSE_ASSETS:
+            return {due.id: True for due in suspects}
+        revisions = self._revisions(connection, suspects)
+        return {id: revision.rewrites_history for id, revision in revisions.items()}
+
+    def _months_of(self, connection: Connection, ids: Sequence[int]) -> Months:
+        """The changed months of some assets, also of those that this process is not about."""
+        selected = self._scope.selection.ids
+        if selected is None:
+            return self._months or {}
+        return {**(self._months or {}), **self._changed(connection, sorted(set(ids).difference(selected)))}
+
+    def _suspects(self, connection: Connection, dues: Iterable[Due]) -> list[Due]:
+        """The work that may rewrite known days."""
+        known = [due for due in dues if due.cause is not Cause.NEW]
+        appended = only_appended(connection, self._scope.source, [due for due in known if due.since])
+        return [due for due in known if due.id not in appended]
+
+    def _revisions(self, connection: Connection, dues: Sequence[Due]) -> dict[int, Revision]:
+        """How the daily bars of each asset would change, without changing them."""
+        removed = [due for due in dues if due.action is Action.PRUNE]
+        revisions = self.removals(connection, removed)
+        if self._scope.selection.rebuild:
+            return revisions
+        states = daily_states(connection, [due.id for due in dues])
+        compared = [due for due in dues if due.id in states and due.action is not Action.PRUNE]
+        if not compared:
+            return revisions
+        from refresh.due.source_bars import compare_daily  # noqa: PLC0415 - numpy is loaded only where something changed
+
+        for part in _parts(compared):
+            revisions |= compare_daily(connection, self._scope, part, states, self.rebuilt(connection, part, states))
+        return revisions
+
+    def removals(self, connection: Connection, dues: Sequence[Due]) -> dict[int, Revision]:
+        """The revisions that removing assets is."""
+        return removals(connection, dues, self._scope.tz)
+
+    def rebuilt(self, connection: Connection, dues: Sequence[Due], states: Mapping[int, DailyState]) -> Months:
+        """The assets that are built from the first day, and their months that have changed since they were processed.
+
+        Only there a difference is a revision. Everything else is repaired.
+        """
+        whole = [due for due in dues if due.action is Action.REBUILD]
+        return changed_in_source(connection, self._scope.source, whole, self._months or {}, states)
 
 
 def decide_daily(
-    changed: Iterable[ChangedMonth], states: Mapping[int, DailyState], tz: str, *, rebuild: bool
+    months: Months, states: Mapping[int, DailyState], wrong: Collection[int], tz: str, *, rebuild: bool
 ) -> list[Due]:
-    """What to read again per asset whose source changed or whose state contradicts its table."""
-    months: dict[int, list[ChangedMonth]] = {}
-    for id, state in states.items():
-        if not state.agrees:
-            months[id] = []
-    for month in changed:
-        months.setdefault(month.id, []).append(month)
-    return [_decide(id, months[id], states.get(id), tz, rebuild=rebuild) for id in sorted(months)]
+    """What to read again per asset whose source changed, or whose state is wrong."""
+    ids = sorted({*months, *wrong})
+    return [_decide(id, months.get(id, ()), states.get(id), tz, rebuild=rebuild) for id in ids]
 
 
 def _decide(id: int, months: Sequence[ChangedMonth], state: DailyState | None, tz: str, *, rebuild: bool) -> Due:
@@ -61,6 +173,8 @@ def _decide(id: int, months: Sequence[ChangedMonth], state: DailyState | None, t
         return Due(id=id, action=Action.REBUILD, days=rows, cause=Cause.NEW)
     if not state.agrees:
         return Due(id=id, action=Action.REBUILD, days=max(rows, state.rows), cause=Cause.CONTRADICTION)
+    if state.is_outdated:
+        return Due(id=id, action=Action.REBUILD, days=max(rows, state.rows), cause=Cause.OUTDATED)
     dated = [month.month for month in months if month.month]
     if len(dated) < len(months) or state.last is None:
         return Due(id=id, action=Action.REVISE, days=rows + state.bars)
@@ -72,66 +186,6 @@ def _decide(id: int, months: Sequence[ChangedMonth], state: DailyState | None, t
 def _midnight(first: date, tz: str) -> datetime:
     """The start of a day in a time zone, in UTC."""
     return datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(tz)).astimezone(UTC)
-
-
-def examined(connection: Connection, scope: Scope, dues: Sequence[Due]) -> list[Due]:
-    """The work of a plan, with what it means for the days of each asset, and with what is refused until accepted."""
-    revisions = _revisions(connection, scope, dues)
-    if not revisions:
-        return list(dues)
-    refused: Mapping[int, str] = {}
-    if not scope.selection.detection.accept_restatement:
-        refused = refusals(revisions.values(), _assets(connection, scope), _limit(scope))
-    examined_dues = []
-    for due in dues:
-        revision = revisions.get(due.id)
-        examined_dues.append(due.examined(revision, refused.get(due.id)) if revision else due)
-    return examined_dues
-
-
-def without_mass_restatement(connection: Connection, scope: Scope, dues: Sequence[Due]) -> list[Due]:
-    """The work of a builder. What restates too many assets at once is refused.
-
-    What else a change means is decided where it is written. Only the assets are compared here that may have changed
-    known days, and only if there are enough of them.
-    """
-    revised = _revised(dues)
-    if scope.selection.detection.accept_restatement or len(revised) < FUSE_ASSETS:
-        return list(dues)
-    appended = only_appended(connection, scope.source, revised)
-    suspects = [due for due in revised if due.id not in appended]
-    if len(suspects) < FUSE_ASSETS:
-        return list(dues)
-    revisions = _revisions(connection, scope, suspects)
-    refused = mass_refusals(revisions.values(), _assets(connection, scope), _limit(scope))
-    return [replace(due, refusal=refused.get(due.id)) for due in dues]
-
-
-def _assets(connection: Connection, scope: Scope) -> int:
-    """The number of assets with daily bars, of those that the run is about."""
-    return len(daily_states(connection, scope.selection.ids))
-
-
-def _limit(scope: Scope) -> float:
-    return scope.selection.detection.restate_limit
-
-
-def _revised(dues: Sequence[Due]) -> list[Due]:
-    return [due for due in dues if due.action is Action.REVISE]
-
-
-def _revisions(connection: Connection, scope: Scope, dues: Sequence[Due]) -> dict[int, Revision]:
-    """How the daily bars of each asset that is not rebuilt would change, without changing them."""
-    revised = _revised(dues)
-    if not revised:
-        return {}
-    from refresh.due.source_bars import compare_daily  # noqa: PLC0415 - numpy is loaded only where something changed
-
-    states = daily_states(connection, [due.id for due in revised])
-    revisions: dict[int, Revision] = {}
-    for part in _parts(revised):
-        revisions |= compare_daily(connection, scope, part, states)
-    return revisions
 
 
 def _parts(dues: Sequence[Due]) -> Iterator[list[Due]]:

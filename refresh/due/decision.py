@@ -28,6 +28,7 @@ class Cause(Enum):
     NEW = "not built yet"
     REQUESTED = "--full-rebuild"
     CONTRADICTION = "the state contradicts the table"
+    OUTDATED = "built by an older version"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,16 +60,17 @@ class Due:
     def _reason(self) -> str:
         if self.refusal:
             return self.refusal
-        if self.revision:
-            return self.revision.words
         if self.action is Action.PRUNE:
             return "gone from the source (--prune)"
+        if self.revision and not self.rewrites:
+            return self.revision.words
         if self.action is Action.APPEND:
             return f"append {counted(self.days, 'day')}"
         if self.action is Action.REVISE:
             return f"revise from {self._start}"
         cause = f": {self.cause.value}" if self.cause else ""
-        return f"build {counted(self.days, 'day')}{cause}"
+        restated = f"; {self.revision.words}" if self.revision else ""
+        return f"build {counted(self.days, 'day')}{cause}{restated}"
 
     @property
     def _start(self) -> str:
@@ -86,7 +88,12 @@ class Due:
         return self.action in {Action.REBUILD, Action.PRUNE}
 
     def examined(self, revision: Revision, refusal: str | None) -> Due:
-        """The decision after stored and new bars were compared: append or revise, and why it is refused if it is."""
+        """The decision after stored and new bars were compared: append or revise, and why it is refused if it is.
+
+        A rebuild stays one, and knows its revision if it has restated days.
+        """
+        if self.rewrites:
+            return replace(self, revision=revision if revision.restatement else None, refusal=refusal)
         action = Action.REVISE if revision.restatement else Action.APPEND
         return replace(self, action=action, revision=revision, refusal=refusal)
 

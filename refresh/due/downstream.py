@@ -45,6 +45,8 @@ def _work(facts: Unsettled, *, rebuild: bool) -> Due:
     is_ahead = (facts.seen_ts or _BEFORE_ALL) > (facts.through or _BEFORE_ALL)
     if facts.contradicts or (is_ahead and facts.dirty_from is None):
         return _rebuild(facts, Cause.CONTRADICTION)
+    if facts.is_outdated:
+        return _rebuild(facts, Cause.OUTDATED)
     if facts.dirty_from is not None:
         return Due(id=facts.id, action=Action.REVISE, since=facts.dirty_from, through=facts.through)
     since = facts.seen_ts + _NEXT if facts.seen_ts else None

@@ -28,9 +28,9 @@ class Scope:
         """The time zone in which a day starts."""
         return self.selection.tz
 
-    def narrowed(self, ids: Sequence[int]) -> Scope:
-        """The same for some assets alone."""
-        return replace(self, selection=replace(self.selection, ids=tuple(ids)))
+    def narrowed(self, ids: Sequence[int] | None) -> Scope:
+        """The same for some assets alone; ``None``: for all."""
+        return replace(self, selection=replace(self.selection, ids=None if ids is None else tuple(ids)))
 
     def series_of(self, leg: Leg) -> tuple[Series, ...]:
         """The series that a leg's table holds."""

@@ -13,7 +13,8 @@ from refresh.due.decision import Due
 from refresh.due.revision import Revision
 from refresh.due.scope import Scope
 from refresh.store import inputs
-from refresh.store.source import DailyState
+from refresh.store.daily_state import DailyState
+from refresh.store.source import ChangedMonth
 from refresh.store.spans import Spans
 
 
@@ -25,9 +26,16 @@ def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due])
 
 
 def compare_daily(
-    connection: Connection, scope: Scope, dues: Sequence[Due], states: Mapping[int, DailyState]
+    connection: Connection,
+    scope: Scope,
+    dues: Sequence[Due],
+    states: Mapping[int, DailyState],
+    rebuilt: Mapping[int, Sequence[ChangedMonth]],
 ) -> dict[int, Revision]:
-    """How the daily bars built from the source differ from the stored ones, per asset."""
+    """How the daily bars built from the source differ from the stored ones, per asset.
+
+    ``rebuilt``: the changed months of the assets that are built from the first day.
+    """
     built = build_from_source(connection, scope, dues)
     whole = Spans(
         ids=[due.id for due in dues],
@@ -36,4 +44,4 @@ def compare_daily(
         throughs=[states[due.id].last for due in dues],
     )
     stored = inputs.read_daily(connection, whole, scope.tz, ("id", "timestamp", *PRICES))
-    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues})
+    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues}, rebuilt)

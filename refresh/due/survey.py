@@ -6,21 +6,19 @@ Only reads. The caller has prepared or verified the tables.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from refresh.catalog import SOURCE, BuilderConfig, Leg, shape_of
 from refresh.due import freshness
-from refresh.due.daily import daily_due, examined
 from refresh.due.decision import Due, Survey
-from refresh.due.downstream import series_due
+from refresh.due.decisions import Decisions
 from refresh.due.scope import Scope
 from refresh.due.selection import Selection
 from refresh.due.series import choose
 from refresh.errors import UsageError
-from refresh.store import dimensions, history, source, state
+from refresh.store import dimensions, source, state
 from refresh.wording import listed, nearest_numbers
 
 
@@ -61,10 +59,8 @@ def _check_ids(ids: Sequence[int], valid: Sequence[int]) -> None:
 
 
 def due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
-    """What a leg has to take in from its input. An asset that failed last time is marked as a retry."""
-    dues = series_due(connection, scope, leg) if leg.shape.has_timeframes else daily_due(connection, scope)
-    failed = history.failed_before(connection, scope.builder.key, scope.run_id, [due.id for due in dues])
-    return [replace(due, is_retry=due.id in failed) for due in dues]
+    """What a leg has to take in from its input."""
+    return Decisions(scope).due(connection, leg, scope.selection.ids)
 
 
 def survey(connection: Connection, scopes: Sequence[Scope]) -> Survey:
@@ -93,11 +89,12 @@ def asset_ids(connection: Connection, scope: Scope) -> tuple[int, ...]:
 
 def _planned(connection: Connection, scope: Scope) -> list[Due]:
     """What is due on all legs, and what it means for the days of each asset."""
+    decisions = Decisions(scope)
     dues: list[Due] = []
     for leg in scope.builder.legs:
-        dues += due(connection, scope, leg)
+        dues += decisions.due(connection, leg, scope.selection.ids)
     if "source" in scope.builder.accepts:
-        return examined(connection, scope, dues)
+        return decisions.daily.examined(connection, dues)
     return dues
 
 

@@ -1,7 +1,8 @@
-"""Looking at a database that lacks some of our tables: a statement reads a table that does not exist as empty.
+"""Looking at a database that lacks some of our tables or columns: it is read as if a refresh had just created them.
 
 So looking needs no right to create anything. Each statement gets a WITH clause with an empty table for each missing
-table that it names; PostgreSQL looks for a name there before it looks for a table.
+table that it names, and with the whole table where columns are missing; PostgreSQL looks for a name there before it
+looks for a table.
 """
 
 from __future__ import annotations
@@ -10,34 +11,43 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy import Column, Connection, Engine, Table, event
 
 from refresh.store.declaration import type_name
+from refresh.store.problems import default_sql
 
-_OPTION = "empty_tables"
+_OPTION = "absent_tables"
 _WITH = re.compile(r"\s*WITH\s+(RECURSIVE\s+)?", re.IGNORECASE)
 
 
 def listen(engine: Engine) -> None:
-    """Complete every statement of connections that ``read_as_empty`` returned."""
+    """Complete every statement of connections that ``read_as_if_prepared`` returned."""
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def complete(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: object) -> tuple[str, Any]:
         return completed(connection, statement), parameters
 
 
-def read_as_empty(connection: Connection, tables: Iterable[Table]) -> Connection:
-    """The connection, on which these tables read as empty."""
-    return connection.execution_options(**{_OPTION: {table.name: _no_rows(table) for table in tables}})
+def read_as_if_prepared(
+    connection: Connection, tables: Iterable[Table], columns: Iterable[Column[Any]] = ()
+) -> Connection:
+    """The connection, on which these tables read as empty, and these columns of other tables as their defaults."""
+    absent = {table.name: _no_rows(table) for table in tables}
+    missing: dict[str, list[str]] = {}
+    for column in columns:
+        missing.setdefault(column.table.name, []).append(f'{default_sql(column)} AS "{column.name}"')
+    for name, defaults in missing.items():
+        absent[name] = f"SELECT t.*, {', '.join(defaults)} FROM public.{name} t"
+    return connection.execution_options(**{_OPTION: absent})
 
 
 def completed(connection: Connection, statement: str) -> str:
-    """The statement with the empty tables of its connection that it names."""
-    empty: Mapping[str, str] = connection.get_execution_options().get(_OPTION, {})
-    missing = [name for name in empty if re.search(rf"\b{name}\b", statement)]
+    """The statement with the absent tables of its connection that it names."""
+    absent: Mapping[str, str] = connection.get_execution_options().get(_OPTION, {})
+    missing = [name for name in absent if re.search(rf"\b{name}\b", statement)]
     if not missing:
         return statement
-    definitions = ", ".join(f"{name} AS ({empty[name]})" for name in missing)
+    definitions = ", ".join(f"{name} AS NOT MATERIALIZED ({absent[name]})" for name in missing)
     clause = _WITH.match(statement)
     if clause is None:
         return f"WITH {definitions} {statement}"

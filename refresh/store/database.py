@@ -147,6 +147,15 @@ def prefer_indexes(connection: Connection) -> None:
         connection.execute(text(f"SET LOCAL enable_{node} = off"))
 
 
+def begin_writing(connection: Connection) -> None:
+    """Write in the rest of the transaction as a builder does.
+
+    What it deletes is not noted as lost, and what it reads is read through indexes.
+    """
+    connection.execute(text("SET LOCAL refresh.writing = 'on'"))
+    prefer_indexes(connection)
+
+
 def use_all_cores(connection: Connection) -> None:
     """Share large passes among all cores for the rest of the transaction, with memory for what they gather."""
     for setting, value in {"work_mem": "64MB", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}.items():

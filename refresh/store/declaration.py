@@ -39,12 +39,13 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "timestamptz": DateTime(timezone=True),
     "written": DateTime(timezone=True),
     "enabled": Boolean(),
+    "version": Integer(),
     "int4[]": ARRAY(Integer),
     "text[]": ARRAY(Text),
     "jsonb": JSONB(),
 }
-"""PostgreSQL's types, and two that have a default: ``written`` is the time of writing, ``enabled`` is true."""
-_DEFAULTS: dict[str, Any] = {"written": func.now(), "enabled": text("true")}
+"""PostgreSQL's types, and three with a default: ``written`` is the time of writing, ``enabled`` true, ``version`` 1."""
+_DEFAULTS: dict[str, Any] = {"written": func.now(), "enabled": text("true"), "version": text("1")}
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 

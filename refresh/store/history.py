@@ -131,6 +131,35 @@ def save_outcomes(connection: Connection, run_id: str, outcomes: Sequence[Outcom
     )
 
 
+def note_unreached(connection: Connection, run_id: str, builder: str, ids: Iterable[int], reason: str) -> None:
+    """Record assets as not reached, except those of which this run has recorded something."""
+    connection.execute(
+        text(f"""
+            INSERT INTO {OUTCOMES} (run_id, builder, id, status, rows, seconds, reason, retries, notes)
+            SELECT :run_id, :builder, u.id, :status, 0, 0, :reason, 0, '{{}}' FROM {rows_of("u", id="int")}
+            ON CONFLICT DO NOTHING
+        """),
+        {
+            "run_id": run_id,
+            "builder": builder,
+            "status": Status.NOT_REACHED.value,
+            "reason": reason,
+            **columns_of("u", id=ids),
+        },
+    )
+
+
+def outcomes_of(connection: Connection, run_id: str, builder: str, ids: Iterable[int]) -> dict[int, Outcome]:
+    """What a run has recorded of some assets in a builder."""
+    names = ", ".join(f"o.{name}" for name in _OUTCOME)
+    rows = connection.execute(
+        text(f"""SELECT {names} FROM {OUTCOMES} o JOIN {rows_of("u", id="int")} USING (id)
+                 WHERE o.run_id = :run_id AND o.builder = :builder"""),
+        {"run_id": run_id, "builder": builder, **columns_of("u", id=ids)},
+    ).mappings()
+    return {row["id"]: Outcome(**{**row, "status": Status(row["status"])}) for row in rows}
+
+
 def failed_before(connection: Connection, builder: str, run_id: str, ids: Iterable[int]) -> frozenset[int]:
     """The assets whose last outcome before this run, in this builder, was a failure."""
     rows = connection.execute(

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, text
 
 from refresh.records import LedgerLine
+from refresh.store.database import begin_writing
 from refresh.store.tables import LEDGER, METADATA, OUTCOMES
 
 _KEPT = {LEDGER, OUTCOMES}
@@ -38,6 +39,7 @@ def read_lines(connection: Connection, run_id: str) -> tuple[LedgerLine, ...]:
 
 def prune(connection: Connection, ids: Sequence[int]) -> int:
     """Remove assets from every table except the ledger and the history of runs. Returns the number of rows removed."""
+    begin_writing(connection)
     removed = 0
     for name, table in METADATA.tables.items():
         if "id" in table.columns and name not in _KEPT:

@@ -1,26 +1,30 @@
-"""Who may work: one refresh per database, and one process per builder and asset. Locks end with their session.
+"""Who may work: one refresh per database, and per asset the builder that writes a table or those that read it.
 
-They are advisory locks of two numbers: the first says what is locked, the second is the asset.
+They are advisory locks of two numbers: the first says what is locked, the second is the asset. They end with their
+session.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, text
 
-from refresh.catalog import BUILDERS, BuilderConfig
+from refresh.catalog import BUILDERS, BuilderConfig, Leg, writer_of
 from refresh.errors import AlreadyRunningError
 from refresh.store.database import ASSET_ERRORS
+from refresh.store.statements import columns_of, lists_of, rows_of
 
 _REFRESH = 0x7265_6672  # "refr"; builders have the numbers after it
-_SECONDS_BETWEEN_TRIES = 0.25
+_SHORTEST_PAUSE, _SECONDS_BETWEEN_TRIES = 0.01, 0.25
 _NAME = re.compile(r"refresh (?P<pid>\d+)@(?P<host>\S*) (?P<since>\S+)Z")
 _HOST_LENGTH = 24  # with it a session's name stays below the 63 bytes that PostgreSQL keeps
 
@@ -86,7 +90,7 @@ class RefreshLock:
 def _await(session: Connection, until: float, on_wait: Callable[[str], None]) -> None:
     """Wait for the lock until a time of the monotonic clock, and report its holder once."""
     is_reported = False
-    while not _try(session, _REFRESH, [0]):
+    while not _try(session, [Claim(_REFRESH, is_shared=False)], [0]):
         holder = _holder(session, _REFRESH, 0)
         if time.monotonic() >= until:
             raise AlreadyRunningError(
@@ -106,44 +110,79 @@ def _close(session: Connection) -> None:
         session.close()
 
 
-@contextmanager
-def assets_held(connection: Connection, builder: BuilderConfig, ids: Sequence[int]) -> Iterator[bool]:
-    """Keep other processes from building these assets with this builder. Yields whether it had to wait for one.
+@dataclass(frozen=True, order=True, slots=True)
+class Claim:
+    """What a builder claims of each asset: the locks of a builder, alone or shared with others that only read."""
 
-    The locks belong to the session. They are taken before a transaction begins, so that it sees what the other wrote.
+    number: int
+    is_shared: bool
+
+
+def claims(builder: BuilderConfig, leg: Leg) -> list[Claim]:
+    """The claims of a leg: alone on its own builder, shared on the builders whose tables it reads."""
+    writers = {writer_of(table) for table in leg.inputs}
+    shared = [Claim(_number(writer), is_shared=True) for writer in writers if writer not in {None, builder}]
+    return sorted([Claim(_number(builder), is_shared=False), *shared])
+
+
+def _number(builder: BuilderConfig | None) -> int:
+    return _REFRESH + 1 + BUILDERS.index(builder)
+
+
+@contextmanager
+def assets_held(
+    connection: Connection,
+    claimed: Sequence[Claim],
+    ids: Sequence[int],
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[bool]:
+    """Keep other processes from what they may not do to these assets meanwhile. Yields whether the assets are held.
+
+    They are not if ``is_stopping`` became true while others held some of them. The locks belong to the session. They
+    are taken before a transaction begins, so that it sees what the others wrote.
     """
-    number = _REFRESH + 1 + BUILDERS.index(builder)
-    session = connection.execution_options(isolation_level="AUTOCOMMIT")
-    waited = False
-    while not _try(session, number, ids):
-        waited = True
-        time.sleep(_SECONDS_BETWEEN_TRIES)
     try:
-        yield waited
+        yield _wait_for(connection, claimed, ids, is_stopping)
     finally:
         with suppress(*ASSET_ERRORS):
-            _free(connection.execution_options(isolation_level="AUTOCOMMIT"), number, ids)
+            _free(connection.execution_options(isolation_level="AUTOCOMMIT"))
 
 
-def _try(session: Connection, number: int, ids: Sequence[int]) -> bool:
-    """Lock all or none."""
-    taken = session.execute(
-        text("SELECT id FROM unnest(CAST(:ids AS int[])) AS u(id) WHERE pg_try_advisory_lock(:number, id)"),
-        {"ids": list(ids), "number": number},
-    ).scalars()
-    locked = list(taken)
+def _wait_for(
+    connection: Connection, claimed: Sequence[Claim], ids: Sequence[int], is_stopping: Callable[[], bool]
+) -> bool:
+    """Try until all locks are taken, or a stop is requested. Returns whether they are taken."""
+    session = connection.execution_options(isolation_level="AUTOCOMMIT")
+    pause = _SHORTEST_PAUSE
+    while not _try(session, claimed, ids):
+        if is_stopping():
+            return False
+        time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - two that wait must not meet again and again
+        pause = min(2 * pause, _SECONDS_BETWEEN_TRIES)
+    return True
+
+
+def _try(session: Connection, claimed: Sequence[Claim], ids: Sequence[int]) -> bool:
+    """Take all locks, in the order of assets, then builders; or none."""
+    values = {**columns_of("i", id=ids), **lists_of("c", claimed, "number", "is_shared")}
+    taken = session.execute(_TAKE, values).scalar_one()
+    if not taken:
+        _free(session)
     session.commit()
-    if len(locked) == len(ids):
-        return True
-    _free(session, number, locked)
-    return False
+    return bool(taken)
 
 
-def _free(session: Connection, number: int, ids: Sequence[int]) -> None:
-    session.execute(
-        text("SELECT count(pg_advisory_unlock(:number, id)) FROM unnest(CAST(:ids AS int[])) AS u(id)"),
-        {"ids": list(ids), "number": number},
-    )
+_TAKE = text(f"""
+    SELECT coalesce(bool_and(CASE WHEN is_shared THEN pg_try_advisory_lock_shared(number, id)
+                                  ELSE pg_try_advisory_lock(number, id) END), true)
+    FROM (SELECT number, id, is_shared FROM {rows_of("i", id="int")}
+          CROSS JOIN {rows_of("c", number="int", is_shared="bool")} ORDER BY id, number OFFSET 0) AS wanted
+""")
+
+
+def _free(session: Connection) -> None:
+    """Release all locks of a session; one that works on assets has no others."""
+    session.execute(text("SELECT pg_advisory_unlock_all()"))
     session.commit()
 
 

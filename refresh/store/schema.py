@@ -1,56 +1,40 @@
-"""Creates the tables on first use and verifies them afterwards. Never drops or alters anything of the user's.
+"""Creates the tables on first use and verifies them afterwards. Never drops anything or alters what the user shares.
 
 Opening is not preparing: only a run that may write prepares, and looking only verifies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Table, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.schema import CreateColumn
 
 from refresh.errors import SchemaError, SettingsError
-from refresh.store.absent import read_as_empty
-from refresh.store.declaration import DIALECT, type_name
+from refresh.store.absent import read_as_if_prepared
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
-from refresh.store.tables import METADATA, SETTINGS
-from refresh.store.views import VIEWS
+from refresh.store.existing import existing_columns, existing_indexes, existing_kinds
+from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
+from refresh.store.tables import METADATA, OURS_ALONE, SETTINGS
+from refresh.store.triggers import suspect, unwatched, watch
+from refresh.store.views import prepare_views
 from refresh.wording import listed
 
 _CREATION_LOCK = 0x7265_6672  # "refr"
 
-_COLUMNS = text("""
-    SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type,
-           a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS is_required
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE c.oid = ANY (SELECT to_regclass(n) FROM unnest(CAST(:names AS text[])) AS n)
-      AND a.attnum > 0 AND NOT a.attisdropped
-""")
+_PREDATES = "version"
+"""A column that states lack whose database was last refreshed by a program without triggers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExistingColumn:
-    """A column that the database has: its type, and whether an insert must name it."""
+class Lacking:
+    """What a database lacks that a refresh creates by itself: tables, and columns of tables that are ours alone."""
 
-    type: str
-    is_required: bool
-
-
-ExistingColumns = Mapping[str, ExistingColumn]
-
-
-def existing_columns(connection: Connection, names: Iterable[str]) -> Mapping[str, ExistingColumns]:
-    """The columns of those tables that exist, by table."""
-    tables: dict[str, dict[str, ExistingColumn]] = {}
-    for row in connection.execute(_COLUMNS, {"names": list(names)}):
-        column = ExistingColumn(type=row.type, is_required=row.is_required)
-        tables.setdefault(row.relname, {})[row.attname] = column
-    return tables
+    tables: tuple[Table, ...]
+    columns: tuple[Column[Any], ...]
 
 
 def prepare(connection: Connection, tz: str = "UTC") -> None:
@@ -60,25 +44,58 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
     tables were built with another time zone.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
-    missing = verify(connection)
-    if missing:
-        METADATA.create_all(connection, missing, checkfirst=False)
-    _create_views(connection)
+    lacking = verify(connection)
+    if lacking.tables:
+        METADATA.create_all(connection, lacking.tables, checkfirst=False)
+    for column in lacking.columns:
+        connection.execute(text(addition(column.table, column)))
+    _watch(connection, lacking)
+    prepare_views(connection)
     _insert_absent(connection, "dim_timeframe", DEFAULT_TIMEFRAME_ROWS)
     _insert_absent(connection, "dim_period", DEFAULT_PERIOD_ROWS)
     _insert_absent(connection, SETTINGS, [{"name": "tz", "value": tz}])
     check_time_zone(connection, tz)
 
 
-def verify(connection: Connection) -> list[Table]:
-    """The tables that do not exist yet. Raises ``SchemaError`` if an existing one does not fit."""
-    existing = existing_columns(connection, METADATA.tables)
+def _watch(connection: Connection, lacking: Lacking) -> None:
+    """Create the triggers that are missing. Where there is no good reason for that, rows may have been lost unnoticed."""
+    tables = unwatched(connection, METADATA.tables)
+    if not tables:
+        return
+    watch(connection, tables)
+    created = {table.name for table in lacking.tables}
+    is_upgrade = any(column.name == _PREDATES for column in lacking.columns)
+    suspect(connection, [name for name in tables if name in created or not is_upgrade])
+
+
+def verify(connection: Connection) -> Lacking:
+    """What does not exist yet. Raises ``SchemaError`` if something that exists does not fit."""
+    names = list(METADATA.tables)
+    kinds = existing_kinds(connection, names)
+    columns, indexes = existing_columns(connection, names), existing_indexes(connection, names)
     problems: list[str] = []
-    for name, columns in existing.items():
-        problems += _problems(METADATA.tables[name], columns)
+    added: list[Column[Any]] = []
+    for name, kind in kinds.items():
+        table = METADATA.tables[name]
+        is_other = wrong_kind(name, kind)
+        if is_other:
+            problems.append(is_other)
+            continue
+        own = [column for column in table.columns if _is_added(column) and column.name not in columns.get(name, {})]
+        added += own
+        problems += column_problems(table, columns.get(name, {}), added=[column.name for column in own])
+        problems += key_problems(table, indexes.get(name, ()))
     if problems:
         raise SchemaError("the tables do not fit: " + "; ".join(problems))
-    return [table for name, table in METADATA.tables.items() if name not in existing]
+    missing = tuple(table for name, table in METADATA.tables.items() if name not in kinds)
+    return Lacking(tables=missing, columns=tuple(added))
+
+
+def _is_added(column: Column[Any]) -> bool:
+    """Whether a run adds the column where it is missing: the table is ours alone, and its rows have a value for it."""
+    if column.table.name not in OURS_ALONE:
+        return False
+    return bool(column.nullable) or column.server_default is not None
 
 
 def check_time_zone(connection: Connection, tz: str) -> None:
@@ -100,7 +117,8 @@ def looking(engine: Engine, tz: str | None = None) -> Iterator[Connection]:
     with engine.connect() as session:
         connection = session.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
-            reading = read_as_empty(connection, verify(connection))
+            lacking = verify(connection)
+            reading = read_as_if_prepared(connection, lacking.tables, lacking.columns)
             if tz is not None:
                 check_time_zone(reading, tz)
             yield reading
@@ -108,39 +126,11 @@ def looking(engine: Engine, tz: str | None = None) -> Iterator[Connection]:
 
 def is_built(connection: Connection) -> bool:
     """Whether every table of ours exists."""
-    return not verify(connection)
-
-
-def _create_views(connection: Connection) -> None:
-    existing = existing_columns(connection, VIEWS)
-    for name, query in VIEWS.items():
-        if name not in existing:
-            connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+    return not verify(connection).tables
 
 
 def _insert_absent(connection: Connection, table: str, rows: list[dict[str, Any]]) -> None:
     connection.execute(insert(METADATA.tables[table]).values(rows).on_conflict_do_nothing())
-
-
-def _problems(table: Table, existing: ExistingColumns) -> Iterator[str]:
-    """What does not fit, each with the statement that mends it."""
-    for column in table.columns:
-        name, type_ = column.name, type_name(column)
-        if name not in existing:
-            yield f"{table.name}.{name} is missing: {_addition(table, column)}"
-        elif existing[name].type != type_:
-            change = f'ALTER TABLE {table.name} ALTER COLUMN "{name}" TYPE {type_} USING "{name}"::{type_}'
-            yield f"{table.name}.{name} is {existing[name].type}, not {type_}: {change}"
-    for name, extra in existing.items():
-        if extra.is_required and name not in table.columns:
-            change = f'ALTER TABLE {table.name} ALTER COLUMN "{name}" DROP NOT NULL'
-            yield f"{table.name}.{name} is not ours and may not be NULL: {change}"
-
-
-def _addition(table: Table, column: Column[object]) -> str:
-    """The statement that adds a column; rows that exist already hold NULL until they are rebuilt."""
-    definition = " ".join(str(CreateColumn(column).compile(dialect=DIALECT)).split())
-    return f"ALTER TABLE {table.name} ADD COLUMN {definition.removesuffix(' NOT NULL')}"
 
 
 def verify_source(connection: Connection, source: Table, optional: frozenset[str]) -> frozenset[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, text
 
-from refresh.catalog import DAILY, SOURCE
+from refresh.catalog import SOURCE
+from refresh.store.daily_state import BUILT_IDS
 from refresh.store.database import use_all_cores
 from refresh.store.declaration import type_name
 from refresh.store.schema import verify_source
@@ -54,19 +55,24 @@ def open_source(connection: Connection, tz: str) -> Source:
 def is_absent_or_empty(connection: Connection) -> bool:
     """Whether there are no prices at all."""
     exists = connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": SOURCE}).scalar_one()
-    return not exists or not connection.execute(text(f"SELECT EXISTS (SELECT FROM {SOURCE})")).scalar_one()
+    return not exists or not has_rows(connection)
+
+
+def has_rows(connection: Connection) -> bool:
+    """Whether the source shows any row at all."""
+    return bool(connection.execute(text(f"SELECT EXISTS (SELECT FROM {SOURCE})")).scalar_one())
 
 
 def known_ids(connection: Connection) -> list[int]:
     """Every asset of the source or of the daily bars, in order."""
-    query = f"SELECT id::int FROM ({assets_sql(connection)}) AS a UNION SELECT id FROM {DAILY_STATE} ORDER BY id"
+    query = f"SELECT id::int FROM ({assets_sql(connection)}) AS a UNION {BUILT_IDS} ORDER BY id"
     return list(connection.execute(text(query)).scalars())
 
 
 def removed_ids(connection: Connection) -> list[int]:
     """Assets that have daily bars and no row in the source any more."""
     query = text(f"""
-        SELECT id FROM {DAILY_STATE} s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id) ORDER BY id
+        SELECT id FROM ({BUILT_IDS}) AS s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id) ORDER BY id
     """)
     return list(connection.execute(query).scalars())
 
@@ -95,13 +101,15 @@ def _months(source: Source, rows: str) -> str:
 class ChangedMonth:
     """A month of one asset's source rows that differs from what was last processed; ``None``: rows without a time.
 
-    ``found``: the number of rows that the source has. ``known``: the number that was last processed.
+    ``found``: the number of rows that the source has. ``known``: the number that was last processed. ``differs`` is
+    false only for months that are read again although nothing changed.
     """
 
     id: int
     month: date | None
     found: int
     known: int
+    differs: bool = True
 
 
 def changed_months(
@@ -133,7 +141,7 @@ _CHANGED_MONTHS = f"""
     SELECT coalesce(c.id, p.id) AS id,
            CASE WHEN coalesce(c.month, p.month) > '-infinity'
                 THEN least(coalesce(c.month, p.month), '{_LAST_MONTH}') END AS month,
-           coalesce(c.row_count, 0) AS found, coalesce(p.row_count, 0)::int AS known
+           coalesce(c.row_count, 0) AS found, coalesce(p.row_count, 0)::int AS known, {_DIFFERS}
     FROM {_COMPARED} WHERE :everything OR {_DIFFERS} ORDER BY 1, coalesce(c.month, p.month)
 """
 
@@ -174,42 +182,6 @@ def only_appended(connection: Connection, source: Source, stretches: Sequence[An
     """)
     values = {"tz": source.tz, **lists_of("u", stretches, "id", "since")}
     return set(connection.execute(query, values).scalars())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DailyState:
-    """What is stored of an asset's daily bars, and whether table and state agree.
-
-    ``rows``: the number of source rows that were last processed. ``bars``, ``first``, ``last``: what the table holds.
-    """
-
-    rows: int
-    bars: int
-    first: datetime | None
-    last: datetime | None
-    agrees: bool
-
-
-def daily_states(connection: Connection, ids: Sequence[int] | None) -> dict[int, DailyState]:
-    """What is stored of each asset's daily bars, and whether the state says the same."""
-    edge = f"""(SELECT "timestamp" FROM {DAILY} d WHERE d.id = s.id ORDER BY "timestamp" """
-    query = text(f"""
-        SELECT id, (SELECT sum(row_count)::int FROM {MONTHS} m WHERE m.id = s.id) AS rows,
-               (SELECT max(bar_seq) FROM {DAILY} d WHERE d.id = s.id AND d.tf = '1D') AS bars,
-               {edge} LIMIT 1) AS first_ts, {edge} DESC LIMIT 1) AS last_ts, last_src_ts
-        FROM {DAILY_STATE} s WHERE {ALL_OR_SOME}
-    """)
-    return {row.id: _daily_state(row) for row in connection.execute(query, some_assets(ids))}
-
-
-def _daily_state(row: Any) -> DailyState:
-    return DailyState(
-        rows=row.rows or 0,
-        bars=row.bars or 0,
-        first=row.first_ts,
-        last=row.last_ts,
-        agrees=row.last_ts == row.last_src_ts,
-    )
 
 
 def save_months(connection: Connection, source: Source, stretches: Sequence[Any]) -> None:

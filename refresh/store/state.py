@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from refresh.catalog import DAILY, Leg
+from refresh.catalog import DAILY, Leg, legs
 from refresh.core.series import Series
 from refresh.store.statements import ALL_OR_SOME, columns_of, lists_of, rows_of, series_of, some_assets
-from refresh.store.tables import DAILY_STATE
+from refresh.store.tables import DAILY_STATE, ROWS_LOST
 from refresh.store.watermarks import comparable, contradicting, input_watermarks, own_watermarks
 
 
@@ -26,7 +26,8 @@ class Unsettled:
     """Series of one asset that are not where their input is: all that share the same facts.
 
     ``through``: how far the input reaches. ``seen_ts``, ``dirty_from``: the state of the series, if ``is_built``.
-    ``contradicts``: the state of the asset does not fit its table. ``series``: positions in the leg's selection.
+    ``contradicts``: the state of the asset does not fit its table, or the series lost rows. ``is_outdated``: older
+    formulas or columns made the rows. ``series``: positions in the leg's selection.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Unsettled:
     seen_ts: datetime | None
     dirty_from: datetime | None
     series: tuple[int, ...]
+    is_outdated: bool = False
 
 
 _WANTED = rows_of("w", ordinal="n", tf="text", period="int")
@@ -45,7 +47,7 @@ def unsettled(
     connection: Connection, leg: Leg, series: Sequence[Series], ids: Sequence[int] | None, *, everything: bool
 ) -> list[Unsettled]:
     """The series of a leg that are not where their input is; with ``everything``, all of them."""
-    values = {**series_of("w", series), **some_assets(ids), "all_series": everything}
+    values = {**series_of("w", series), **some_assets(ids), "all_series": everything, "version": leg.version}
     if leg.shape.has_periods and not everything and _all_settled(connection, leg, values):
         return []
     rows = connection.execute(text(_unsettled_sql(leg)), values).mappings()
@@ -59,17 +61,19 @@ def _unsettled_sql(leg: Leg) -> str:
         own AS ({own_watermarks(leg)}),
         contradicting AS ({contradicting(leg)}),
         compared AS (
-            SELECT i.id, w.n, i.through, o.id IS NOT NULL AS is_built, c.id IS NOT NULL AS contradicts, o.seen_ts,
-                   o.dirty_from
+            SELECT i.id, w.n, i.through, o.id IS NOT NULL AS is_built, o.seen_ts, o.dirty_from,
+                   c.id IS NOT NULL OR coalesce(o.version = {ROWS_LOST}, false) AS contradicts,
+                   coalesce(o.version < :version, false) AS is_outdated
             FROM (SELECT * FROM input WHERE {ALL_OR_SOME}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
             LEFT JOIN own o ON o.id = i.id AND o.tf = w.tf AND o.period = w.period
             LEFT JOIN contradicting c ON c.id = i.id
         )
-        SELECT id, through, is_built, contradicts, seen_ts, dirty_from, array_agg(n::int - 1 ORDER BY n) AS series
+        SELECT id, through, is_built, contradicts, is_outdated, seen_ts, dirty_from,
+               array_agg(n::int - 1 ORDER BY n) AS series
         FROM compared
-        WHERE :all_series OR NOT is_built OR contradicts OR dirty_from IS NOT NULL
+        WHERE :all_series OR NOT is_built OR contradicts OR is_outdated OR dirty_from IS NOT NULL
            OR {comparable("seen_ts")} <> {comparable("through")}
-        GROUP BY 1, 2, 3, 4, 5, 6
+        GROUP BY 1, 2, 3, 4, 5, 6, 7
     """
 
 
@@ -90,7 +94,8 @@ def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) ->
         settled AS (
             SELECT s.id, s.tf, s.seen_ts, sum(cardinality(s.periods)) AS periods
             FROM {leg.state} s JOIN wanted w USING (tf)
-            WHERE s.dirty_from IS NULL AND s.periods <@ w.periods GROUP BY s.id, s.tf, s.seen_ts
+            WHERE s.dirty_from IS NULL AND s.version >= :version AND s.periods <@ w.periods
+            GROUP BY s.id, s.tf, s.seen_ts
         )
         SELECT NOT EXISTS (SELECT * FROM needed EXCEPT SELECT * FROM settled) AND NOT EXISTS ({contradicting(leg)})
     """)
@@ -143,20 +148,23 @@ def _distinct(connection: Connection, queries: Sequence[str]) -> set[Any]:
     return set(connection.execute(text(" UNION ".join(queries))).scalars())
 
 
+_DAILY_VERSION = next(leg.version for _, leg in legs() if leg.target == DAILY)
+
+
 def save_daily(connection: Connection, ids: Sequence[int], counts: Mapping[str, list[int]], now: datetime) -> None:
     """Advance the daily state of some assets to what the table now holds. ``counts``: by column, one per asset."""
     names = list(counts)
-    set_columns = ["last_src_ts", "daily_min_seen", "last_run_ts", *names]
+    set_columns = ["version", "last_src_ts", "daily_min_seen", "last_run_ts", *names]
     updates = ", ".join(f"{name} = excluded.{name}" for name in set_columns)
     connection.execute(
         text(f"""
             INSERT INTO {DAILY_STATE} (id, {", ".join(set_columns)})
-            SELECT u.id, (SELECT max("timestamp") FROM {DAILY} d WHERE d.id = u.id),
+            SELECT u.id, :version, (SELECT max("timestamp") FROM {DAILY} d WHERE d.id = u.id),
                    (SELECT min("timestamp") FROM {DAILY} d WHERE d.id = u.id), :now, {", ".join(names)}
             FROM {rows_of("u", id="int", **dict.fromkeys(names, "bigint"))}
             ON CONFLICT (id) DO UPDATE SET {updates}
         """),
-        {"now": now, **columns_of("u", id=ids, **counts)},
+        {"now": now, "version": _DAILY_VERSION, **columns_of("u", id=ids, **counts)},
     )
 
 
@@ -182,12 +190,12 @@ def save_bars(connection: Connection, leg: Leg, advances: Sequence[Advance]) -> 
     """Advance the state of bars; ``last_ts`` is set for series that have rows."""
     connection.execute(
         text(f"""
-            INSERT INTO {leg.state} (id, tf, seen_ts, last_ts)
-            SELECT id, tf, through, CASE WHEN bars > 0 THEN through END FROM {_ADVANCES}
+            INSERT INTO {leg.state} (id, tf, seen_ts, last_ts, version)
+            SELECT id, tf, through, CASE WHEN bars > 0 THEN through END, :version FROM {_ADVANCES}
             ON CONFLICT (id, tf) DO UPDATE SET seen_ts = excluded.seen_ts, last_ts = excluded.last_ts,
-                dirty_from = NULL, updated_at = now()
+                dirty_from = NULL, updated_at = now(), version = excluded.version
         """),
-        _advances(advances),
+        {**_advances(advances), "version": leg.version},
     )
 
 
@@ -199,7 +207,7 @@ def save_emas(
     ``selected``: (tf, period, number of bars that the series needs before its first row).
     """
     tfs, periods, needed = zip(*selected, strict=True)
-    values = {**_advances(advances), **columns_of("s", tf=tfs, period=periods, needed=needed)}
+    values = {**_advances(advances), "version": leg.version, **columns_of("s", tf=tfs, period=periods, needed=needed)}
     connection.execute(text(_REGROUP.format(state=leg.state)), values)
 
 
@@ -210,14 +218,15 @@ _REGROUP = f"""
         DELETE FROM {{state}} s USING done d WHERE s.id = d.id AND s.tf = d.tf RETURNING s.*
     ),
     series AS (
-        SELECT r.id, r.tf, period, r.seen_ts, r.last_ts, r.dirty_from, r.close_sum
+        SELECT r.id, r.tf, period, r.seen_ts, r.last_ts, r.dirty_from, r.close_sum, r.version
         FROM removed r CROSS JOIN unnest(r.periods) AS period
         WHERE (r.tf, period) NOT IN (SELECT tf, period FROM selected)
         UNION ALL
-        SELECT d.id, d.tf, s.period, d.through, CASE WHEN d.bars >= s.needed THEN d.through END, NULL, d.close_sum
+        SELECT d.id, d.tf, s.period, d.through, CASE WHEN d.bars >= s.needed THEN d.through END, NULL, d.close_sum,
+               :version
         FROM done d JOIN selected s ON s.tf = d.tf
     )
-    INSERT INTO {{state}} (id, tf, periods, seen_ts, last_ts, dirty_from, close_sum)
-    SELECT id, tf, array_agg(period ORDER BY period), seen_ts, last_ts, dirty_from, close_sum
-    FROM series GROUP BY id, tf, seen_ts, last_ts, dirty_from, close_sum
+    INSERT INTO {{state}} (id, tf, periods, seen_ts, last_ts, dirty_from, close_sum, version)
+    SELECT id, tf, array_agg(period ORDER BY period), seen_ts, last_ts, dirty_from, close_sum, version
+    FROM series GROUP BY id, tf, seen_ts, last_ts, dirty_from, close_sum, version
 """

@@ -16,6 +16,8 @@ SETTINGS = "refresh_settings"
 REJECTS = f"{DAILY}_rejects"
 MONTHS = f"{DAILY}_source_months"
 DAILY_STATE = f"{DAILY}_state"
+ROWS_LOST = 0
+"""The version of a state whose table lost rows to somebody else: no formula has it."""
 
 
 def _table(name: str, declared: str, key: str, *extras: SchemaItem) -> None:
@@ -95,6 +97,7 @@ _table(
     last_upserted: int8
     last_repaired_high last_repaired_low last_repaired_timehigh last_repaired_timelow: int8
     last_rejected: int8
+    version: version
     """,
     "id",
 )
@@ -193,6 +196,7 @@ _BARS_STATE = """
     tf: text
     seen_ts last_ts dirty_from: timestamptz null
     updated_at: written
+    version: version
 """
 _EMAS_STATE = """
     id: int4
@@ -201,13 +205,15 @@ _EMAS_STATE = """
     seen_ts last_ts dirty_from: timestamptz null
     close_sum: float8
     updated_at: written
+    version: version
 """
 
 
 def _series_state(leg: Leg) -> None:
     """Declare how far each series has come: all daily bars up to ``seen_ts``, except from ``dirty_from`` on.
 
-    ``last_ts`` is the last row of the series: ``seen_ts``, or NULL while the series is not defined yet.
+    ``last_ts`` is the last row of the series: ``seen_ts``, or NULL while the series is not defined yet. ``version``:
+    that of the formulas and columns that made the rows; ``ROWS_LOST`` if somebody else deleted some of them.
     """
     if leg.shape.has_periods:
         _table(leg.state, _EMAS_STATE, "id tf periods")
@@ -219,3 +225,6 @@ for _, _leg in legs():
     _target(_leg)
     if _leg.shape.has_timeframes:
         _series_state(_leg)
+
+OURS_ALONE = {LEDGER, RUNS, STEPS, OUTCOMES, DAILY_STATE, *(leg.state for _, leg in legs())}
+"""Tables that only a refresh writes: it adds columns that they lack."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from refresh.store.tables import OUTCOMES, RUNS, STEPS
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import Connection, text
+
+from refresh.errors import SchemaError
+from refresh.store.existing import existing_kinds
+from refresh.store.tables import OUTCOMES, RUNS, SETTINGS, STEPS
 
 VIEWS = {
     "refresh_slowest_steps": f"""
@@ -21,3 +28,58 @@ VIEWS = {
         FROM {OUTCOMES} o WHERE o.status = 'done' ORDER BY o.id, o.builder, o.noted_at DESC""",
 }
 """The definition of each view by its name."""
+
+_SETTING = "views"
+_DEFINITIONS = text("""
+    SELECT n AS name, pg_get_viewdef(to_regclass(n)) AS definition
+    FROM unnest(CAST(:names AS text[])) AS n WHERE to_regclass(n) IS NOT NULL
+""")
+
+
+def prepare_views(connection: Connection) -> None:
+    """Create the views that do not exist, and verify the others.
+
+    PostgreSQL writes definitions its own way. So they are compared with what it makes of ours, unless they are those
+    that were compared last. Raises ``SchemaError`` that names every view that is another.
+    """
+    kinds = existing_kinds(connection, VIEWS)
+    taken = [name for name, kind in kinds.items() if kind != "v"]
+    if taken:
+        raise SchemaError("; ".join(f"{name} is not a view: ALTER TABLE {name} RENAME TO other" for name in taken))
+    for name, query in VIEWS.items():
+        if name not in kinds:
+            connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+    digest = _digest(_definitions(connection, VIEWS))
+    remembered = text(f"SELECT value FROM {SETTINGS} WHERE name = :name")
+    if connection.execute(remembered, {"name": _SETTING}).scalar() == digest:
+        return
+    _compare(connection)
+    connection.execute(
+        text(f"""INSERT INTO {SETTINGS} (name, value) VALUES (:name, :digest)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value"""),
+        {"name": _SETTING, "digest": digest},
+    )
+
+
+def _compare(connection: Connection) -> None:
+    """Compare with the same views under other names, which are not kept."""
+    found = _definitions(connection, VIEWS)
+    copies = {name: f"{name}_as_declared" for name in VIEWS}
+    attempt = connection.begin_nested()
+    for name, copy in copies.items():
+        connection.execute(text(f"CREATE VIEW {copy} AS {VIEWS[name]}"))
+    declared = _definitions(connection, copies.values())
+    attempt.rollback()
+    different = [name for name, copy in copies.items() if found[name] != declared[copy]]
+    if different:
+        mending = "; ".join(f"{name} is another view: DROP VIEW {name}" for name in different)
+        raise SchemaError(f"the views do not fit, and are created again by the next run once dropped: {mending}")
+
+
+def _definitions(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    return {row.name: row.definition for row in connection.execute(_DEFINITIONS, {"names": list(names)})}
+
+
+def _digest(found: Mapping[str, str]) -> str:
+    """A digest of the views as they are and as they are declared."""
+    return hashlib.sha256(repr((sorted(found.items()), VIEWS)).encode()).hexdigest()

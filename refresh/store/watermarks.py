@@ -18,7 +18,8 @@ def own_watermarks(leg: Leg) -> str:
     """Per asset, timeframe and period how far the series of a leg have come, and from where on they are dirty."""
     periods = "s.periods" if leg.shape.has_periods else f"ARRAY[{NO_PERIOD}]"
     return f"""
-        SELECT s.id, s.tf, period, s.seen_ts, s.dirty_from FROM {leg.state} s CROSS JOIN unnest({periods}) AS period
+        SELECT s.id, s.tf, period, s.seen_ts, s.dirty_from, s.version
+        FROM {leg.state} s CROSS JOIN unnest({periods}) AS period
     """
 
 

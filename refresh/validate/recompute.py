@@ -13,11 +13,12 @@ from sqlalchemy import Connection
 
 from refresh.builder.reading import Rebuild
 from refresh.builder.recipes import recipe_of
-from refresh.builder.work import VALUES_AT_ONCE, batches_of
+from refresh.builder.work import VALUES_AT_ONCE, rows_at_once
 from refresh.catalog import SOURCE, Leg, legs
 from refresh.core.compare import difference, rows_in_order
 from refresh.core.rows import NULL_TEXT, Array, Rows, count, merge, take
 from refresh.core.series import Series
+from refresh.due.batches import batches
 from refresh.due.decision import Action, Due
 from refresh.due.scope import Scope
 from refresh.store import checks, inputs
@@ -86,7 +87,8 @@ def _parts(scope: Scope, leg: Leg, days: int) -> Iterator[Sequence[Series]]:
         return
     everything = Due(id=0, action=Action.REBUILD, days=days, series=positions)
     values_at_once = VALUES_AT_ONCE // COPIES_IN_MEMORY
-    for batch in batches_of(recipe_of(scope.builder), leg, [everything], values_at_once):
+    limit = rows_at_once(recipe_of(scope.builder), leg, values_at_once)
+    for batch in batches([everything], limit, assets_at_once=1):
         yield scope.chosen(leg, batch.series)
 
 

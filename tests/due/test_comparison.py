@@ -12,7 +12,8 @@ from due.works import ASSET, utc
 from refresh.core.rows import Rows, stack
 from refresh.due.comparison import PRICES, find_revisions
 from refresh.due.revision import ChangedValue, Revision
-from refresh.store.source import DailyState
+from refresh.store.daily_state import DailyState
+from refresh.store.source import ChangedMonth
 
 FIRST = date(2024, 3, 1)
 DAYS = 12
@@ -52,6 +53,7 @@ def state(first: int = 0, last: int = DAYS) -> DailyState:
         bars=last - first,
         first=begin + timedelta(days=first),
         last=begin + timedelta(days=last - 1),
+        processed=begin + timedelta(days=last - 1),
         agrees=True,
     )
 
@@ -73,7 +75,7 @@ def test_appended_days() -> None:
 
 def test_the_first_bars() -> None:
     """For a table without a bar, days are neither before nor after anything."""
-    empty = DailyState(rows=0, bars=0, first=None, last=None, agrees=True)
+    empty = DailyState(rows=0, bars=0, first=None, last=None, processed=None, agrees=True)
     result = revision(bars(last=0), bars(last=3), empty)
     assert (result.appended, result.added_before, result.added_inside, result.rows) == (0, 0, 3, 3)
 
@@ -154,16 +156,114 @@ def multiplied(factors: Any) -> Rows:
         (0.25, 0.25),
         (2.0, 2.0),
         (np.linspace(2.0, 2.000001, DAYS), pytest.approx(2.0, rel=1e-6)),
-        (np.linspace(2.0, 2.0001, DAYS), None),
-        (np.where(np.arange(DAYS) == 3, 1.0, 2.0), None),
+        (np.linspace(2.0, 2.1, DAYS), None),
+        (np.where(np.arange(DAYS) == 3, 1.0, 2.0), 2.0),
+        (np.where(np.arange(DAYS) % 4 == 3, 1.0, 2.0), None),
         (np.linspace(0.9999999, 1.0000001, DAYS), None),
+        (0.97, None),
+        (1.049, None),
+        (1.06, pytest.approx(1.06)),
+        (0.9, pytest.approx(0.9)),
     ],
 )
 def test_one_factor(factors: Any, factor: Any) -> None:
-    """All closes multiplied by one factor, within the rounding of a file, are a scaled history."""
+    """Nearly all closes multiplied by one factor, not near 1, within the rounding of a file: a scaled history."""
     restatement = revision(bars(), multiplied(factors)).restatement
     assert restatement is not None
     assert restatement.factor == factor
+
+
+@pytest.mark.parametrize(("level", "factor"), [(1.0, 100.0), (1.0, 0.1), (1.0, 1 / 3), (1000.0, 0.001)])
+@pytest.mark.parametrize("rounded", ["before", "after"])
+def test_factor_of_rounded_closes(level: float, factor: float, rounded: str) -> None:
+    """Closes rounded to two decimals on either side are multiples by one factor all the same."""
+    stored, computed = bars(), bars()
+    stored["close"] = level * (3.0 + np.sin(np.arange(DAYS)))
+    computed["close"] = factor * stored["close"]
+    side = stored if rounded == "before" else computed
+    side["close"] = np.round(side["close"], 2)
+    restatement = revision(stored, computed).restatement
+    assert restatement is not None
+    assert restatement.factor == pytest.approx(factor, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("computed", "is_replaced"),
+    [
+        (multiplied(np.linspace(2.0, 2.4, DAYS)), True),
+        (multiplied(np.linspace(0.96, 1.04, DAYS)), False),
+        (multiplied(np.where(np.arange(DAYS) < 3, 1.0, np.linspace(2.0, 2.4, DAYS))), False),
+        (without(bars(), *range(DAYS)), True),
+        (without(bars(), *range(1, DAYS)), True),
+        (without(bars(), *range(3, DAYS)), False),
+    ],
+    ids=["other closes", "corrected", "other closes of most", "nothing left", "one day left", "a quarter left"],
+)
+def test_replaced_history(computed: Rows, *, is_replaced: bool) -> None:
+    """A history is replaced if nearly every known day is gone or has quite another close."""
+    restatement = revision(bars(), computed).restatement
+    assert restatement is not None
+    assert restatement.is_replaced is is_replaced
+
+
+def restamped(rows: Rows, number: int, hours: int) -> Rows:
+    """The bars with another time of one day."""
+    times = rows["timestamp"].copy()
+    times[number] += np.timedelta64(hours, "h")
+    return rows | {"timestamp": times}
+
+
+def test_restamped_day() -> None:
+    """A day at another time is the same day: not one that is deleted and one that is added."""
+    result = revision(bars(), restamped(bars(), 4, 2))
+    assert (result.restamped, result.deleted, result.added_inside, result.changed) == (1, 0, 0, 0)
+    assert (result.words, result.rows) == ("1 day re-stamped", 1)
+    result = revision(bars(), restamped(bars(close={4: 50.0}), 4, 2))
+    assert result.words == "close of 2024-03-05 changed from 14.0 to 50.0, 1 day re-stamped"
+    assert result.restatement is not None
+    assert (result.restatement.old_close, result.restatement.new_close) == (14.0, 50.0)
+
+
+def test_last_day_is_completed() -> None:
+    """A provisional last day that gets its closing time is no new day, and does not rewrite history."""
+    result = revision(bars(), restamped(bars(close={DAYS - 1: 50.0}), DAYS - 1, 2))
+    assert (result.restamped, result.appended, result.deleted) == (1, 0, 0)
+    assert not result.rewrites_history
+
+
+# Bars that are built from the first day
+
+
+def rebuilt(stored: Rows, computed: Rows, *months: ChangedMonth) -> Revision:
+    """The revision of the only asset, which is built from the first day."""
+    return find_revisions(stored, computed, {ASSET: state()}, {ASSET: months})[ASSET]
+
+
+MARCH = ChangedMonth(ASSET, FIRST, DAYS, DAYS)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [bars(last=3), without(bars(), 5), bars(close={4: 1.0}), bars(last=0)],
+    ids=["end", "middle", "value", "all"],
+)
+def test_repaired_bars_are_no_revision(stored: Rows) -> None:
+    """Bars that somebody removed or changed are written again. The source has not changed, so nothing was restated."""
+    assert rebuilt(stored, bars()).restatement is None
+
+
+def test_changed_month_of_repaired_bars() -> None:
+    """In a month that changed, a stored bar tells the former value; a missing one does not."""
+    result = rebuilt(without(bars(), 2, 3), bars(close={4: 50.0}), MARCH)
+    assert result.restatement is not None
+    assert (result.changed, result.unknown, result.added_inside) == (1, 2, 0)
+    assert result.words == "close of 2024-03-05 changed from 14.0 to 50.0, 2 days changed while their bars were missing"
+    assert (result.restatement.old_close, result.restatement.new_close) == (None, 12.0)
+
+
+def test_month_that_was_never_processed() -> None:
+    """Days of a month that is new are no revision where their bars are missing."""
+    assert rebuilt(bars(last=0), bars(), ChangedMonth(ASSET, FIRST, DAYS, 0)).restatement is None
 
 
 def test_a_short_history_has_no_factor() -> None:

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from refresh.due.daily import decide_daily
 from refresh.due.decision import Action, Cause, Due
-from refresh.store.source import ChangedMonth, DailyState
+from refresh.store.daily_state import DailyState
+from refresh.store.source import ChangedMonth
 
 FIRST, LAST = utc(2019, 1, 7), utc(2024, 5, 20, 23, 59, 59)
-CURRENT = DailyState(rows=1961, bars=1961, first=FIRST, last=LAST, agrees=True)
-EMPTY = DailyState(rows=0, bars=0, first=None, last=None, agrees=True)
-CONTRADICTORY = DailyState(rows=0, bars=1961, first=FIRST, last=LAST, agrees=False)
+CURRENT = DailyState(rows=1961, bars=1961, first=FIRST, last=LAST, processed=LAST, agrees=True)
+EMPTY = DailyState(rows=0, bars=0, first=None, last=None, processed=None, agrees=True)
+CONTRADICTORY = DailyState(rows=0, bars=1961, first=FIRST, last=LAST, processed=None, agrees=False)
 
 
 def month(text: str | None, rows: int, processed: int, asset: int = ASSET) -> ChangedMonth:
@@ -30,8 +31,19 @@ def decide(
     changed: list[ChangedMonth], state: DailyState | None, tz: str = "UTC", *, rebuild: bool = False
 ) -> Due | None:
     """What to do for the only asset."""
-    dues = decide_daily(changed, {} if state is None else {ASSET: state}, tz, rebuild=rebuild)
+    dues = decide_all(changed, {} if state is None else {ASSET: state}, tz, rebuild=rebuild)
     return dues[0] if dues else None
+
+
+def decide_all(
+    changed: list[ChangedMonth], states: dict[int, DailyState], tz: str = "UTC", *, rebuild: bool = False
+) -> list[Due]:
+    """What to do for some assets."""
+    months: dict[int, list[ChangedMonth]] = {}
+    for changed_month in changed:
+        months.setdefault(changed_month.id, []).append(changed_month)
+    wrong = {id for id, state in states.items() if not state.agrees}
+    return decide_daily(months, states, wrong, tz, rebuild=rebuild)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +108,7 @@ def test_every_asset_is_decided_by_itself() -> None:
     """Assets come once each, in order: those with changed months and those whose state contradicts the table."""
     changed = [month("2024-05", 21, 20, 9), month("2024-06", 3, 0, 2), month("2024-04", 1, 0, 9)]
     states = {9: CURRENT, 4: CONTRADICTORY, 7: CURRENT}
-    dues = decide_daily(changed, states, "UTC", rebuild=False)
+    dues = decide_all(changed, states)
     assert [(due.id, due.action, due.cause, due.since) for due in dues] == [
         (2, Action.REBUILD, Cause.NEW, None),
         (4, Action.REBUILD, Cause.CONTRADICTION, None),

@@ -12,8 +12,8 @@ from statements import ask, execute
 
 from refresh.catalog import DAILY, SOURCE, by_key
 from refresh.due import survey
-from refresh.due.daily import examined, without_mass_restatement
 from refresh.due.decision import Action, Due
+from refresh.due.decisions import Decisions
 from refresh.due.revision import FUSE_ASSETS
 from refresh.options.request import Request
 from refresh.store.database import transaction
@@ -208,6 +208,15 @@ def test_months_of_another_time_zone(engine: Engine, zone: str, hour: str, first
 # What it means
 
 
+def examined(engine: Engine, request: Request | None = None) -> list[Due]:
+    """What is due on the daily bars, day by day."""
+    (scope,) = open_scopes(engine, request, [BUILDER])
+    decisions = Decisions(scope)
+    with transaction(engine) as connection:
+        dues = decisions.due(connection, BUILDER.legs[0], scope.selection.ids)
+        return decisions.daily.examined(connection, dues)
+
+
 def test_examined(known: Engine) -> None:
     """A plan says what a change means day by day: an append, a revision, or a refused scaling of the whole history."""
     fill(known, 1, "2024-04-11", "2024-04-12")
@@ -215,9 +224,7 @@ def test_examined(known: Engine) -> None:
         known, f"UPDATE {SOURCE} SET open = 2 * open, high = 2 * high, low = 2 * low, close = 2 * close WHERE id = 2"
     )
     fill(known, 3, "2024-01-01", "2024-01-05")
-    (scope,) = open_scopes(known, builders=[BUILDER])
-    with transaction(known) as connection:
-        appended, scaled, new = examined(connection, scope, survey.due(connection, scope, BUILDER.legs[0]))
+    appended, scaled, new = examined(known)
     assert (appended.action, appended.reason, appended.refusal) == (Action.APPEND, "2 days appended", None)
     assert scaled.action is Action.REVISE
     assert scaled.reason.startswith("restatement refused: its whole history is multiplied by 2 (close of 2024-01-01")
@@ -234,11 +241,8 @@ def many(engine: Engine) -> Engine:
 
 
 def refusals(engine: Engine, request: Request | None = None) -> list[str | None]:
-    """Why the work of each asset that is due is refused by a builder."""
-    (scope,) = open_scopes(engine, request, [BUILDER])
-    with transaction(engine) as connection:
-        dues = without_mass_restatement(connection, scope, survey.due(connection, scope, BUILDER.legs[0]))
-    return [work.refusal for work in dues]
+    """Why the work of each asset that is due is refused."""
+    return [work.refusal for work in examined(engine, request)]
 
 
 def revise(engine: Engine, assets: int) -> None:

@@ -12,9 +12,9 @@ from refresh.due.revision import (
     ChangedValue,
     Restatement,
     Revision,
+    history_refusals,
     mass_refusals,
-    refusals,
-    scaling_refusals,
+    removal_refusals,
 )
 from refresh.records import LedgerLine
 
@@ -99,7 +99,7 @@ def test_a_scaled_history_is_refused() -> None:
     """An asset whose whole history is multiplied by one factor is refused; others are not."""
     revisions = [scaled(1, 0.25), scaled(2, None), scaled(3, 2.0, is_last_day_only=True), Revision(id=4, appended=1)]
     reason = f"restatement refused: its whole history is multiplied by 0.25 ({CHANGE}); {WAY_OUT}"
-    assert scaling_refusals(revisions) == {1: reason}
+    assert history_refusals(revisions) == {1: reason}
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,17 @@ def test_too_many_at_once_are_refused(rewritten: int, assets: int, limit: float,
     """All restated assets are refused if they are ten or more, and more than the limit in percent of all assets."""
     revisions = [scaled(asset, None) for asset in range(rewritten)]
     revisions += [Revision(id=500, appended=1), scaled(501, None, is_last_day_only=True)]
-    refused = mass_refusals(revisions, assets, limit)
+    refused = mass_refusals(revisions, rewritten, assets, limit)
     assert set(refused) == (set(range(rewritten)) if is_refused else set())
     many = f"{rewritten} of {assets} assets are restated at once (--restate-limit {limit:g} %)"
     assert set(refused.values()) <= {f"restatement refused: {many}, this one: {CHANGE}; {WAY_OUT}"}
 
 
-def test_both_reasons() -> None:
-    """An asset may be refused for either reason. Of both, the number of assets is given."""
-    revisions = [scaled(asset, 2.0) for asset in range(FUSE_ASSETS)]
-    few, many = refusals(revisions[:2], 100, 5.0), refusals(iter(revisions), 100, 5.0)
-    assert ["multiplied by 2" in few[asset] for asset in (0, 1)] == [True, True]
-    assert [f"{FUSE_ASSETS} of 100 assets" in reason for reason in many.values()] == [True] * FUSE_ASSETS
+def test_a_replaced_history_is_refused() -> None:
+    """An asset with nearly no known close left is refused; one that is removed on request is not refused for that."""
+    replaced = scaled(1, None, is_replaced=True)
+    removed = Revision(id=2, deleted=40, is_removed=True, restatement=restatement(is_replaced=True))
+    reason = f"restatement refused: its whole history is replaced ({CHANGE}); {WAY_OUT}"
+    assert history_refusals([replaced, removed]) == {1: reason}
+    source = f"restatement refused: the source has no rows at all, of any asset; {WAY_OUT}"
+    assert removal_refusals([replaced, removed]) == {2: source}

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from refresh.core.rows import TIME, count
 from refresh.store import bulk
-from refresh.store.absent import read_as_empty
+from refresh.store.absent import read_as_if_prepared
 from refresh.store.database import connect
 from refresh.store.tables import METADATA
 
@@ -21,7 +21,7 @@ DAILY, STATE, EMA_STATE = "cmc_price_bars_1d", "cmc_price_bars_1d_state", "cmc_e
 def connection(database_url: str) -> Iterator[Connection]:
     """A session of a database without any table, to which the daily bars and two states read as empty ones."""
     with connect(database_url) as engine, engine.connect() as connection:
-        yield read_as_empty(connection, [METADATA.tables[name] for name in (DAILY, STATE, EMA_STATE)])
+        yield read_as_if_prepared(connection, [METADATA.tables[name] for name in (DAILY, STATE, EMA_STATE)])
 
 
 STATEMENTS = {

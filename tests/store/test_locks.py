@@ -26,7 +26,7 @@ from refresh.catalog import BUILDERS, BuilderConfig, by_key
 from refresh.errors import AlreadyRunningError
 from refresh.store import locks
 from refresh.store.database import connect, repeatable_read
-from refresh.store.locks import RefreshLock, assets_held, end_sessions, session_name
+from refresh.store.locks import RefreshLock, assets_held, claims, end_sessions, session_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -255,31 +255,39 @@ def test_lost_lock_is_tried_until_it_is_held(engine: Engine, observer: Engine, s
     lock.release()
 
 
-# One process per builder and asset
+# Builders beside each other, per asset
 
 
 @contextmanager
-def holding(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> Iterator[bool]:
-    """Hold assets by a session of their own; whether that had to wait."""
-    with engine.connect() as connection, assets_held(connection, builder, ids) as waited:
-        yield waited
+def holding(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> Iterator[None]:
+    """Hold assets for a builder, by a session of its own."""
+    claimed = claims(builder, builder.legs[0])
+    with engine.connect() as connection, assets_held(connection, claimed, ids) as are_held:
+        assert are_held
+        yield
 
 
-def waited_for(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> bool:
-    """Hold assets for a moment; whether that had to wait."""
-    with holding(engine, builder, ids) as waited:
-        return waited
+def held(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> bool:
+    """Whether assets can be held for a builder at once."""
+    claimed = claims(builder, builder.legs[0])
+    with engine.connect() as connection, assets_held(connection, claimed, ids, lambda: True) as are_held:
+        return are_held
+
+
+def wait(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> bool:
+    """Hold assets for a moment, however long it takes to get them."""
+    with holding(engine, builder, ids):
+        return True
 
 
 @pytest.mark.parametrize("ids", [[2], [1, 2, 3], [3, 2, 9]], ids=str)
 def test_same_asset_and_builder(engine: Engine, other: Engine, observer: Engine, ids: list[int]) -> None:
-    """The second process waits until the first is done, reports that it waited, and holds nothing meanwhile."""
+    """The second process waits until the first is done, and holds nothing meanwhile."""
     with ThreadPoolExecutor() as pool:
-        with holding(engine, DAILY, [1, 2, 3]) as waited:
-            assert waited is False
+        with holding(engine, DAILY, [1, 2, 3]):
             first = ask(observer, LOCKS)
             assert len(first) == 3
-            second = pool.submit(waited_for, other, DAILY, ids)
+            second = pool.submit(wait, other, DAILY, ids)
             time.sleep(A_MOMENT)
             assert not second.done()
             assert set(first) <= set(ask(observer, LOCKS))
@@ -287,22 +295,32 @@ def test_same_asset_and_builder(engine: Engine, other: Engine, observer: Engine,
     assert ask(observer, LOCKS) == []
 
 
-def test_other_assets_and_builders(engine: Engine, other: Engine, observer: Engine) -> None:
-    """Other assets of the builder, and the same assets of every other builder, need not wait."""
-    with holding(engine, DAILY, [1, 2, 3]):
-        assert waited_for(other, DAILY, [4, 5, 2_000_000_000]) is False
+@pytest.mark.parametrize("holder", BUILDERS, ids=lambda builder: builder.key)
+def test_who_keeps_whom_waiting(engine: Engine, other: Engine, observer: Engine, holder: BuilderConfig) -> None:
+    """An asset keeps its builder waiting, the builders that read what it writes, and those whose tables it reads."""
+    with holding(engine, holder, [1, 2, 3]):
         for builder in BUILDERS:
-            if builder != DAILY:
-                assert waited_for(other, builder, [1, 2, 3]) is False
-        assert len(ask(observer, LOCKS)) == 3
+            reads = {table for leg in builder.legs[:1] for table in leg.inputs}
+            written = {leg.target for leg in holder.legs}
+            is_read = holder.legs[0].inputs and {leg.target for leg in builder.legs} & set(holder.legs[0].inputs)
+            may_not = builder == holder or bool(reads & written) or bool(is_read)
+            assert held(other, builder, [3]) is not may_not, builder.key
+            assert held(other, builder, [4, 2_000_000_000])
     assert ask(observer, LOCKS) == []
+
+
+def test_stop_while_waiting(engine: Engine, other: Engine) -> None:
+    """A process that is asked to stop does not wait any longer."""
+    with holding(engine, DAILY, [1]):
+        assert held(other, DAILY, [1]) is False
+    assert held(other, DAILY, [1]) is True
 
 
 def test_assets_and_the_refresh(engine: Engine, other: Engine) -> None:
     """The lock of a refresh lets no builder wait, and no builder lets a refresh wait."""
     lock = RefreshLock(engine)
     lock.take()
-    assert waited_for(other, DAILY, [0, 1]) is False
+    assert held(other, DAILY, [0, 1])
     lock.release()
     with holding(engine, DAILY, [0, 1]):
         other_lock = RefreshLock(other)
@@ -312,27 +330,28 @@ def test_assets_and_the_refresh(engine: Engine, other: Engine) -> None:
 
 def test_no_assets(engine: Engine, observer: Engine) -> None:
     """No assets can be held as well."""
-    assert waited_for(engine, EMAS, []) is False
+    assert held(engine, EMAS, [])
     assert ask(observer, LOCKS) == []
 
 
 def test_many_assets(engine: Engine, observer: Engine) -> None:
-    """A thousand assets fit."""
-    with holding(engine, EMAS, range(1000)):
-        assert len(ask(observer, LOCKS)) == 1000
+    """Five hundred assets of a builder with two inputs fit."""
+    with holding(engine, EMAS, range(500)):
+        assert len(ask(observer, LOCKS)) == 1500
     assert ask(observer, LOCKS) == []
 
 
 def test_waiting_process_sees_what_was_written(engine: Engine, other: Engine) -> None:
     """The transaction of the process that waited begins after the other one's commit."""
     query = text("SELECT count(*) FROM dim_period WHERE period = 777")
+    claimed = claims(DAILY, DAILY.legs[0])
 
     def periods() -> int:
-        with other.connect() as connection, assets_held(connection, DAILY, [1]), repeatable_read(connection):
+        with other.connect() as connection, assets_held(connection, claimed, [1]), repeatable_read(connection):
             return int(connection.execute(query).scalar_one())
 
     with ThreadPoolExecutor() as pool, engine.connect() as connection:
-        with assets_held(connection, DAILY, [1]):
+        with assets_held(connection, claimed, [1]):
             second = pool.submit(periods)
             time.sleep(A_MOMENT)
             with repeatable_read(connection):
@@ -344,27 +363,35 @@ def test_failed_work_releases_its_assets(engine: Engine, observer: Engine) -> No
     """An error in the work releases the assets, and leaves the session usable."""
 
     def fail() -> None:
-        with engine.connect() as connection, assets_held(connection, DAILY, [1, 2]), repeatable_read(connection):
+        with (
+            engine.connect() as connection,
+            assets_held(connection, claims(DAILY, DAILY.legs[0]), [1, 2]),
+            repeatable_read(connection),
+        ):
             connection.execute(text("SELECT 1 / 0"))
 
     with pytest.raises(Exception, match="division by zero"):
         fail()
     assert ask(observer, LOCKS) == []
-    assert waited_for(engine, DAILY, [1, 2]) is False
+    assert held(engine, DAILY, [1, 2])
 
 
 def test_lost_session_releases_its_assets(engine: Engine, observer: Engine) -> None:
     """A session that was ended in the middle holds nothing, and the work ends with that error."""
 
     def work() -> None:
-        with engine.connect() as connection, assets_held(connection, DAILY, [1]), repeatable_read(connection):
+        with (
+            engine.connect() as connection,
+            assets_held(connection, claims(DAILY, DAILY.legs[0]), [1]),
+            repeatable_read(connection),
+        ):
             end_holder(observer)
             connection.execute(text("SELECT 1"))
 
     with pytest.raises(Exception, match=r"terminating connection|closed the connection"):
         work()
     assert ask(observer, LOCKS) == []
-    assert waited_for(engine, DAILY, [1]) is False
+    assert held(engine, DAILY, [1])
 
 
 # Ending sessions

@@ -128,12 +128,12 @@ def test_one_of_two_tables_fails(filled: Engine) -> None:
 
 
 def test_nothing_is_reached_yet(filled: Engine) -> None:
-    """A builder that is stopped before its first batch has noted which assets it did not reach, and why."""
+    """A builder that is stopped before its first batch has noted which assets it did not reach."""
     (scope,) = open_scopes(filled, builders=[DAILY])
     reported: list[Outcome] = []
     work.refresh(filled, scope, work.Listeners(report=reported.append, is_stopping=lambda: True))
     assert reported == []
-    blank = Outcome(builder=DAILY.key, id=0, status=Status.NOT_REACHED, reason="build 40 days: not built yet")
+    blank = Outcome(builder=DAILY.key, id=0, status=Status.NOT_REACHED, reason="not looked at yet")
     assert saved(filled, RUN) == by_asset(replace(blank, id=id) for id in (1, 2, 3))
 
 
@@ -146,7 +146,8 @@ def test_retry_is_named_so(filled: Engine) -> None:
     reported = refresh(filled, builders=[DAILY], now=LATER)
     reasons = {1: "2 days appended", 2: "retry (failed last time): build 40 days: not built yet"}
     assert {outcome.id: outcome.reason for outcome in reported} == reasons
-    assert saved(filled, run_name(LATER)) == by_asset(reported)
+    idle = Outcome(builder=DAILY.key, id=3, status=Status.NOT_REACHED, reason="not looked at yet")
+    assert saved(filled, run_name(LATER)) == by_asset([*reported, idle])
     fill(filled, 2, "2024-02-10", "2024-02-10")
     (again,) = refresh(filled, builders=[DAILY], now=LATER + timedelta(hours=1))
     assert again.reason == "1 day appended"

@@ -1,0 +1,121 @@
+"""Triggers that note rows that somebody else deletes: the state of a table must not claim rows that are gone.
+
+Tables have up to a billion rows, so a run cannot count them. Builders delete with ``refresh.writing`` on, which costs
+them nothing. An UPDATE is not noted: a changed value is what a validation finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, text
+
+from refresh.catalog import legs
+from refresh.store.tables import MONTHS, REJECTS, ROWS_LOST
+
+FUNCTION = "refresh_note_lost_rows"
+_ROWS, _TABLE = "refresh_lost_rows", "refresh_lost_table"
+"""The trigger of each deleted row, and that of a TRUNCATE."""
+_TRIGGERS = [_ROWS, _TABLE]
+
+
+def _marking(condition: str) -> str:
+    return f"UPDATE public.%I SET version = {ROWS_LOST} WHERE version <> {ROWS_LOST} AND {condition}"
+
+
+_STATEMENTS = {
+    "asset": _marking("id = $1.id"),
+    "tf": _marking("id = $1.id AND tf = $1.tf"),
+    "period": _marking("id = $1.id AND tf = $1.tf AND $1.period = ANY (periods)"),
+    "reject": "DELETE FROM public.%I WHERE id = $1.id",
+}
+"""What a lost row makes true, by what a state row is about. $1 is the row; months that are forgotten are read again."""
+
+
+def states() -> Mapping[str, tuple[str, str]]:
+    """Each table whose lost rows are noted: where, and what a row there is about."""
+    watched = {}
+    for _, leg in legs():
+        kind = "asset"
+        if leg.shape.has_timeframes:
+            kind = "period" if leg.shape.has_periods else "tf"
+        watched[leg.target] = (leg.state, kind)
+    return {**watched, REJECTS: (MONTHS, "reject")}
+
+
+def _body() -> str:
+    cases = "\n".join(f"        WHEN '{kind}' THEN statement := '{sql}';" for kind, sql in _STATEMENTS.items())
+    return f"""
+DECLARE
+    statement text;
+    number bigint;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        IF TG_ARGV[1] = 'reject' THEN
+            EXECUTE format('DELETE FROM public.%I', TG_ARGV[0]);
+        ELSE
+            EXECUTE format('UPDATE public.%I SET version = {ROWS_LOST}', TG_ARGV[0]);
+        END IF;
+        RETURN NULL;
+    END IF;
+    CASE TG_ARGV[1]
+{cases}
+    END CASE;
+    EXECUTE format(statement, TG_ARGV[0]) USING OLD;
+    GET DIAGNOSTICS number = ROW_COUNT;
+    IF number = 0 THEN -- a builder may have replaced the row of the state meanwhile
+        EXECUTE format(statement, TG_ARGV[0]) USING OLD;
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN undefined_table OR undefined_column THEN
+    RETURN NULL; -- without a state everything is built
+END
+"""
+
+
+def unwatched(connection: Connection, tables: Collection[str]) -> list[str]:
+    """Which of these tables lack a trigger, have it disabled, or with another definition of what it does."""
+    query = text("""
+        SELECT c.relname, count(*) FILTER (
+                   WHERE t.tgenabled IN ('O', 'A') AND p.proname = :function AND p.pronamespace = 2200
+                     AND p.prosrc = :body AND t.tgname = ANY (:triggers)) AS number
+        FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid LEFT JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE c.oid = ANY (SELECT to_regclass(n) FROM unnest(CAST(:names AS text[])) AS n) GROUP BY c.relname
+    """)
+    names = sorted(set(tables).intersection(states()))
+    values = {"names": names, "function": FUNCTION, "body": _body(), "triggers": _TRIGGERS}
+    numbers = {row.relname: row.number for row in connection.execute(query, values)}
+    return [name for name in names if numbers.get(name) != len(_TRIGGERS)]
+
+
+def watch(connection: Connection, tables: Collection[str]) -> None:
+    """Create the triggers of some tables, in place of those that are there."""
+    if not tables:
+        return
+    function = f"""
+        CREATE OR REPLACE FUNCTION public.{FUNCTION}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = pg_catalog, pg_temp AS $body${_body()}$body$
+    """
+    connection.execute(text(function))
+    ours = "current_setting('refresh.writing', true) IS DISTINCT FROM 'on'"
+    for table in tables:
+        call = "public.{}('{}', '{}')".format(FUNCTION, *states()[table])
+        connection.execute(
+            text(f"""
+                DROP TRIGGER IF EXISTS {_ROWS} ON {table};
+                DROP TRIGGER IF EXISTS {_TABLE} ON {table};
+                CREATE TRIGGER {_ROWS} AFTER DELETE ON {table} FOR EACH ROW WHEN ({ours}) EXECUTE FUNCTION {call};
+                CREATE TRIGGER {_TABLE} AFTER TRUNCATE ON {table} FOR EACH STATEMENT WHEN ({ours})
+                    EXECUTE FUNCTION {call};
+            """)
+        )
+
+
+def suspect(connection: Connection, tables: Collection[str]) -> None:
+    """Rows of these tables may have been lost while nobody noted it."""
+    for table in tables:
+        state, kind = states()[table]
+        if kind == "reject":
+            connection.execute(text(f"DELETE FROM {state}"))
+        else:
+            connection.execute(text(f"UPDATE {state} SET version = {ROWS_LOST}"))
