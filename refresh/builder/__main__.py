@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Engine
 
+from refresh import printing
 from refresh.builder import work
 from refresh.builder.channel import open_channel
 from refresh.builder.run_alone import recorded
@@ -137,4 +138,4 @@ def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, st
 if __name__ == "__main__":
     stopping = Stop()
     with stopping.listening():
-        sys.exit(main(sys.argv[1:], settings(os.environ), stopping))
+        sys.exit(printing.run(lambda: main(sys.argv[1:], settings(os.environ), stopping)))

@@ -1,4 +1,7 @@
-"""Where a builder's outcomes go: a line to its parent, which also reports the death of the parent, or stdout."""
+"""Where a builder's outcomes go: a line to its parent, which also reports the death of the parent, or stdout.
+
+They are results: the builder works on while nobody reads them, and its end waits until they are read.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import sys
 import threading
 from typing import TextIO
 
+from refresh import printing
 from refresh.errors import ExitCode
 
 
 def open_channel(descriptor: int | None) -> TextIO:
     """The file that gets a line of JSON per outcome: that of the descriptor, or stdout."""
     if descriptor is None:
+        printing.expect_result()
         return _lines(os.dup(sys.stdout.fileno()))
     if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         threading.Thread(target=_die_with_parent, args=[os.dup(descriptor)], daemon=True).start()
@@ -22,7 +27,7 @@ def open_channel(descriptor: int | None) -> TextIO:
 
 
 def _lines(descriptor: int) -> TextIO:
-    return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
+    return printing.channel(descriptor) or os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
 
 
 def _die_with_parent(descriptor: int) -> None:

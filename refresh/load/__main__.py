@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from refresh import printing
 from refresh.errors import ExitCode, RefreshError
 from refresh.load.cell_times import DateOrder
 from refresh.load.files import PriceFile, asset_id, by_manifest, by_manifests_beside, of_asset, require_ids
@@ -35,10 +36,6 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         warn("stopped; the current file was not loaded")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has left; without this, Python would complain again at its end
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        return ExitCode.FAILED
 
 
 def _files(request: LoadRequest) -> list[PriceFile]:
@@ -92,4 +89,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], settings(os.environ)))
+    sys.exit(printing.run(lambda: main(sys.argv[1:], settings(os.environ))))

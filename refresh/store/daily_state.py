@@ -85,7 +85,7 @@ def _daily_state(row: Any) -> DailyState:
         last=row.last_ts,
         processed=row.last_src_ts if row.has_state else row.last_ts,
         agrees=is_whole and row.last_ts == row.last_src_ts,
-        is_outdated=row.has_state and row.version < _VERSION,
+        is_outdated=is_whole and row.version < _VERSION,
     )
 
 

@@ -58,7 +58,7 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
 
 
 def _watch(connection: Connection, lacking: Lacking) -> None:
-    """Create the triggers that are missing. Where there is no good reason for that, rows may have been lost unnoticed."""
+    """Create the triggers that are missing. Without a good reason for that, rows may have been lost unnoticed."""
     tables = unwatched(connection, METADATA.tables)
     if not tables:
         return

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
-import pytest
 from due.works import due
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,12 +112,3 @@ def test_similar_lengths_are_together() -> None:
 def test_no_work() -> None:
     """Without work there is no batch."""
     assert list(batches([], 100, MANY)) == []
-
-
-@pytest.mark.parametrize("size", [2, 3, 4, 7])
-def test_halves(size: int) -> None:
-    """A batch is split into two of about the same size, with nothing lost."""
-    batch = Batch(dues=tuple(due(Action.APPEND, id=asset) for asset in range(size)))
-    first, second = batch.halves()
-    assert first.dues + second.dues == batch.dues
-    assert 0 <= len(second.dues) - len(first.dues) <= 1

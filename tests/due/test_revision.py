@@ -81,7 +81,7 @@ def test_ledger_line() -> None:
         rows=3,
         old_close=7.5,
         new_close=8.0,
-        reason="2 days deleted",
+        reason="1 day changed, 2 days deleted",
     )
     assert Revision(id=ASSET, appended=2).ledger_line is None
 

@@ -71,6 +71,7 @@ def test_columns_have_their_types(connection: Connection) -> None:
         "dirty_from": "timestamp with time zone",
         "close_sum": "double precision",
         "updated_at": "timestamp with time zone",
+        "version": "integer",
     }
 
 

@@ -257,6 +257,8 @@ def test_lost_lock_is_tried_until_it_is_held(engine: Engine, observer: Engine, s
 
 # Builders beside each other, per asset
 
+OF_DAILY = claims(DAILY, DAILY.legs[0])
+
 
 @contextmanager
 def holding(engine: Engine, builder: BuilderConfig, ids: Sequence[int]) -> Iterator[None]:
@@ -365,7 +367,7 @@ def test_failed_work_releases_its_assets(engine: Engine, observer: Engine) -> No
     def fail() -> None:
         with (
             engine.connect() as connection,
-            assets_held(connection, claims(DAILY, DAILY.legs[0]), [1, 2]),
+            assets_held(connection, OF_DAILY, [1, 2]),
             repeatable_read(connection),
         ):
             connection.execute(text("SELECT 1 / 0"))
@@ -382,7 +384,7 @@ def test_lost_session_releases_its_assets(engine: Engine, observer: Engine) -> N
     def work() -> None:
         with (
             engine.connect() as connection,
-            assets_held(connection, claims(DAILY, DAILY.legs[0]), [1]),
+            assets_held(connection, OF_DAILY, [1]),
             repeatable_read(connection),
         ):
             end_holder(observer)

@@ -1,0 +1,261 @@
+"""Rows and states that a user deletes, truncates or drops are built by the next run, bit for bit, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from databases import database
+from databases import execute as execute_outside
+from prices import fill
+from refreshing import FEW, NOW, TARGETS, digests, enable, open_scopes, refresh
+from sqlalchemy import URL, Engine
+from statements import ask, execute
+
+from refresh.catalog import BUILDERS, Leg, legs
+from refresh.due import survey
+from refresh.due.decision import Cause
+from refresh.options.request import Request
+from refresh.store.database import begin_writing, connect
+from refresh.store.schema import looking
+from refresh.store.tables import DAILY_STATE, LEDGER, MONTHS, REJECTS, ROWS_LOST, SETTINGS
+
+Damage = Callable[[Leg], list[str]]
+SOURCE, DAILY = "cmc_price_histories7", "cmc_price_bars_1d"
+LEGS = {leg.target: leg for _, leg in legs()}
+DISABLED = "3D"
+
+
+def _series(leg: Leg) -> str:
+    if leg.shape.has_periods:
+        return "period = 2"
+    return "tf LIKE '1M%' OR tf = '2D'" if leg.shape.has_timeframes else "id = 1 AND bar_seq % 7 = 3"
+
+
+def _delete(condition: str) -> Damage:
+    return lambda leg: [f"DELETE FROM {leg.target} WHERE {condition.format(time=leg.shape.time)}"]
+
+
+ROWS: dict[str, Damage] = {
+    "rows intact": lambda _: [],
+    "some series": lambda leg: [f"DELETE FROM {leg.target} WHERE {_series(leg)}"],
+    "first rows": lambda leg: [
+        f'DELETE FROM {leg.target} WHERE ("{leg.shape.time}") <= '
+        f"(SELECT min(\"{leg.shape.time}\") + interval '3 days' FROM {leg.target} WHERE id = 1)"
+    ],
+    "middle rows": _delete("\"{time}\" BETWEEN '2024-02-10' AND '2024-02-20' AND id = 1"),
+    "last rows": _delete("\"{time}\" >= '2024-03-09'"),
+    "an asset": _delete("id = 1"),
+    "table truncated": lambda leg: [f"TRUNCATE {leg.target}"],
+    "table dropped": lambda leg: [f"DROP TABLE {leg.target}"],
+}
+STATES: dict[str, Damage] = {
+    "state intact": lambda _: [],
+    "states of an asset": lambda leg: [f"DELETE FROM {leg.state} WHERE id = 1"],
+    "state truncated": lambda leg: [f"TRUNCATE {leg.state}"],
+    "state dropped": lambda leg: [f"DROP TABLE {leg.state}"],
+}
+CASES = [(table, rows, state) for table in TARGETS for rows in ROWS for state in STATES]
+
+
+@pytest.fixture(scope="module")
+def whole(server: URL, template: str) -> Iterator[tuple[str, dict[str, tuple[int, str]]]]:
+    """A database in which everything is built, with rejects and a disabled timeframe, and the digests of its tables."""
+    with database(server, template) as url:
+        with connect(url) as engine:
+            for asset in (1, 2):
+                fill(engine, asset, "2024-01-01", "2024-03-10")
+            execute(engine, f"UPDATE {SOURCE} SET close = -1 WHERE id = 1 AND \"timestamp\"::date = '2024-02-15'")
+            enable(engine, (*FEW, DISABLED), (2, 3))
+            refresh(engine)
+            enable(engine, FEW, (2, 3))
+            assert ask(engine, f"SELECT count(*) FROM {REJECTS}") == [(1,)]
+            built = digests(engine)
+        yield url.rpartition("/")[2], built
+
+
+@pytest.fixture
+def built(server: URL, whole: tuple[str, object]) -> Iterator[Engine]:
+    """A copy of that database."""
+    name = whole[0].partition("?")[0]
+    with database(server, name) as url, connect(url) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def shared(server: URL, whole: tuple[str, object]) -> Iterator[Engine]:
+    """One copy for the whole matrix: each case begins where the one before was healed."""
+    name = whole[0].partition("?")[0]
+    with database(server, name) as url, connect(url) as engine:
+        yield engine
+
+
+def heal(engine: Engine, expected: object) -> None:
+    """One ordinary refresh makes every table what it was, a second has nothing to do, and the ledger stays empty."""
+    assert {outcome.error for outcome in refresh(engine)} <= {None}
+    assert digests(engine) == expected
+    assert refresh(engine) == []
+    assert ask(engine, f"SELECT * FROM {LEDGER}") == []
+    assert ask(engine, f"SELECT count(*) FROM {REJECTS}") == [(1,)]
+
+
+@pytest.mark.parametrize(("table", "rows", "state"), CASES)
+def test_heals(shared: Engine, whole: tuple[str, object], table: str, rows: str, state: str) -> None:
+    """Any damage of a table together with any damage of its state."""
+    leg = LEGS[table]
+    execute(shared, *ROWS[rows](leg), *STATES[state](leg))
+    if rows != "rows intact":
+        lost = ask(shared, "SELECT to_regclass(:name) IS NULL", name=table) == [(True,)]
+        assert lost or digests(shared)[table] != dict(whole[1])[table]  # type: ignore[call-overload]
+    if DISABLED_IS_HURT(leg, rows, state):
+        enable(shared, (*FEW, DISABLED), (2, 3))
+        refresh(shared)
+        enable(shared, FEW, (2, 3))
+    heal(shared, whole[1])
+
+
+def DISABLED_IS_HURT(leg: Leg, rows: str, state: str) -> bool:  # noqa: N802
+    """Whether rows of the disabled timeframe are lost, which only come back with it."""
+    return leg.family is not None and (rows, state) != ("rows intact", "state intact")
+
+
+@pytest.mark.parametrize("damage", [f"DELETE FROM {REJECTS}", f"TRUNCATE {REJECTS}", f"DROP TABLE {REJECTS}"])
+def test_rejects(built: Engine, whole: tuple[str, object], damage: str) -> None:
+    """Rejects are built again."""
+    execute(built, damage)
+    heal(built, whole[1])
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM {} WHERE id = 1", "TRUNCATE {}", "DROP TABLE {}"])
+@pytest.mark.parametrize("others", [(), (DAILY,), (DAILY_STATE,), (DAILY, DAILY_STATE)])
+def test_memory_of_the_source(built: Engine, whole: tuple[str, object], damage: str, others: tuple[str, ...]) -> None:
+    """What is remembered of the source is remembered again, also where bars or their state went with it."""
+    execute(built, damage.format(MONTHS), *(damage.format(table) for table in others))
+    heal(built, whole[1])
+
+
+def causes(engine: Engine, request: Request | None = None) -> dict[str, set[Cause | None]]:
+    """The causes of what is due, by builder that has anything due."""
+    scopes = open_scopes(engine, request, BUILDERS)
+    with engine.connect() as connection:
+        dues = survey.survey(connection, scopes).dues
+    return {key: {due.cause for due in of_builder} for key, of_builder in dues.items() if of_builder}
+
+
+def test_only_lost_series_are_due(built: Engine) -> None:
+    """Of a table that lost one series in the middle only that is rebuilt, also by a run with a filter; others wait."""
+    execute(built, "DELETE FROM cmc_ema_multi_tf WHERE period = 2 AND ts < '2024-02-01'")
+    assert causes(built) == {"emas.multi_tf": {Cause.CONTRADICTION}}
+    refresh(built, Request(periods=(3,)))
+    assert causes(built) == {"emas.multi_tf": {Cause.CONTRADICTION}}
+    (outcome,) = {outcome.id: outcome for outcome in refresh(built) if outcome.id == 1}.values()
+    assert outcome.reason.endswith(Cause.CONTRADICTION.value)
+    assert causes(built) == {}
+
+
+def test_disabled_timeframe(built: Engine) -> None:
+    """Rows of a timeframe that is switched off are not due before it is switched on."""
+    execute(built, f"DELETE FROM cmc_price_bars_multi_tf WHERE tf = '{DISABLED}' AND bar_seq = 2")
+    assert causes(built) == {}
+    enable(built, (*FEW, DISABLED))
+    assert causes(built)["bars.multi_tf"] == {Cause.CONTRADICTION}
+
+
+def test_asset_gone_from_the_source(built: Engine) -> None:
+    """Bars that cannot be built again are not due, stay, and their asset is known without its state."""
+    execute(
+        built,
+        f"DELETE FROM {SOURCE} WHERE id = 2",
+        f"DELETE FROM {DAILY} WHERE id = 2 AND bar_seq = 20",
+        f"DELETE FROM {DAILY_STATE} WHERE id = 2",
+    )
+    before = digests(built)[DAILY]
+    refresh(built)
+    assert digests(built)[DAILY] == before
+    assert ask(built, f"SELECT count(*) FROM {DAILY} WHERE id = 2") == [(69,)]
+    assert survey_ids(built) == (1, 2)
+
+
+def survey_ids(engine: Engine) -> tuple[int, ...]:
+    """The assets that are known."""
+    scopes = open_scopes(engine)
+    with engine.connect() as connection:
+        return survey.asset_ids(connection, scopes[0])
+
+
+@pytest.mark.parametrize("table", TARGETS)
+def test_older_version(built: Engine, whole: tuple[str, object], table: str) -> None:
+    """Rows of older formulas are rebuilt, and the state then says the present version."""
+    leg = LEGS[table]
+    execute(built, f"UPDATE {leg.state} SET version = -1 WHERE id = 2")
+    due = causes(built)
+    assert due == {builder.key: {_outdated(leg)} for builder, own in legs() if own is leg}
+    heal(built, whole[1])
+    assert ask(built, f"SELECT DISTINCT version FROM {leg.state}") == [(leg.version,)]
+
+
+def _outdated(_: Leg) -> Cause:
+    return Cause.OUTDATED
+
+
+def test_our_own_deletes_are_not_noted(built: Engine) -> None:
+    """Whoever writes as a builder does notes nothing; an UPDATE is never noted."""
+    with built.begin() as connection:
+        begin_writing(connection)
+        connection.exec_driver_sql(f"DELETE FROM {DAILY} WHERE bar_seq = 5")
+    execute(built, f"UPDATE {DAILY} SET close = close WHERE id = 1")
+    assert ask(built, f"SELECT count(*) FROM {DAILY_STATE} WHERE version = {ROWS_LOST}") == [(0,)]
+
+
+def test_another_role_deletes(built: Engine, server: URL) -> None:
+    """A role that may delete rows, but not touch the state, deletes as before, and it is noted."""
+    name = "healing_role"
+    execute(built, f"CREATE ROLE {name}", f"GRANT SELECT, DELETE ON {DAILY} TO {name}")
+    try:
+        with built.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL ROLE {name}")
+            connection.exec_driver_sql(f"DELETE FROM {DAILY} WHERE id = 2 AND bar_seq = 5")
+        assert ask(built, f"SELECT id FROM {DAILY_STATE} WHERE version = {ROWS_LOST}") == [(2,)]
+    finally:
+        execute(built, f"DROP OWNED BY {name}")
+        execute_outside(server, f"DROP ROLE {name}")
+
+
+def test_partitioned_table(built: Engine, whole: tuple[str, object]) -> None:
+    """Rows that are deleted from a partition are noted as well."""
+    table = "cmc_ema_multi_tf"
+    execute(
+        built,
+        f"ALTER TABLE {table} RENAME TO whole",
+        f"CREATE TABLE {table} (LIKE whole INCLUDING DEFAULTS, PRIMARY KEY (id, ts, tf, period)) PARTITION BY LIST (id)",
+        *(f"CREATE TABLE part{id} PARTITION OF {table} FOR VALUES IN ({id})" for id in (1, 2)),
+        f"INSERT INTO {table} SELECT * FROM whole WHERE tf <> '{DISABLED}'",
+        f"INSERT INTO {table} SELECT * FROM whole WHERE tf = '{DISABLED}'",
+        "DROP TABLE whole",
+    )
+    refresh(built)
+    execute(built, "DELETE FROM part1 WHERE ts < '2024-02-01'")
+    assert causes(built) == {"emas.multi_tf": {Cause.CONTRADICTION}}
+
+
+def test_triggers_come_back(built: Engine, whole: tuple[str, object]) -> None:
+    """Without its triggers a table may have lost rows unnoticed: they are enabled again, and it is rebuilt."""
+    table = "cmc_price_bars_multi_tf"
+    execute(built, f"ALTER TABLE {table} DISABLE TRIGGER USER", f"DELETE FROM {table} WHERE tf = '2D' AND bar_seq = 9")
+    assert causes(built) == {"bars.multi_tf": {Cause.CONTRADICTION}}
+    heal(built, whole[1])
+
+
+def test_database_of_the_version_before(built: Engine, whole: tuple[str, object]) -> None:
+    """It can be looked at as it is; a run adds columns and triggers, and nothing is rebuilt."""
+    drops = [f"ALTER TABLE {leg.state} DROP COLUMN version" for leg in LEGS.values()]
+    execute(
+        built, *drops, "DROP FUNCTION refresh_note_lost_rows CASCADE", f"DELETE FROM {SETTINGS} WHERE name = 'views'"
+    )
+    with looking(built, "UTC") as connection:
+        scopes = survey.open_scopes(connection, BUILDERS, Request().selection, NOW)
+        assert not any(survey.survey(connection, scopes).dues.values())
+    assert ask(built, "SELECT count(*) FROM pg_attribute WHERE attname = 'version' AND attrelid > 16384") == [(0,)]
+    heal(built, whole[1])
+    execute(built, "DELETE FROM cmc_ema_multi_tf_v2 WHERE period = 3")
+    assert causes(built) == {"emas.v2": {Cause.CONTRADICTION}}
