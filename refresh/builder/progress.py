@@ -10,6 +10,9 @@ from refresh.builder.done import Done
 from refresh.records import Outcome, Status
 
 
+UP_TO_DATE = "up to date"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """What has been done for one asset. ``open``: the number of pieces of work that are still to come."""
@@ -65,7 +68,7 @@ class Progress:
             status=self.status,
             rows=self.rows,
             seconds=round(self.seconds, 3),
-            reason=", ".join(dict.fromkeys(filter(None, self.reasons))),
+            reason=", ".join(dict.fromkeys(filter(None, self.reasons))) or UP_TO_DATE,
             error="; ".join(self.errors) or None,
             notes=dict(self.notes),
             retries=self.retries,

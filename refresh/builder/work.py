@@ -226,7 +226,7 @@ class _Work:
         self._save({id: progress.after(id, done)})
 
     def _record(self, connection: Connection, progress: Mapping[int, Progress]) -> None:
-        begun = {id: state for id, state in progress.items() if state.is_begun}
+        begun = {id: state for id, state in progress.items() if state.is_begun or not state.open}
         history.save_outcomes(connection, self._scope.run_id, outcomes(self._scope.builder.key, begun))
 
     def _save(self, progress: Mapping[int, Progress]) -> None:

@@ -49,13 +49,16 @@ class Job:
             self.console.print(line)
 
     def publish(self, summary: Summary) -> None:
-        """Write the result of a run to the log, the console and the JSON document; raises ``SettingsError``."""
+        """Write the result of a run to the log and the console."""
         Log(summary.run_id).summary(summary)
         face.show_summary(self.console, summary)
+
+    def deliver(self, summary: Summary) -> None:
+        """Write the JSON document of a run that has ended; raises ``SettingsError``. Its reader may be slow."""
         if self.request.json:
             document.write(document.run_document(summary), self.request.json)
 
 
 def complain(line: str) -> None:
-    """Print a line on stderr."""
-    print(line, file=sys.stderr)
+    """Print a line on stderr, in one piece: other threads print too."""
+    sys.stderr.write(f"{line}\n")

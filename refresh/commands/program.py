@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from refresh import printing
 from refresh.commands import refresh, validate
 from refresh.commands.check import check
 from refresh.commands.explain import explain_asset
@@ -22,13 +23,14 @@ from refresh.faces import alerts, words
 from refresh.faces.console import make_console
 from refresh.faces.document import TERMINAL
 from refresh.faces.log import Log, open_log
+from refresh.faces.sending import SECONDS_AFTER_A_SIGNAL, SECONDS_TO_SEND, Courier
 from refresh.options.builders import selected
 from refresh.options.declaration import Program
 from refresh.options.environment import settings
 from refresh.options.parsing import parse
 from refresh.options.request import Request
 from refresh.run.summary import Severity, Summary
-from refresh.stop import TerminatedError, raising
+from refresh.stop import SIGNALS, Stop, TerminatedError, raising
 from refresh.store import database, locks
 
 Environ = Mapping[str, str]
@@ -38,7 +40,10 @@ Result = tuple[int, Summary | None]
 
 def main(program: Program) -> int:
     """Run one of the three programs on the process's own arguments and environment. Returns the exit code."""
-    arguments = sys.argv[1:]
+    return printing.run(lambda: _guarded(program, sys.argv[1:]))
+
+
+def _guarded(program: Program, arguments: Sequence[str]) -> int:
     try:
         with raising():
             return _main(program, arguments, settings(os.environ))
@@ -50,7 +55,7 @@ def main(program: Program) -> int:
         return ExitCode.TERMINATED
     except OSError as error:
         _print_traceback(arguments)
-        _give_up_stdout(error)
+        complain(f"error: {error}")
         return ExitCode.FAILED
     except (RefreshError, *database.ASSET_ERRORS) as error:
         _print_traceback(arguments)
@@ -63,13 +68,6 @@ def _print_traceback(arguments: Sequence[str]) -> None:
         traceback.print_exc()
 
 
-def _give_up_stdout(error: OSError) -> None:
-    """After a closed pipe or a full disk, Python would fail again when it flushes stdout at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if not isinstance(error, BrokenPipeError):
-        complain(f"error: {error}")
-
-
 def _line(error: Exception) -> str:
     return str(error) if isinstance(error, RefreshError) else database.first_line(error)
 
@@ -78,7 +76,10 @@ def _main(program: Program, arguments: Sequence[str], environ: Environ) -> int:
     request = parse(program, arguments, environ)
     selected(program, request)
     now = datetime.now(UTC)
-    if request.dry_run or request.check or request.explain is not None:
+    is_question = request.dry_run or request.check or request.explain is not None
+    if is_question or request.json == TERMINAL:
+        printing.expect_result()
+    if is_question:
         code, _ = _work(program, request, environ, now)
         return code
     channels = alerts.read_settings(environ)
@@ -92,45 +93,60 @@ def _main(program: Program, arguments: Sequence[str], environ: Environ) -> int:
 
 
 def _alerting(program: Program, request: Request, environ: Environ, now: datetime, channels: alerts.Settings) -> int:
-    """Run, with alerts and heartbeats. Returns the exit code."""
+    """Run, with alerts and heartbeats. Returns the exit code, which is known before anything is sent about it."""
     if not request.launches:
         channels = replace(channels, heartbeat=None)  # a monitor waits for refreshes
-    alerts.beat(channels, "start", complain)
+    courier = Courier(complain)
+    alerts.beat(courier, channels, "start")
     code: int = ExitCode.FAILED
-    sends_heartbeat = True
+    sends_heartbeat, seconds = True, SECONDS_TO_SEND
     try:
         code, summary = _work(program, request, environ, now)
         if summary:
-            _send_digest(request, summary, channels)
+            _send_digest(courier, request, summary, channels)
     except AlreadyRunningError as error:
         sends_heartbeat = False  # the other refresh reports to the monitor how it ended
-        _send_error(channels, Severity.ERROR, error, now)
+        _send_error(courier, channels, Severity.ERROR, error, now)
         raise
     except (RefreshError, *database.ASSET_ERRORS) as error:
-        _send_error(channels, Severity.CRITICAL, error, now)
+        _send_error(courier, channels, Severity.CRITICAL, error, now)
+        raise
+    except (KeyboardInterrupt, TerminatedError):
+        seconds = SECONDS_AFTER_A_SIGNAL
         raise
     finally:
         if sends_heartbeat:
-            alerts.beat(channels, "fail" if code else "", complain)
+            alerts.beat(courier, channels, "fail" if code else "")
+        _finish(courier, SECONDS_AFTER_A_SIGNAL if code in SIGNALS.values() else seconds)
     return code
 
 
-def _send_digest(request: Request, summary: Summary, channels: alerts.Settings) -> None:
+def _finish(courier: Courier, seconds: float) -> None:
+    """Wait until everything is sent, for a limited time. A signal ends the wait, and leaves the exit code."""
+    stop = Stop()
+    with stop.listening():
+        courier.finish(seconds, lambda: stop.requested)
+    printing.hurry(stop.signal)
+
+
+def _send_digest(courier: Courier, request: Request, summary: Summary, channels: alerts.Settings) -> None:
     """Send the digest of a run. With --quiet stdout may be thrown away, so wrong values are printed on stderr too."""
     if request.quiet and summary.validity:
         for line in words.findings(summary.validity, words.SHOWN_FINDINGS):
             complain(line)
     digest = alerts.digest(summary)
     if digest:
-        alerts.send(channels, digest, complain)
+        alerts.send(courier, channels, digest)
 
 
-def _send_error(channels: alerts.Settings, severity: Severity, error: Exception, now: datetime) -> None:
+def _send_error(
+    courier: Courier, channels: alerts.Settings, severity: Severity, error: Exception, now: datetime
+) -> None:
     """Log and send why nothing was run."""
     line = _line(error)
     Log(run_name(now)).event("error", logging.CRITICAL, line=line)
     digest = alerts.Digest(severity=severity, headline=f"the refresh could not run: {line}")
-    alerts.send(channels, digest, complain)
+    alerts.send(courier, channels, digest)
 
 
 def _work(program: Program, request: Request, environ: Environ, now: datetime) -> Result:
@@ -160,6 +176,8 @@ def _run(job: Job) -> Result:
         summary = refresh.refresh(job)
     elif job.request.validate:
         summary = validate.validate(job)
+    if summary:
+        job.deliver(summary)  # the lock is free, and a signal ends the wait for a reader
     if job.request.html is not None and not job.request.dry_run:
         write_page(job, job.request.html)
     return summary.exit_code if summary else ExitCode.DONE, summary

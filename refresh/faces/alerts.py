@@ -6,11 +6,13 @@ Whatever happens to them, the run goes on and ends as it would. Addresses and to
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from refresh.errors import SettingsError
 from refresh.faces import telegram, web, words
+from refresh.faces.sending import Courier
 from refresh.run.summary import Severity, Summary
 from refresh.wording import listed, shown_ids
 
@@ -21,8 +23,6 @@ _MARKS = {
     Severity.ERROR: "❌",
     Severity.CRITICAL: "🚨",
 }
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,21 +117,19 @@ def _chat(environ: Mapping[str, str]) -> telegram.Chat | None:
     return telegram.Chat(id=id, token=token, server=server)
 
 
-def send(settings: Settings, digest: Digest, say: Say) -> None:
-    """Send a digest to every channel if it is severe enough. ``say`` gets a line for each channel that failed."""
+def send(courier: Courier, settings: Settings, digest: Digest) -> None:
+    """Begin to send a digest to every channel if it is severe enough."""
     if digest.severity < settings.level:
         return
     if settings.chat:
-        _send_to_telegram(settings.chat, digest, say)
-    if settings.urls:
-        _send_by_apprise(settings.urls, digest, say)
+        courier.send("Telegram message", partial(_send_to_telegram, settings.chat, digest))
+    for number, url in enumerate(settings.urls, 1):
+        courier.send(f"message to ALERT_URLS address {number}", partial(_send_by_apprise, url, digest))
 
 
-def _send_to_telegram(chat: telegram.Chat, digest: Digest, say: Say) -> None:
+def _send_to_telegram(chat: telegram.Chat, digest: Digest) -> str | None:
     is_silent = digest.severity is Severity.INFO or not digest.is_new
-    problem = telegram.send(chat, text(digest), is_silent=is_silent)
-    if problem:
-        say(f"Telegram message not sent: {problem}")
+    return telegram.send(chat, text(digest), is_silent=is_silent)
 
 
 def text(digest: Digest) -> str:
@@ -139,30 +137,28 @@ def text(digest: Digest) -> str:
     return telegram.message(_MARKS[digest.severity], digest.headline, digest.lines)
 
 
-def _send_by_apprise(urls: Sequence[str], digest: Digest, say: Say) -> None:
+def _send_by_apprise(url: str, digest: Digest) -> str | None:
     try:
         import apprise  # noqa: PLC0415 - an extra, slow to import
     except ImportError:
-        say("ALERT_URLS is set, but the package apprise is not installed: pip install apprise")
-        return
+        return "the package apprise is not installed: pip install apprise"
     logging.getLogger("apprise").propagate = False  # it would print addresses
-    channels = apprise.Apprise()
-    for number, url in enumerate(urls, 1):
-        if not channels.add(url):
-            say(f"ALERT_URLS: apprise does not recognize address {number}")
+    channel = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # its threads would outlive the program
+    if not channel.add(url):
+        return "apprise does not recognize it"
     body = "\n".join(digest.lines) or digest.headline
-    if len(channels) and not channels.notify(title=digest.headline, body=body):
-        say("some ALERT_URLS channels failed")
+    return None if channel.notify(title=digest.headline, body=body) else "apprise reports a failure"
 
 
-def beat(settings: Settings, signal: str, say: Say) -> None:
-    """Report to a monitor that a run started (``start``), went well (empty) or failed (``fail``)."""
-    if not settings.heartbeat:
-        return
+def beat(courier: Courier, settings: Settings, signal: str) -> None:
+    """Begin to report to a monitor that a run started (``start``), went well (empty) or failed (``fail``)."""
+    if settings.heartbeat:
+        courier.send("heartbeat", partial(_beat, settings.heartbeat, signal))
+
+
+def _beat(address: str, signal: str) -> str | None:
     try:
-        reply = web.request("GET", settings.heartbeat, signal)
+        reply = web.request("GET", address, signal)
     except web.NoAnswerError as error:
-        say(f"heartbeat not sent: {error}")
-        return
-    if not reply.ok:
-        say(f"heartbeat not sent: HTTP {reply.status_code}")
+        return str(error)
+    return None if reply.ok else f"HTTP {reply.status}"

@@ -6,14 +6,15 @@ Knows no run and no severity.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
 from refresh.faces import web
+from refresh.faces.sending import SECONDS_TO_SEND
 from refresh.wording import counted
 
 SERVER = "https://api.telegram.org"
@@ -71,7 +72,10 @@ class _BusyError(Exception):
 
 
 def send(chat: Chat, text: str, *, is_silent: bool) -> str | None:
-    """Send a message of HTML. Returns the problem that is left after all attempts, if there is one."""
+    """Send a message of HTML. Returns the problem that is left after all attempts, if there is one.
+
+    No pause is begun after which ``SECONDS_TO_SEND`` would be over.
+    """
     body = {
         "chat_id": chat.id,
         "text": text,
@@ -80,7 +84,8 @@ def send(chat: Chat, text: str, *, is_silent: bool) -> str | None:
         "disable_notification": is_silent,
     }
     is_busy = retry_if_exception_type(_BusyError)
-    attempts = Retrying(stop=stop_after_attempt(ATTEMPTS), wait=_pause, retry=is_busy, reraise=True)
+    stop = stop_after_attempt(ATTEMPTS) | stop_before_delay(SECONDS_TO_SEND)
+    attempts = Retrying(stop=stop, wait=_pause, retry=is_busy, reraise=True)
     try:
         return attempts(_post, chat, body)
     except _BusyError as error:
@@ -92,7 +97,7 @@ def _pause(state: RetryCallState) -> float:
     pause = 2.0 ** (state.attempt_number - 1)
     error = state.outcome and state.outcome.exception()
     if isinstance(error, _BusyError) and error.pause is not None:
-        pause = max(error.pause, 0.0)
+        pause = error.pause
     return min(pause, LONGEST_PAUSE)
 
 
@@ -104,21 +109,16 @@ def _post(chat: Chat, body: Mapping[str, Any]) -> str | None:
         raise _BusyError(str(error)) from None
     if reply.ok:
         return None
-    problem = f"HTTP {reply.status_code}"
-    if reply.status_code == _TOO_MANY or reply.status_code >= _SERVER_ERROR:
+    problem = f"HTTP {reply.status}"
+    if reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR:
         raise _BusyError(problem, _retry_after(reply))
-    return f"{problem}: {_answer(reply).get('description', reply.reason)}"
+    description = str(reply.document().get("description", reply.reason))
+    return f"{problem}: {web.presentable(description.replace(chat.token, '***'))}"
 
 
-def _retry_after(reply: requests.Response) -> float | None:
-    parameters = _answer(reply).get("parameters")
+def _retry_after(reply: web.Answer) -> float | None:
+    parameters = reply.document().get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    return float(seconds) if isinstance(seconds, int | float) else None
-
-
-def _answer(reply: requests.Response) -> dict[str, Any]:
-    try:
-        document = reply.json()
-    except requests.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
+    if not isinstance(seconds, int | float) or math.isnan(seconds):
+        return None
+    return min(max(seconds, 0), LONGEST_PAUSE)

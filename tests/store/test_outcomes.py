@@ -146,7 +146,7 @@ def test_retry_is_named_so(filled: Engine) -> None:
     reported = refresh(filled, builders=[DAILY], now=LATER)
     reasons = {1: "2 days appended", 2: "retry (failed last time): build 40 days: not built yet"}
     assert {outcome.id: outcome.reason for outcome in reported} == reasons
-    idle = Outcome(builder=DAILY.key, id=3, status=Status.NOT_REACHED, reason="not looked at yet")
+    idle = Outcome(builder=DAILY.key, id=3, status=Status.DONE, reason="up to date")
     assert saved(filled, run_name(LATER)) == by_asset([*reported, idle])
     fill(filled, 2, "2024-02-10", "2024-02-10")
     (again,) = refresh(filled, builders=[DAILY], now=LATER + timedelta(hours=1))
