@@ -44,4 +44,7 @@ def _run(scope: Scope, request: Request, assets: int) -> history.Started:
         pid=os.getpid(),
         started_at=scope.now,
         assets=assets,
+        program=Program.BUILDER.key,
+        builders=(scope.builder.key,),
+        asset_ids=request.ids,
     )

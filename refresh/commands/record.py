@@ -20,7 +20,7 @@ from refresh.run.launch import skipped, unlaunched
 from refresh.run.plan import Plan, Step
 from refresh.run.report import StepReport
 from refresh.run.summary import Facts, Summary
-from refresh.store import history, ledger, locks
+from refresh.store import history, ledger, locks, runs
 from refresh.store.database import ASSET_ERRORS, first_line, read_committed
 from refresh.store.retry import retried
 
@@ -103,7 +103,7 @@ class Recorder:
         return self._read(self._facts, default=Facts())
 
     def _facts(self, connection: Connection) -> Facts:
-        earlier = history.last_summary(connection) or {}
+        earlier = runs.last_summary(connection) or {}
         return Facts(
             restated=ledger.read_lines(connection, self._run_id),
             failing_since=history.failing_since(connection, self._run_id),

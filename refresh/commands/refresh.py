@@ -115,6 +115,9 @@ def _recorder(planned: Planned, lock: locks.RefreshLock) -> Recorder:
         pid=os.getpid(),
         started_at=job.now,
         assets=planned.plan.assets,
+        program=job.program.key,
+        builders=tuple(builder.key for builder in job.builders),
+        asset_ids=job.request.ids,
         resumes=planned.resumes,
     )
     return Recorder(

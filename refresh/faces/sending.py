@@ -92,5 +92,5 @@ class Courier:
 def _problem(act: Callable[[], str | None]) -> str | None:
     try:
         return act()
-    except Exception as error:  # noqa: BLE001 - libraries raise anything, and their messages hold addresses
+    except BaseException as error:  # noqa: BLE001 - libraries raise anything, and their messages hold addresses
         return type(error).__name__

@@ -23,6 +23,11 @@ class Program(Enum):
     LOAD = "python -m refresh.load"
 
     @property
+    def key(self) -> str:
+        """What the history calls it, e.g. ``daily``."""
+        return self.name.lower()
+
+    @property
     def command(self) -> str:
         """What a user types to start it, e.g. ``python run_daily_refresh.py``."""
         return f"python {self.value.removeprefix('python ')}"

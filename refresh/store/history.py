@@ -35,7 +35,8 @@ class Started:
     """A run as it begins: its name, the command as typed (without secrets), and where it runs.
 
     ``arguments``: those that narrow or change what builders do, which a resumed run keeps. ``resumes``: the run that
-    is resumed.
+    is resumed. ``builders``: the keys of all builders that it is about, also of those that have nothing to do.
+    ``asset_ids``: the assets that it was narrowed to; ``None``: all.
     """
 
     run_id: str
@@ -45,12 +46,16 @@ class Started:
     pid: int
     started_at: datetime
     assets: int
+    program: str
+    builders: tuple[str, ...]
+    asset_ids: tuple[int, ...] | None = None
     resumes: str | None = None
 
 
 def begin_run(connection: Connection, run: Started) -> None:
     """Note that a run begins."""
-    row = asdict(run) | {"arguments": list(run.arguments)}
+    lists = {"arguments": list(run.arguments), "builders": list(run.builders)}
+    row = asdict(run) | lists | {"asset_ids": None if run.asset_ids is None else list(run.asset_ids)}
     connection.execute(METADATA.tables[RUNS].insert(), row)
 
 
@@ -239,17 +244,3 @@ def failing_since(connection: Connection, run_id: str) -> dict[tuple[str, int], 
     """)
     rows = connection.execute(query, {"run_id": run_id})
     return {(row.builder, row.id): row.since for row in rows if row.since}
-
-
-def last_summary(connection: Connection) -> dict[str, Any] | None:
-    """The document of the last run that ended."""
-    query = text(f"SELECT summary FROM {RUNS} WHERE summary IS NOT NULL ORDER BY started_at DESC LIMIT 1")
-    summary: dict[str, Any] | None = connection.execute(query).scalar()
-    return summary
-
-
-def last_good(connection: Connection) -> tuple[datetime, str] | None:
-    """When the latest run ended that did all its work, and its name; ``None`` if there is none."""
-    query = text(f"SELECT ended_at, run_id FROM {RUNS} WHERE exit_code = 0 ORDER BY ended_at DESC LIMIT 1")
-    row = connection.execute(query).one_or_none()
-    return (row.ended_at, row.run_id) if row else None

@@ -142,6 +142,9 @@ _table(
     assets: int4
     rows: int8 null
     summary: jsonb null
+    program: text null
+    builders: text[] null
+    asset_ids: int4[] null
     """,
     "run_id",
     Index(f"{RUNS}_started_at", "started_at"),

@@ -6,7 +6,9 @@ import pytest
 from bot_api import CHAT, HEARTBEAT, SILENCE, TOKEN, Bot, Reply, refusal
 
 from refresh.errors import SettingsError
-from refresh.faces.alerts import Digest, Settings, beat, read_settings, send, text
+from refresh.faces import alerts
+from refresh.faces.alerts import Digest, Settings, read_settings, text
+from refresh.faces.sending import Courier, Say
 from refresh.faces.telegram import SERVER, Chat
 from refresh.options.environment import SETTINGS
 from refresh.run.summary import Severity
@@ -18,6 +20,21 @@ FAILED = Digest(severity=Severity.ERROR, headline="Not complete: 1 of 3 assets",
 def to(address: str, level: Severity = Severity.INFO) -> Settings:
     """Settings that send messages to an address."""
     return Settings(level=level, chat=Chat(id=CHAT, token=TOKEN, server=address))
+
+
+def send(settings: Settings, digest: Digest, say: Say) -> None:
+    """Send a digest and wait for it."""
+    courier = Courier(say)
+    alerts.send(courier, settings, digest)
+    courier.finish(60.0, lambda: False)
+
+
+def beat(settings: Settings, *signals: str, say: Say) -> None:
+    """Send heartbeats and wait for them."""
+    courier = Courier(say)
+    for signal in signals:
+        alerts.beat(courier, settings, signal)
+    courier.finish(60.0, lambda: False)
 
 
 # Channels
@@ -36,7 +53,7 @@ def test_problem_of_telegram(bot: Bot, problems: list[str]) -> None:
 def test_malformed_address(address: str, problems: list[str]) -> None:
     """A malformed address is reported and stops nothing."""
     send(to(address), FAILED, problems.append)
-    beat(Settings(heartbeat=address), "start", problems.append)
+    beat(Settings(heartbeat=address), "start", say=problems.append)
     first, second = problems
     assert first.startswith("Telegram message not sent: ")
     assert second.startswith("heartbeat not sent: ")
@@ -82,7 +99,7 @@ def test_other_channels(bot: Bot, problems: list[str]) -> None:
     send(settings, FAILED, problems.append)
     (post,) = bot.posts
     assert (post["title"], post["message"]) == (FAILED.headline, "\n".join(FAILED.lines))
-    assert problems == ["ALERT_URLS: apprise does not recognize address 2"]
+    assert problems == ["message to ALERT_URLS address 2 not sent: apprise does not recognize it"]
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
@@ -91,7 +108,7 @@ def test_other_channels_that_fail(dead: str, problems: list[str], logged: list[s
     pytest.importorskip("apprise")
     settings = read_settings({"ALERT_URLS": f"{dead.replace('http', 'json')}/{TOKEN}"})
     send(settings, Digest(severity=Severity.INFO, headline="only a headline"), problems.append)
-    assert problems == ["some ALERT_URLS channels failed"]
+    assert problems == ["message to ALERT_URLS address 1 not sent: apprise reports a failure"]
     assert not [line for line in logged if TOKEN in line]
 
 
@@ -148,7 +165,7 @@ def test_settings_are_declared() -> None:
 def test_no_channel(problems: list[str]) -> None:
     """Without settings nothing is sent and nothing is reported."""
     send(read_settings({}), FAILED, problems.append)
-    beat(read_settings({}), "start", problems.append)
+    beat(read_settings({}), "start", say=problems.append)
     assert problems == []
 
 
@@ -165,14 +182,13 @@ def test_no_secret_in_a_repr(bot: Bot) -> None:
 def test_heartbeats(bot: Bot, problems: list[str]) -> None:
     """Start, success and failure each have an address of their own."""
     settings = read_settings({**bot.environ, "HEARTBEAT_URL": f"{bot.url}{HEARTBEAT}/"})
-    for signal in ("start", "", "fail"):
-        beat(settings, signal, problems.append)
+    beat(settings, "start", "", "fail", say=problems.append)
     assert (bot.beats, problems) == (["start", "", "fail"], [])
 
 
 def test_dead_monitor(dead: str, problems: list[str], logged: list[str]) -> None:
     """A dead monitor is reported without its address, which no log shows either."""
-    beat(Settings(heartbeat=dead + HEARTBEAT), "start", problems.append)
+    beat(Settings(heartbeat=dead + HEARTBEAT), "start", say=problems.append)
     assert problems == ["heartbeat not sent: no connection"]
     assert not [line for line in logged if HEARTBEAT in line]
 
@@ -186,6 +202,6 @@ def test_no_secret_in_a_log(
     bot.replies += [reply] * 4 if reply else []
     settings = read_settings(bot.environ)
     send(settings, FAILED, problems.append)
-    beat(settings, "start", problems.append)
+    beat(settings, "start", say=problems.append)
     assert len(bot.beats) == 1
     assert not [line for line in logged if TOKEN in line or HEARTBEAT in line]

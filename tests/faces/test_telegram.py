@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import time
 
 import pytest
 from bot_api import CHAT, LONGEST, SILENCE, TOKEN, Bot, Reply, plain, refusal
@@ -199,3 +200,19 @@ def test_no_token_of_a_dead_server_in_a_log(dead: str, logged: list[str]) -> Non
 def test_no_token_in_a_repr() -> None:
     """A chat can be printed without its token and its server, whose address may hold a password."""
     assert repr(Chat(id=CHAT, token=TOKEN, server="http://user:password@proxy")) == f"Chat(id='{CHAT}')"
+
+
+def test_pause_that_is_too_long(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause after which the time for everything would be over is not begun."""
+    monkeypatch.setattr("refresh.faces.telegram.LONGEST_PAUSE", 60.0)
+    bot.replies.append(BUSY["too many, for long"])
+    started = time.monotonic()
+    assert deliver(bot.url) == "HTTP 429"
+    assert time.monotonic() - started < 30.0
+    assert len(bot.tries) == 1
+
+
+def test_refusal_that_repeats_the_address(bot: Bot) -> None:
+    """Words of the server are shown on one line, without the token and without codes for a terminal."""
+    bot.replies.append(refusal(404, f"no such path\n\x1b[2J/bot{TOKEN}/sendMessage"))
+    assert deliver(bot.url) == "HTTP 404: no such path [2J/bot***/sendMessage"

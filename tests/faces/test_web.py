@@ -1,0 +1,44 @@
+"""Requests to servers that behave badly: each ends in time, and its error is one of ours."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from evil_services import BEHAVIOURS, Behaviour, serving
+from waiting import eventually
+
+from refresh.faces import web
+
+pytestmark = pytest.mark.usefixtures("direct")
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=BEHAVIOURS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_limit_of_a_request(behaviour: Behaviour, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the server does, there is an answer or an error in time, and no thread goes on."""
+    monkeypatch.setattr(web, "SECONDS_TO_ANSWER", 1.0)
+    before = threading.active_count()
+    with serving(behaviour) as address:
+        during = threading.active_count()
+        started = time.monotonic()
+        try:
+            answer = web.request(method, address, "start", {"text": "x"})
+        except web.NoAnswerError as error:
+            assert "127.0.0.1" not in str(error)
+            assert error.__cause__ is None
+        else:
+            assert not answer.ok or 300 <= answer.status < 400
+            assert len(answer.body) <= web.LONGEST_ANSWER
+        assert time.monotonic() - started < 5.0
+        assert during > before
+    assert eventually(lambda: threading.active_count() <= before)
+
+
+def test_given_up_before_it_is_connected() -> None:
+    """An attempt that was given up while it looked for the server sends nothing when it finds it."""
+    attempt = web._Attempt()
+    attempt.give_up()
+    with pytest.raises(ConnectionAbortedError):
+        attempt.connected(None)
