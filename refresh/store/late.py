@@ -79,8 +79,3 @@ def contradictions(connection: Connection, leg: Leg) -> set[int]:
            OR last_src_ts IS DISTINCT FROM (SELECT max("timestamp") FROM {DAILY} d WHERE d.id = s.id)
     """)
     return set(connection.execute(query).scalars())
-
-
-def is_refreshing(connection: Connection) -> bool:
-    """Whether a refresh holds the lock of this database."""
-    return connection.execute(text("SELECT 1")).scalar_one() == 0

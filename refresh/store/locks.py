@@ -205,6 +205,15 @@ def _holder(session: Connection, number: int, id: int) -> str:
     return f"process {refresh['pid']} on {refresh['host']} since {since:%Y-%m-%d %H:%M} UTC"
 
 
+def is_refreshing(connection: Connection) -> bool:
+    """Whether a refresh of this database is at work."""
+    query = text("""
+        SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = :number AND objid = 0
+            AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+    """)
+    return bool(connection.execute(query, {"number": _REFRESH}).scalar_one())
+
+
 def end_sessions(connection: Connection, pid: int) -> int:
     """End the sessions that a process of this machine left behind. Returns their number."""
     ended = connection.execute(

@@ -1,0 +1,126 @@
+"""Which assets are not fresh in which tables: behind the source, not built, dirty, or lost.
+
+Days of the source that are newer than a limit are not late yet: a refresh may still take them in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from refresh.catalog import Leg
+from refresh.due.freshness import DAY
+from refresh.due.scope import Scope
+from refresh.store import late
+from refresh.store.locks import is_refreshing
+from refresh.store.reach import Reach, daily_reaches, last_times
+from refresh.store.source import FUTURE_DAYS
+from refresh.wording import counted
+
+NEVER_BUILT = timedelta.max
+"""Sorts before any lag."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotFresh:
+    """An asset that is not fresh in a table, and why. ``lag``: how far it is behind the source."""
+
+    table: str
+    id: int
+    why: str
+    lag: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    """What should be there: per asset the last time of the source, and how far the daily bars reach."""
+
+    last: Mapping[int, datetime]
+    daily: Mapping[int, Reach]
+    bars: Mapping[int, datetime]
+    forgives_dirt: bool
+
+
+def not_fresh(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int], until: datetime) -> list[NotFresh]:
+    """The assets that are not fresh in the tables of these scopes, compared with the source up to a time.
+
+    Days that were refused have been seen. An asset that is gone from the source has nothing to be behind.
+    """
+    selected = set(ids)
+    known = {id: time for id, time in last_times(connection, until).items() if id in selected}
+    wanted = _Wanted(
+        last=known,
+        daily=daily_reaches(connection, scopes[0].now + timedelta(days=FUTURE_DAYS)),
+        bars=late.last_bars(connection, sorted(known), until),
+        forgives_dirt=is_refreshing(connection),
+    )
+    found: list[NotFresh] = []
+    for scope in scopes:
+        for leg in scope.builder.legs:
+            found += _of_leg(connection, scope, leg, wanted)
+    return found
+
+
+def _of_leg(connection: Connection, scope: Scope, leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
+    lost = late.contradictions(connection, leg).intersection(wanted.last)
+    for id in sorted(lost):
+        yield NotFresh(table=leg.target, id=id, why="the state contradicts the table", lag=NEVER_BUILT)
+    is_daily = not leg.shape.has_timeframes
+    behind = _daily(leg, wanted) if is_daily else _series(connection, scope, leg, wanted)
+    for entry in behind:
+        if entry.id not in lost:
+            yield entry
+
+
+def _daily(leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
+    for id, last in wanted.last.items():
+        reach = wanted.daily.get(id)
+        if reach is None:
+            yield _not_built(leg, id)
+        elif reach.last_seen and reach.last_seen < last:
+            yield _behind(leg, id, last - reach.last_seen)
+
+
+def _series(connection: Connection, scope: Scope, leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
+    """A table has seen everything that the daily bars have seen if it has the last daily bar."""
+    series = scope.series_of(leg)
+    if not series:
+        return
+    slow = {entry.id: entry for entry in late.late(connection, leg, series, wanted.bars)}
+    for id, last in wanted.last.items():
+        reach = wanted.daily.get(id)
+        if id in slow:
+            yield from _slow(leg, slow[id], last, wanted)
+        elif reach is None:
+            yield _not_built(leg, id)
+        elif reach.last_seen and reach.last_seen < last:
+            yield _behind(leg, id, last - reach.last_seen)
+
+
+def _slow(leg: Leg, entry: late.Late, last: datetime, wanted: _Wanted) -> Iterator[NotFresh]:
+    """Why a series is late. Rows that a refresh at work has marked are about to be rewritten."""
+    bar = wanted.bars[entry.id]
+    if entry.is_missing:
+        yield _not_built(leg, entry.id)
+    elif entry.seen is None or entry.seen < bar:
+        yield _behind(leg, entry.id, last - (entry.seen or datetime.min.replace(tzinfo=last.tzinfo)))
+    elif entry.is_outdated:
+        yield NotFresh(table=leg.target, id=entry.id, why="built by an older version")
+    elif entry.dirty_from is None:
+        yield NotFresh(table=leg.target, id=entry.id, why="a period is not built yet", lag=NEVER_BUILT)
+    elif not wanted.forgives_dirt:
+        why = f"to be rewritten from {entry.dirty_from:%Y-%m-%d} on"
+        yield NotFresh(table=leg.target, id=entry.id, why=why, lag=last - entry.dirty_from)
+
+
+def _not_built(leg: Leg, id: int) -> NotFresh:
+    return NotFresh(table=leg.target, id=id, why="not built yet", lag=NEVER_BUILT)
+
+
+def _behind(leg: Leg, id: int, lag: timedelta) -> NotFresh:
+    days = counted(math.ceil(lag / DAY), "day")
+    return NotFresh(table=leg.target, id=id, why=f"{days} behind the source", lag=lag)
