@@ -236,10 +236,7 @@ def legs() -> Iterator[tuple[BuilderConfig, Leg]]:
 
 def writer_of(table: str) -> BuilderConfig | None:
     """The builder that writes a table; ``None`` for a table that none writes, such as the source."""
-    for builder, leg in legs():
-        if leg.target == table:
-            return builder
-    return None
+    return next((builder for builder, leg in legs() if leg.target == table), None)
 
 
 def dependants(table: str) -> list[Leg]:

@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 
     meaning: str
 
-    DONE = 0, "everything due is done, or nothing was due; with --check: the last good run is recent enough"
+    DONE = 0, "everything due is done, or nothing was due; with --check: every asset is fresh in every table"
     FAILED = 1, "an asset, a builder, a price file or some of its lines failed or was left out; the rest is done"
     USAGE = 2, "the command line asks for something that does not exist or does not fit together"
     CANNOT_START = 3, "nothing could start: a setting, the database, a table or a dimension row does not fit"

@@ -28,7 +28,7 @@ from refresh.due.scope import Scope
 from refresh.errors import RefreshError, ViolationError
 from refresh.records import VIOLATIONS, Outcome
 from refresh.store import history
-from refresh.store.database import ASSET_ERRORS, first_line, prefer_indexes, repeatable_read, transaction
+from refresh.store.database import ASSET_ERRORS, begin_writing, first_line, repeatable_read, transaction
 from refresh.store.locks import assets_held, claims
 from refresh.store.retry import is_transient, retried
 from refresh.store.state import forget_contradictions
@@ -173,7 +173,7 @@ class _Work:
                 return {}
             with repeatable_read(connection):
                 self._decided = self._decide(connection, leg, piece)
-                prefer_indexes(connection)
+                begin_writing(connection)
                 done = Done()
                 for batch in self._decided.batches[:1]:
                     done = self._refresh(connection, leg, batch)

@@ -1,30 +1,119 @@
-"""Whether the last good run is recent enough, for a monitor. Writes nothing."""
+"""Whether every asset is fresh in every table, for a monitor. Writes nothing.
+
+That takes two things: recent runs that together covered every builder, with nothing left since; and tables that hold
+what the source had long enough ago.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from refresh.catalog import by_key
 from refresh.commands.job import Job
+from refresh.due import survey
+from refresh.due.lateness import NotFresh, not_fresh
 from refresh.errors import ExitCode
 from refresh.faces import words
-from refresh.store import history
+from refresh.options.arguments import filter_flags
+from refresh.store import runs
 from refresh.store.schema import looking
+from refresh.wording import counted, listed
+
+SHOWN = 20
+"""The number of things that are wrong that ``--verbose`` lists."""
+NEVER = "this database has no successful run yet"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Checked:
+    """What was found: the assets and tables, the last cover of each builder, what is open, and what is not fresh."""
+
+    now: datetime
+    assets: int
+    tables: int
+    covers: Mapping[str, runs.Cover]
+    uncovered: Sequence[str]
+    open: Sequence[runs.Open]
+    behind: Sequence[NotFresh]
 
 
 def check(job: Job) -> int:
-    """Print one line. Returns the exit code: ``FAILED`` if there is no good run, or the last one is too old."""
-    with looking(job.engine) as connection:
-        last_good = history.last_good(connection)
-    if last_good is None:
-        job.console.print("this database has no successful run yet")
-        return ExitCode.FAILED
-    ended_at, run_id = last_good
-    age = job.now - ended_at
-    limit = job.request.max_age
-    line = (
-        f"the last good run ({run_id}) ended {words.spoken(age.total_seconds())} ago, "
-        f"{ended_at:%Y-%m-%d %H:%M} UTC; the limit is {words.spoken(limit.total_seconds())}"
+    """Print one line, with ``--verbose`` more. Returns the exit code: ``FAILED`` unless everything is fresh."""
+    with looking(job.engine, job.request.tz) as connection:
+        covers = runs.covers(connection, filter_flags(), job.request.ids)
+        if not covers and not runs.any_good(connection):
+            job.console.print(NEVER)
+            return ExitCode.FAILED
+        checked = _checked(job, connection, covers)
+    lines = list(_problems(job, checked))
+    shown = lines[: SHOWN + 1] if job.request.verbose else lines[:1]
+    for line in shown or [_fresh(job, checked)]:
+        job.console.print(line)
+    return ExitCode.FAILED if lines else ExitCode.DONE
+
+
+def _checked(job: Job, connection: Connection, covers: Mapping[str, runs.Cover]) -> _Checked:
+    scopes = survey.open_scopes(connection, job.builders, job.request.selection, job.now)
+    ids = survey.asset_ids(connection, scopes[0])
+    own = {builder.key: covers[builder.key] for builder in job.builders if builder.key in covers}
+    return _Checked(
+        now=job.now,
+        assets=len(ids),
+        tables=sum(len(builder.legs) for builder in job.builders),
+        covers=own,
+        uncovered=[builder.key for builder in job.builders if builder.key not in own],
+        open=runs.open_since(connection, list(own.values()), filter_flags(), job.request.ids),
+        behind=not_fresh(connection, scopes, ids, job.now - job.request.max_age),
     )
-    if age > limit:
-        job.console.print(f"too old: {line}")
-        return ExitCode.FAILED
-    job.console.print(line)
-    return ExitCode.DONE
+
+
+def _problems(job: Job, checked: _Checked) -> Iterator[str]:
+    """What is wrong: a line that sums it up and names the worst, what no run proves, then everything else."""
+    limit = f"the limit is {words.spoken(job.request.max_age.total_seconds())}"
+    details = _details(checked)
+    if details:
+        yield f"not fresh: {_numbers(checked)}; worst: {details[0]}"
+    if checked.uncovered:
+        yield f"not proven: no run has refreshed all assets and series of {listed(checked.uncovered)} yet; {limit}"
+    for cover in sorted(checked.covers.values(), key=lambda cover: cover.ended_at):
+        if checked.now - cover.ended_at > job.request.max_age:
+            yield f"too old: {_covered(cover, checked.now)}; {limit}"
+    yield from details[1:]
+
+
+def _numbers(checked: _Checked) -> str:
+    """In how many assets and tables something is wrong."""
+    assets = {entry.id for entry in checked.open} | {entry.id for entry in checked.behind}
+    tables = {entry.table for entry in checked.behind}
+    for entry in checked.open:
+        tables.update(leg.target for leg in by_key(entry.builder).legs)
+    of_assets = f"{len(assets):,} of {counted(checked.assets, 'asset')}"
+    return f"{of_assets} in {len(tables):,} of {counted(checked.tables, 'table')}"
+
+
+def _details(checked: _Checked) -> list[str]:
+    """What is not done and what is not fresh, the worst first: failures by their age, then tables by their lag."""
+    failing = sorted(checked.open, key=lambda entry: (words.WORST_FIRST.index(entry.status), entry.since))
+    behind = sorted(checked.behind, key=lambda entry: entry.lag, reverse=True)
+    failures = [
+        f"ID {entry.id}, {entry.builder}: {entry.status.value} since {entry.since:%Y-%m-%d %H:%M} UTC: {entry.why}"
+        for entry in failing
+    ]
+    return [*failures, *(f"ID {entry.id}, {entry.table}: {entry.why}" for entry in behind)]
+
+
+def _covered(cover: runs.Cover, now: datetime) -> str:
+    age = words.spoken((now - cover.ended_at).total_seconds())
+    ended = f"{cover.ended_at:%Y-%m-%d %H:%M} UTC"
+    return f"the last refresh of all assets of {cover.builder} ({cover.run_id}) ended {age} ago, {ended}"
+
+
+def _fresh(job: Job, checked: _Checked) -> str:
+    number = f"{counted(checked.assets, 'asset')} in {counted(checked.tables, 'table')}"
+    limit = words.spoken(job.request.max_age.total_seconds())
+    oldest = min(checked.covers.values(), key=lambda cover: cover.ended_at)
+    return f"fresh: {number}; {_covered(oldest, checked.now)}; the limit is {limit}"

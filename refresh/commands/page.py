@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from refresh.commands.job import Job
 from refresh.due import survey
 from refresh.due.freshness import DAY, Freshness, read_freshness
 from refresh.due.scope import Scope
+from refresh.faces import words
 from refresh.faces.files import write_whole
 from refresh.faces.html import page
-from refresh.store import history, overview
+from refresh.store import overview, runs
 from refresh.store.schema import looking
 
 
@@ -34,15 +35,18 @@ def write_page(job: Job, target: str) -> None:
 
 def _data(connection: Connection, scope: Scope, ids: Sequence[int]) -> dict[str, Any]:
     """Everything that the page shows, except the charts."""
-    summary = history.last_summary(connection) or {}
+    summary = runs.last_summary(connection) or {}
+    entries = _runs(connection)
+    since = _since(entries, summary)
     return {
-        "generated_at": scope.now.isoformat(timespec="seconds"),
+        "generated_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "database": overview.database_name(connection),
-        "headline": summary.get("headline", "No run has ended yet."),
+        "headline": summary.get("headline", _without_refresh(entries)),
         "severity": summary.get("severity", "info"),
         "details": summary.get("details", []),
         "summary": summary or None,
-        "runs": _runs(connection),
+        "since": words.runs_alone("since then", since) if summary and since else None,
+        "runs": entries,
         "freshness": _freshness(connection, scope.now, ids),
         "failures": overview.failures(connection),
         "restatements": overview.restatements(connection),
@@ -50,12 +54,38 @@ def _data(connection: Connection, scope: Scope, ids: Sequence[int]) -> dict[str,
 
 
 def _runs(connection: Connection) -> list[dict[str, Any]]:
-    """The last runs; each step has the title of its builder."""
-    runs = overview.runs(connection)
-    for run in runs:
+    """The last refreshes, newest first, and the runs of single builders between two of them as one entry."""
+    groups = overview.runs_alone(connection)
+    entries = _groups(groups, 0)
+    for newer, run in enumerate(overview.refreshes(connection), 1):
         for step in run["steps"]:
             step["title"] = by_key(step["builder"]).title
-    return runs
+        entries += [{"kind": "refresh", **run}, *_groups(groups, newer)]
+    return entries
+
+
+def _groups(groups: Mapping[int, Mapping[str, Any]], newer: int) -> list[dict[str, Any]]:
+    """The group of single builders that ran before so many refreshes, if there is one."""
+    return [{"kind": "builders", **groups[newer]}] if newer in groups else []
+
+
+def _since(entries: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The groups of single builders that ran after the refresh of the headline."""
+    newer: list[Mapping[str, Any]] = []
+    for entry in entries:
+        if entry["kind"] == "refresh" and entry["run_id"] == summary.get("run_id"):
+            break
+        if entry["kind"] == "builders":
+            newer.append(entry)
+    return newer
+
+
+def _without_refresh(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The headline of a database in which no refresh has ended."""
+    alone = _since(entries, {})
+    if not alone:
+        return "No run has ended yet."
+    return words.runs_alone("No refresh has ended yet, but", alone)
 
 
 def _freshness(connection: Connection, now: datetime, ids: Sequence[int]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from refresh.catalog import BUILDERS, legs
@@ -10,18 +11,19 @@ from refresh.commands.job import Job
 from refresh.due import survey
 from refresh.errors import CannotStartError, ExitCode
 from refresh.run.summary import Summary
-from refresh.store.schema import is_built, looking
+from refresh.store.schema import looking, verify
+from refresh.store.tables import METADATA
 from refresh.validate.finding import Validity
+from refresh.wording import listed
 
 
 def validate(job: Job) -> Summary:
     """Check every table without refreshing any. No other refresh has to wait.
 
-    Raises ``CannotStartError`` for a database in which nothing has been built.
+    Raises ``CannotStartError`` for a database that lacks one of our tables.
     """
     with looking(job.engine) as connection:
-        if not is_built(connection):
-            raise CannotStartError("nothing has been built in this database yet; run a refresh first")
+        _check_tables([table.name for table in verify(connection).tables])
     started = time.monotonic()
     validity, assets = judge(job)
     summary = Summary(
@@ -29,13 +31,25 @@ def validate(job: Job) -> Summary:
         command=job.typed,
         started_at=job.now,
         seconds=time.monotonic() - started,
-        exit_code=ExitCode.INVALID if validity.findings else ExitCode.DONE,
+        exit_code=validity.exit_code_after(ExitCode.DONE),
         assets=assets,
         tables=len(list(legs())),
         validity=validity,
     )
     job.publish(summary)
     return summary
+
+
+def _check_tables(missing: Sequence[str]) -> None:
+    """Refuse to judge a database that lacks some tables: the next refresh creates and fills them."""
+    if len(missing) == len(METADATA.tables):
+        raise CannotStartError("nothing has been built in this database yet; run a refresh first")
+    if missing:
+        noun = "table" if len(missing) == 1 else "tables"
+        raise CannotStartError(
+            f"cannot validate without the {noun} {listed(missing)}; "
+            "run a refresh, which creates and fills what is missing"
+        )
 
 
 def judge(job: Job) -> tuple[Validity, int]:

@@ -46,7 +46,8 @@ def digest(summary: Summary) -> Digest | None:
 
 def _has_news(summary: Summary) -> bool:
     """Whether there is more to report than failures and notices of earlier runs."""
-    if summary.restated or (summary.validity and summary.validity.findings):
+    validity = summary.validity
+    if summary.restated or (validity and (validity.findings or validity.is_void)):
         return True
     if not set(summary.notices) <= set(summary.known_notices):
         return True
@@ -56,6 +57,8 @@ def _has_news(summary: Summary) -> bool:
 def _lines(summary: Summary) -> Iterator[str]:
     if summary.validity:
         yield from words.findings(summary.validity, SHOWN_FINDINGS)
+        if summary.validity.is_void:
+            yield from words.unjudged(summary.validity)
     yield from _problems(summary)
     recovered = {id for _, id in summary.recovered}.difference(summary.unfinished_ids)
     if recovered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
@@ -12,8 +13,13 @@ VERSION = 1
 
 
 def page(data: Mapping[str, Any], charts: Mapping[int, bytes]) -> str:
-    """The page. ``charts``: gzipped JSON by asset, unpacked by the browser when an asset is chosen."""
+    """The page, with the time ``generated_at`` of the data as its own: without a script it says no more of its age.
+
+    ``charts``: gzipped JSON by asset, unpacked by the browser when an asset is chosen.
+    """
+    written = datetime.fromisoformat(data["generated_at"]).astimezone(UTC)
     parts = {
+        "<!-- written -->": f"written {written:%Y-%m-%d %H:%M} UTC",
         "<!-- style -->": f"<style>{_file('page.css')}</style>",
         "<!-- data -->": f'<script type="application/json" id="data">{_embedded(data, charts)}</script>',
         "<!-- scripts -->": _script("lightweight-charts.js") + _script("page.js"),

@@ -91,6 +91,13 @@ class _Attempt:
                 except OSError:
                     continue
 
+    def close(self) -> None:
+        """Close every connection, in the thread that used it: after errors the libraries leave some open."""
+        with self._lock:
+            for connection in self._sockets:
+                connection.close()
+            self._sockets.clear()
+
 
 _current = threading.local()
 """The attempt of a thread."""
@@ -129,6 +136,18 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _Session(requests.Session):
+    """Follows no redirection: it would read the body of one to its end, which may never come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter())
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the name is that of requests
+        return None
+
+
 def _watch(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
@@ -142,7 +161,10 @@ def request(method: str, address: str, path: str, body: Mapping[str, Any] | None
 
     def work() -> Answer:
         _current.attempt = attempt
-        return _exchange(method, _extended(address, path), body, seconds)
+        try:
+            return _exchange(method, _extended(address, path), body, seconds)
+        finally:
+            attempt.close()
 
     errand = Errand(work)
     if not errand.wait(seconds):
@@ -158,16 +180,13 @@ def request(method: str, address: str, path: str, body: Mapping[str, Any] | None
 
 
 def _exchange(method: str, address: str, body: Mapping[str, Any] | None, seconds: float) -> Answer:
-    """Send the request. A redirection is followed without its body, which may have no end."""
-    with requests.Session() as session:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter())
+    """Send the request, and follow the redirections of one that has no body."""
+    with _Session() as session:
         for _ in range(REDIRECTS + 1):
-            reply = session.request(method, address, json=body, timeout=seconds, stream=True, allow_redirects=False)
-            target = session.get_redirect_target(reply) if method == "GET" else None
-            if not target:
-                return _answer(reply)
-            reply.close()
+            with session.request(method, address, json=body, timeout=seconds, stream=True) as reply:
+                target = reply.headers.get("Location")
+                if body or not (reply.is_redirect and target):
+                    return _answer(reply)
             address = requests.compat.urljoin(address, target)
         raise requests.TooManyRedirects
 

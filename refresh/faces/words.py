@@ -6,8 +6,9 @@ Knows no terminal, file or channel.
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from refresh.catalog import by_key
 from refresh.records import LedgerLine, Outcome, Status
@@ -74,6 +75,18 @@ def result(step: StepSummary) -> str:
     return listed(f"{number:,} {status}" for status, number in step.counts.items())
 
 
+def runs_alone(start: str, groups: Iterable[Mapping[str, Any]]) -> str:
+    """Runs of single builders, e.g. ``since then 14 runs of single builders: 1 failed, 2 without an end``."""
+    total: Counter[str] = Counter()
+    for group in groups:
+        total.update({name: group[name] for name in ("number", "failed", "unended")})
+    noun = "run of a single builder" if total["number"] == 1 else "runs of single builders"
+    ends = f"{total['failed']:,} failed"
+    if total["unended"]:
+        ends += f", {total['unended']:,} without an end"
+    return f"{start} {total['number']:,} {noun}: {ends}"
+
+
 def details(summary: Summary) -> list[str]:
     """What a run wrote and noticed, and what it did not do, a line each."""
     return [*_results(summary), *_unfinished(summary), *_changes(summary), *summary.notices, *_validation(summary)]
@@ -137,13 +150,20 @@ def _validation(summary: Summary) -> Iterator[str]:
     if validity is None:
         return
     yield from findings(validity, SHOWN_FINDINGS)
-    if validity.pending:
-        yield f"not validated because not up to date: ID {shown_ids(validity.pending)}"
+    yield from unjudged(validity)
     judged = f"{validity.judged:,} of {counted(summary.assets, 'asset')} in {counted(summary.tables, 'table')}"
     recomputed = f"{len(validity.recomputed):,} recomputed"
     if validity.recomputed:
         recomputed += f" (ID {shown_ids(validity.recomputed)})"
     yield f"validated: {judged}, {recomputed}, in {validity.seconds:.1f}s"
+
+
+def unjudged(validity: Validity) -> Iterator[str]:
+    """What was not validated, and why."""
+    if validity.pending:
+        yield f"not validated because not up to date: ID {shown_ids(validity.pending)}"
+    elif validity.is_void:
+        yield "not validated: there is no asset to judge"
 
 
 def findings(validity: Validity, limit: int) -> list[str]:
@@ -166,8 +186,8 @@ def verdict(summary: Summary) -> str:
         return f"Stopped by {name} after {spoken(summary.seconds)}: {rows} written{_left(summary) or '.'}"
     if summary.unfinished:
         return _incomplete(summary)
-    if validity and not summary.steps:
-        return _valid(summary, validity)
+    if validity and (validity.is_void or not summary.steps):
+        return _judged(summary, validity)
     if summary.idle:
         return f"Nothing to do: {counted(summary.assets, 'asset')} up to date in {counted(summary.tables, 'table')}."
     return f"Done: {counted(summary.rows, 'row')} written in {summary.seconds:.1f}s."
@@ -191,10 +211,14 @@ def _incomplete(summary: Summary) -> str:
     return f"Not complete: {number} (ID {shown_ids(ids)}) failed, skipped or not reached{_left(summary) or '.'}"
 
 
-def _valid(summary: Summary, validity: Validity) -> str:
-    if not validity.judged:
-        return "Nothing was validated: no asset is up to date. Run a refresh first."
-    return f"Valid: {counted(validity.judged, 'asset')} in {counted(summary.tables, 'table')}."
+def _judged(summary: Summary, validity: Validity) -> str:
+    """The result of a validation that found nothing wrong; one that judged nothing is no success."""
+    if validity.judged:
+        return f"Valid: {counted(validity.judged, 'asset')} in {counted(summary.tables, 'table')}."
+    if not validity.pending:
+        return "Nothing was validated: the source has no asset to judge."
+    waiting = f"{counted(len(validity.pending), 'asset')} (ID {shown_ids(validity.pending)})"
+    return f"Nothing was validated: no asset is up to date, {waiting} wait to be refreshed. Run a refresh first."
 
 
 def _left(summary: Summary) -> str:

@@ -177,11 +177,11 @@ class Request:
         SAMPLE, "recompute N assets, or all", default_words="1 in 100", programs=DAILY, goes_with="validate"
     )
     check: bool = watching(
-        SWITCH, "print whether the last good run is recent enough, and exit with 0 or 1", default=False, programs=DAILY
+        SWITCH, "print whether every asset is fresh in every table, and exit with 0 or 1", default=False, programs=DAILY
     )
     max_age: timedelta = watching(
         SPAN,
-        "how old the last good run may be",
+        "how old the last refresh of a builder may be, and days of the source that are not taken in",
         default=timedelta(hours=26),
         programs=DAILY,
         goes_with="check",

@@ -9,7 +9,6 @@ from datetime import datetime
 from enum import IntEnum
 
 from refresh.due.decision import RETRIED
-from refresh.errors import ExitCode
 from refresh.records import MISSING_DAYS, REPAIRS, VIOLATIONS, LedgerLine, Status
 from refresh.run.plan import Plan
 from refresh.run.report import RunReport, StepReport
@@ -131,7 +130,8 @@ class Summary:
         wrong = {finding.id for finding in self.validity.findings} if self.validity else set()
         if len(wrong) > 1 and len(wrong) >= CORRUPT_SHARE * self.assets:
             return Severity.CRITICAL
-        if self.unfinished or wrong:
+        is_void = self.validity is not None and self.validity.is_void
+        if self.unfinished or wrong or is_void:
             return Severity.ERROR
         if self.restated or self.notices or self.rejects:
             return Severity.WARNING
@@ -169,7 +169,7 @@ def summarise(
         command=command,
         started_at=started_at,
         seconds=report.seconds,
-        exit_code=ExitCode.INVALID if validity and validity.findings else report.exit_code,
+        exit_code=validity.exit_code_after(report.exit_code) if validity else report.exit_code,
         assets=report.assets,
         tables=sum(len(step.builder.legs) for step in report.steps),
         unfinished=unfinished,

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, Leg
 from refresh.store.history import OPEN_SINCE
+from refresh.store.runs import COVERED, IS_ALONE
 from refresh.store.statements import columns_of, rows_of
 from refresh.store.tables import LEDGER, OUTCOMES, RUNS, STEPS
 
 RUNS_SHOWN = 14
+"""Refreshes."""
 LINES_SHOWN = 200
-"""Failures and restatements."""
+"""Failures, restatements, and runs of single builders between two refreshes."""
 BARS_SHOWN = 150
 """Of each series of a chart."""
 _TIME = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"+00:00\"')"
@@ -35,12 +37,13 @@ def database_name(connection: Connection) -> str:
     return str(connection.execute(text("SELECT current_database()")).scalar_one())
 
 
-def runs(connection: Connection) -> list[Row]:
-    """The last runs, newest first, with their steps and how their assets ended."""
+def refreshes(connection: Connection) -> list[Row]:
+    """The last refreshes, newest first, with their steps and how their assets ended."""
     last_runs = _rows(
         connection,
         f"""SELECT run_id, command, {_TIME.format("started_at")} AS started_at, {_TIME.format("ended_at")} AS ended_at,
-                   exit_code, rows, assets FROM {RUNS} ORDER BY {RUNS}.started_at DESC LIMIT {RUNS_SHOWN}""",
+                   exit_code, rows, assets
+            FROM {RUNS} r WHERE NOT {IS_ALONE} ORDER BY r.started_at DESC, run_id DESC LIMIT {RUNS_SHOWN}""",
     )
     steps = _rows(
         connection,
@@ -56,6 +59,40 @@ def runs(connection: Connection) -> list[Row]:
     for step in steps:
         by_run[step.pop("run_id")].append(step)
     return [run | {"steps": by_run[run["run_id"]]} for run in last_runs]
+
+
+def runs_alone(connection: Connection) -> dict[int, Row]:
+    """The runs of single builders in groups, by the number of refreshes that began after them.
+
+    Of each group: ``number``, ``builders``, how many ``failed`` or have no end (``unended``), ``rows``, the time from
+    the first start (``started_at``) to the last end (``ended_at``), and the latest ``runs``. Runs before the refreshes
+    that are shown are left out.
+    """
+    groups = _rows(connection, _ALONE)
+    return {group.pop("newer"): group for group in groups}
+
+
+_ALONE = f"""
+    WITH numbered AS (
+        SELECT r.run_id, r.command, r.started_at, r.ended_at, r.exit_code, r.rows, {IS_ALONE} AS is_alone,
+               CASE WHEN {IS_ALONE} THEN ({COVERED})[1] END AS builder,
+               count(*) FILTER (WHERE NOT {IS_ALONE}) OVER (ORDER BY r.started_at DESC, r.run_id DESC) AS newer
+        FROM {RUNS} r
+    ),
+    alone AS (
+        SELECT *, row_number() OVER (PARTITION BY newer ORDER BY started_at DESC, run_id DESC) AS position
+        FROM numbered WHERE is_alone AND newer < {RUNS_SHOWN}
+    )
+    SELECT newer, count(*) AS number, array_agg(DISTINCT builder) AS builders,
+           count(*) FILTER (WHERE exit_code <> 0) AS failed, count(*) FILTER (WHERE ended_at IS NULL) AS unended,
+           coalesce(sum(rows), 0)::bigint AS rows, {_TIME.format("min(started_at)")} AS started_at,
+           {_TIME.format("max(ended_at)")} AS ended_at,
+           jsonb_agg(jsonb_build_object(
+               'builder', builder, 'command', command, 'started_at', {_TIME.format("started_at")},
+               'ended_at', {_TIME.format("ended_at")}, 'exit_code', exit_code, 'rows', rows) ORDER BY position)
+               FILTER (WHERE position <= {LINES_SHOWN}) AS runs
+    FROM alone GROUP BY newer ORDER BY newer
+    """
 
 
 def failures(connection: Connection) -> list[Row]:

@@ -19,7 +19,8 @@ from refresh.catalog import SOURCE
 from refresh.core.rows import Rows
 from refresh.errors import SchemaError
 from refresh.store import bulk
-from refresh.store.schema import existing_columns, verify_source
+from refresh.store.existing import existing_columns
+from refresh.store.schema import verify_source
 from refresh.store.source import OPTIONAL, TABLE
 from refresh.store.statements import quoted
 from refresh.wording import listed

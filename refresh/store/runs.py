@@ -103,13 +103,9 @@ def open_since(
                 AND (other.arguments = r.arguments OR NOT other.arguments && CAST(:filters AS text[])))
         ORDER BY o.builder, o.id, o.noted_at DESC
     """)
-    values: dict[str, Any] = {
-        "done": Status.DONE.value,
-        "not_reached": Status.NOT_REACHED.value,
-        "filters": list(filters),
-        **some_assets(ids),
-        **lists_of("c", proofs, "builder", "run_id", "started_at"),
-    }
+    statuses = {"done": Status.DONE.value, "not_reached": Status.NOT_REACHED.value}
+    since = lists_of("c", proofs, "builder", "run_id", "started_at")
+    values = {**statuses, **since, "filters": list(filters), **some_assets(ids)}
     return [Open(**{**row, "status": Status(row["status"])}) for row in connection.execute(query, values).mappings()]
 
 

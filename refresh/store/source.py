@@ -77,6 +77,15 @@ def removed_ids(connection: Connection) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
+def unclaimed_ids(connection: Connection) -> list[int]:
+    """Assets that have daily bars, but neither a state nor a row in the source: nothing says where the bars are from."""
+    query = text(f"""
+        SELECT id FROM ({BUILT_IDS}) AS s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id)
+           AND NOT EXISTS (SELECT FROM {DAILY_STATE} d WHERE d.id = s.id) ORDER BY id
+    """)
+    return list(connection.execute(query).scalars())
+
+
 ROWS_SINCE = f"""CROSS JOIN LATERAL (
     SELECT * FROM {SOURCE} p WHERE p.id = u.id AND p."timestamp" >= u.since AND p."timestamp" < 'infinity'
     UNION ALL SELECT * FROM {SOURCE} p WHERE p.id = u.id AND u.since IS NULL) AS s"""

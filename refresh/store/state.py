@@ -63,7 +63,7 @@ def _unsettled_sql(leg: Leg) -> str:
         compared AS (
             SELECT i.id, w.n, i.through, o.id IS NOT NULL AS is_built, o.seen_ts, o.dirty_from,
                    c.id IS NOT NULL OR coalesce(o.version = {ROWS_LOST}, false) AS contradicts,
-                   coalesce(o.version > {ROWS_LOST} AND o.version < :version, false) AS is_outdated
+                   coalesce(o.version <> {ROWS_LOST} AND o.version < :version, false) AS is_outdated
             FROM (SELECT * FROM input WHERE {ALL_OR_SOME}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
             LEFT JOIN own o ON o.id = i.id AND o.tf = w.tf AND o.period = w.period
             LEFT JOIN contradicting c ON c.id = i.id

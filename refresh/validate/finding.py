@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from refresh.errors import ExitCode
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
@@ -49,6 +51,17 @@ class Validity:
     pending: tuple[int, ...]
     findings: tuple[Finding, ...]
     seconds: float
+
+    @property
+    def is_void(self) -> bool:
+        """Whether no asset was judged and nothing wrong was found: that proves nothing."""
+        return not self.judged and not self.findings
+
+    def exit_code_after(self, run: int) -> int:
+        """The exit code of a run with its own code ``run``: wrong values decide it, and judging nothing is no success."""
+        if self.findings:
+            return ExitCode.INVALID
+        return run or (ExitCode.FAILED if self.is_void else ExitCode.DONE)
 
 
 def sample(ids: Sequence[int], number: int, today: date) -> tuple[int, ...]:

@@ -98,9 +98,10 @@ def _unowned(connection: Connection, scopes: Sequence[Scope]) -> Iterator[Findin
     if scopes[0].selection.ids is not None:
         return
     known = set(source.known_ids(connection))
+    claimed = known.difference(source.unclaimed_ids(connection))
     for scope in scopes:
         for leg in scope.builder.legs:
-            for id in checks.strangers(connection, leg, known):
+            for id in checks.strangers(connection, leg, known if leg.shape.has_timeframes else claimed):
                 yield Finding(table=leg.target, id=id, expected="no rows of an unknown asset", found="some")
 
 

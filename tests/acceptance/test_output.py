@@ -89,11 +89,10 @@ def builders(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 def stop_at_work(engine: Engine, process: subprocess.Popen[bytes]) -> float:
-    """Send SIGTERM while the builder waits for a table, free the table, and return the seconds until the end."""
+    """Send SIGTERM while the builder waits for a table. Returns when that was."""
     assert eventually(lambda: ask(engine, WAITING)), "no builder is at work"
     process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    return began
+    return time.monotonic()
 
 
 @contextmanager
@@ -244,11 +243,9 @@ def test_loading_waits_for_nobody(engine: Engine, full_pipe: tuple[int, int], tm
 def test_signal_while_a_service_is_silent(filled: Engine, tmp_path: Path) -> None:
     """The run begins beside its heartbeat, and a signal during the sending leaves the run's exit code."""
     with serving(silent) as silence:
-        more = {"HEARTBEAT_URL": f"{silence}/ping"}
-        command = (*DAILY, "--quiet")
-        pipes = {"out": subprocess.PIPE, "err": subprocess.PIPE}
+        command, pipe = (*DAILY, "--quiet"), subprocess.PIPE
         began = time.monotonic()
-        with started(filled, command, tmp_path, **pipes, **more) as process:
+        with started(filled, command, tmp_path, out=pipe, err=pipe, HEARTBEAT_URL=f"{silence}/ping") as process:
             assert eventually(lambda: ask(filled, "SELECT FROM refresh_runs WHERE ended_at IS NOT NULL"))
             assert time.monotonic() - began < 10.0, "the run waited for its heartbeat"
             time.sleep(1.0)

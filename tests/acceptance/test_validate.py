@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import statements
+from bot_api import serving
 from databases import database
 from programs import run
 from refreshing import moved, refresh
@@ -170,6 +171,41 @@ def test_what_is_due_is_named(engine: Engine, url: str) -> None:
     assert any("validated: 2 of 3 assets in 12 tables, 2 recomputed (ID 1, 825)" in line for line in lines)
 
 
+def test_nothing_was_judged(engine: Engine, url: str, tmp_path: Path) -> None:
+    """If every asset waits to be refreshed that is no success: exit code, verdict, document, log and alert say so."""
+    execute(engine, FILL, assets=[1, 52, 825], first=41, last=42)
+    file, logs = tmp_path / "run.json", tmp_path / "logs"
+    with serving() as bot:
+        process = run(DAILY, "--validate", "--json", str(file), url=url, REFRESH_LOG_DIR=str(logs), **bot.environ)
+        texts = bot.texts
+    verdict = (
+        "Nothing was validated: no asset is up to date, 3 assets (ID 1, 52, 825) wait to be refreshed. "
+        "Run a refresh first."
+    )
+    waiting = "not validated because not up to date: ID 1, 52, 825"
+    assert process.returncode == 1
+    lines = process.stdout.splitlines()
+    assert lines[-1] == verdict
+    assert waiting in lines
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert (document["exit_code"], document["severity"], document["headline"]) == (1, "error", verdict)
+    assert document["validation"]["judged"] == 0
+    assert texts == [f"❌ {verdict}\n{waiting}"]
+    assert "exit_code=1" in "".join(log.read_text(encoding="utf-8") for log in logs.glob("*"))
+
+
+def test_missing_table_is_named(engine: Engine, url: str) -> None:
+    """A validation says which tables are missing, and what to do."""
+    execute(engine, f"DROP TABLE {BARS}_state")
+    process = run(DAILY, "--validate", url=url)
+    advice = "run a refresh, which creates and fills what is missing"
+    assert process.returncode == 3
+    assert process.stderr == f"error: cannot validate without the table {BARS}_state; {advice}\n"
+    execute(engine, "DROP TABLE refresh_restatements")
+    process = run(DAILY, "--validate", url=url)
+    assert f"without the tables refresh_restatements, {BARS}_state; " in process.stderr
+
+
 @pytest.fixture
 def reader_url(engine: Engine) -> Iterator[str]:
     """The URL of a role that may read every table and has no other right, not even to create temporary tables."""
@@ -240,6 +276,16 @@ def test_refresh_and_validation(engine: Engine, url: str) -> None:
     wrong = run(DAILY, "--all", "--validate", "--sample", "all", url=url)
     assert wrong.returncode == 4
     assert WRONG_VALUE in wrong.stdout
+
+
+def test_refresh_that_left_everything(engine: Engine, url: str) -> None:
+    """A validated refresh in which nothing could be finished judges nothing, and reports that beside the failures."""
+    execute(engine, FILL, assets=[1, 52, 825], first=41, last=42)
+    execute(engine, "ALTER TABLE cmc_price_bars_1d ADD CONSTRAINT spare CHECK (id = 0) NOT VALID")
+    left = run(DAILY, "--all", "--validate", url=url)
+    assert left.returncode == 1
+    assert "not validated because not up to date: ID 1, 52, 825" in left.stdout
+    assert "validated: 0 of 3 assets in 12 tables, 0 recomputed" in left.stdout
 
 
 def test_failure_and_wrong_value(engine: Engine, url: str) -> None:

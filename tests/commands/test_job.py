@@ -60,7 +60,17 @@ def test_no_record_shows_a_secret(url: str, open_database: Opened) -> None:
         opened=open_database,
         console=Console(),
     )
-    run = Started(run_id="now", command=job.typed, arguments=(), host="here", pid=1, started_at=NOW, assets=1)
+    run = Started(
+        run_id="now",
+        command=job.typed,
+        arguments=(),
+        host="here",
+        pid=1,
+        started_at=NOW,
+        assets=1,
+        program=job.program.key,
+        builders=(),
+    )
     recorder = Recorder(engine=job.engine, lock=RefreshLock(job.engine), scopes={}, run=run, retries=0, say=print)
     context = RunContext(run_id="now", now=NOW, environ=environ, end_sessions=recorder.end_sessions)
     for record in (open_database, request, job, run, recorder, context, read_settings(environ)):

@@ -36,6 +36,7 @@ def nothing() -> Row:
         "severity": "info",
         "details": [],
         "summary": None,
+        "since": None,
         "runs": [],
         "freshness": {"tables": tables(), "assets": []},
         "failures": [],
@@ -74,6 +75,32 @@ def many(number: int = 200) -> tuple[Row, dict[int, bytes]]:
         "restatements": _restatements(),
     }
     return data, {id: _chart(dice, 10 ** dice.uniform(-5, 4.8)) for id in ids[:-1]}
+
+
+def alone(number: int, *, failed: int = 0) -> Row:
+    """A group of single builders that a scheduler ran after the last refresh; the last two are listed."""
+    runs = [
+        {
+            "builder": "emas.v2",
+            "command": f"python -m refresh.builder emas.v2 --ids 1 --note {EVIL}",
+            "started_at": (NOW - timedelta(minutes=minutes)).isoformat(),
+            "ended_at": (NOW - timedelta(minutes=minutes - 1)).isoformat(),
+            "exit_code": int(minutes == 2 and failed > 0),
+            "rows": 7,
+        }
+        for minutes in (2, 4)
+    ]
+    return {
+        "kind": "builders",
+        "number": number,
+        "builders": ["bars.1d", "emas.v2"],
+        "failed": failed,
+        "unended": 0,
+        "rows": 7 * number,
+        "started_at": (NOW - timedelta(minutes=2 * number)).isoformat(),
+        "ended_at": NOW.isoformat(),
+        "runs": runs,
+    }
 
 
 def _details(failures: list[Row]) -> list[str]:
@@ -179,6 +206,7 @@ def _run(dice: random.Random, days_ago: int, number: int) -> Row:
     if is_killed:
         steps[-1] |= {"ended_at": None, "seconds": None, "rows": None, "outcomes": {"done": number // 3}}
     return {
+        "kind": "refresh",
         "run_id": f"run-{days_ago}",
         "command": "python run_daily_refresh.py --all",
         "started_at": started.isoformat(),

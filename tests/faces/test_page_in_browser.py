@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from browser import browser, write_page
-from faces.invented import EVIL, many, nothing
+from faces.invented import EVIL, alone, many, nothing
 from faces.pages import PHONE, ask, click, errors, open_page, press, select, text, until
 
 if TYPE_CHECKING:
@@ -93,6 +94,73 @@ def test_a_run_shows_its_builders(opened: Chrome) -> None:
     assert buttons[3].get_attribute("aria-pressed") == "true"
     assert "killed" in text(opened, ".gantt-head")
     assert len(opened.find_elements("css selector", ".gantt .bar.is-killed")) == 1
+
+
+def test_single_builders_are_one_entry(chrome: Chrome, tmp_path: Path) -> None:
+    """What ran between two refreshes is folded; opened, it lists its runs. The last refresh stays open at first."""
+    data, charts = many(8)
+    group = alone(14, failed=1)
+    since = "since then 14 runs of single builders: 1 failed"
+    open_page(
+        chrome, write_page(tmp_path / "report.html", data | {"runs": [group, *data["runs"]], "since": since}, charts)
+    )
+    until(chrome, "return document.querySelector('#legend').textContent !== ''")
+    buttons = chrome.find_elements("css selector", ".run-list button")
+    assert len(buttons) == 15
+    assert "1 failed" in buttons[0].text
+    assert "14 runs" in buttons[0].text
+    assert buttons[1].get_attribute("aria-pressed") == "true"
+    assert data["headline"] in text(chrome, "#headline")
+    assert since in text(chrome, "#since")
+    buttons[0].click()
+    assert "14 builder runs · 1 failed · 98 rows" in text(chrome, "#gantt")
+    assert len(chrome.find_elements("css selector", "#gantt tbody tr")) == 2
+    assert EVIL in text(chrome, "#gantt tbody")
+    assert "12 earlier runs are not listed" in text(chrome, "#gantt")
+    assert ask(chrome, "return document.documentElement.scrollWidth") <= 1400
+    assert errors(chrome) == []
+
+
+def test_a_page_without_a_refresh(chrome: Chrome, tmp_path: Path) -> None:
+    """Single builders alone are no refresh, and no emptiness."""
+    headline = "No refresh has ended yet, but 2 runs of single builders: 0 failed"
+    open_page(chrome, write_page(tmp_path / "report.html", nothing() | {"headline": headline, "runs": [alone(2)]}, {}))
+    assert text(chrome, "#headline") == f"No refresh yet{headline}"
+    assert "2 builder runs" in text(chrome, "#gantt")
+    assert text(chrome, "#since") == ""
+    assert errors(chrome) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "words", "is_old"),
+    [
+        (timedelta(seconds=5), "just now", False),
+        (timedelta(minutes=40), "40 minutes ago", False),
+        (timedelta(hours=20), "20 hours ago", False),
+        (timedelta(hours=30), "30 hours ago", True),
+        (timedelta(days=3), "3 days ago", True),
+    ],
+    ids=str,
+)
+def test_a_page_says_how_old_it_is(chrome: Chrome, tmp_path: Path, age: timedelta, words: str, is_old: bool) -> None:
+    """The age is that at the time of looking, and marked if it is more than a day; the last refresh has one too."""
+    data, charts = many(8)
+    now = datetime.now(UTC) - age
+    summary = data["summary"] | {"started_at": (now - timedelta(seconds=data["summary"]["seconds"])).isoformat()}
+    aged = data | {"generated_at": now.isoformat(timespec="seconds"), "summary": summary}
+    open_page(chrome, write_page(tmp_path / "report.html", aged, charts))
+    assert text(chrome, "#written") == f"written {now:%Y-%m-%d %H:%M} UTC, {words}"
+    assert text(chrome, "#since") == f"Last refresh ended {now:%Y-%m-%d %H:%M} UTC, {words}"
+    marked = chrome.find_elements("css selector", ".age.old")
+    assert len(marked) == (2 if is_old else 0)
+    assert f"as of {now:%Y-%m-%d %H:%M} UTC" in text(chrome, "#freshness-sum")
+
+
+def test_a_page_without_its_script_says_when_it_was_written(tmp_path: Path) -> None:
+    """The time of writing, with its zone, is part of the markup."""
+    target = tmp_path / "report.html"
+    write_page(target, nothing() | {"generated_at": "2026-11-24T03:20:00+01:00"}, {})
+    assert '<span id="written">written 2026-11-24 02:20 UTC</span>' in target.read_text(encoding="utf-8")
 
 
 def test_an_asset_of_the_map_is_shown_in_the_chart(opened: Chrome) -> None:

@@ -50,7 +50,7 @@ def test_what_does_not_end(*, is_interrupted: bool, why: str) -> None:
     started = time.monotonic()
     courier.finish(1.0, lambda: is_interrupted)
     assert time.monotonic() - started < 5.0
-    line = f"not sent: heartbeat and message ({why})"
+    line = f"not sent: heartbeat, message ({why})"
     assert said == [line]
     may_end.set()
     courier.finish(60.0, never)

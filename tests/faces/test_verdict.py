@@ -9,7 +9,7 @@ import pytest
 from faces.results import DONE, FINDING, IDLE, RESUME, failed, validity
 
 from refresh.faces import words
-from refresh.run.summary import Summary
+from refresh.run.summary import StepSummary, Summary
 from refresh.validate.finding import Finding
 
 
@@ -65,10 +65,17 @@ def test_valid() -> None:
     assert words.verdict(replace(DONE, validity=valid)) == "Done: 245 rows written in 4.5s."
 
 
-def test_nothing_validated() -> None:
-    """A validation without any asset to look at is not called valid."""
-    alone = replace(IDLE, steps=(), validity=validity(judged=0, pending=(1, 52, 825)))
-    assert words.verdict(alone) == "Nothing was validated: no asset is up to date. Run a refresh first."
+@pytest.mark.parametrize("steps", [(), DONE.steps])
+def test_nothing_validated(steps: tuple[StepSummary, ...]) -> None:
+    """A validation that judged no asset is never called valid, neither by itself nor after a refresh."""
+    waiting = replace(IDLE, steps=steps, validity=validity(judged=0, pending=(1, 52, 825)))
+    assert words.verdict(waiting) == (
+        "Nothing was validated: no asset is up to date, 3 assets (ID 1, 52, 825) wait to be refreshed. "
+        "Run a refresh first."
+    )
+    empty = replace(waiting, validity=validity(judged=0))
+    assert words.verdict(empty) == "Nothing was validated: the source has no asset to judge."
+    assert "not validated: there is no asset to judge" in words.details(empty)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,16 @@ from waiting import eventually
 
 from refresh.faces import web
 
+BODIES = {"GET": None, "POST": {"text": "x"}}
 pytestmark = pytest.mark.usefixtures("direct")
+
+
+def outcome(method: str, address: str) -> tuple[str, web.Answer | None]:
+    """The problem or the answer of a request."""
+    try:
+        return "", web.request(method, address, "start", BODIES[method])
+    except web.NoAnswerError as error:
+        return str(error), None
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=BEHAVIOURS)
@@ -23,17 +32,23 @@ def test_limit_of_a_request(behaviour: Behaviour, method: str, monkeypatch: pyte
     with serving(behaviour) as address:
         during = threading.active_count()
         started = time.monotonic()
-        try:
-            answer = web.request(method, address, "start", {"text": "x"})
-        except web.NoAnswerError as error:
-            assert "127.0.0.1" not in str(error)
-            assert error.__cause__ is None
-        else:
-            assert not answer.ok or 300 <= answer.status < 400
-            assert len(answer.body) <= web.LONGEST_ANSWER
+        problem, answer = outcome(method, address)
+        assert answer is None or not answer.ok or 300 <= answer.status < 400
+        assert answer is None or len(answer.body) <= web.LONGEST_ANSWER
+        assert "127.0.0.1" not in problem
         assert time.monotonic() - started < 5.0
         assert during > before
     assert eventually(lambda: threading.active_count() <= before)
+
+
+def test_redirections_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redirections are counted, and the body of none is read."""
+    monkeypatch.setattr(web, "SECONDS_TO_ANSWER", 30.0)
+    with (
+        serving(BEHAVIOURS["endless_redirection"]) as address,
+        pytest.raises(web.NoAnswerError, match="TooManyRedirects"),
+    ):
+        web.request("GET", address, "start")
 
 
 def test_given_up_before_it_is_connected() -> None:

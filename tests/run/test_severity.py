@@ -65,6 +65,16 @@ def test_validation_decides_the_exit_code() -> None:
     assert summed(DONE, validity=wrong()).exit_code == 0
 
 
+def test_nothing_judged_is_no_success() -> None:
+    """A validation that judged no asset makes a good run a failure, and hides no other exit code."""
+    void = wrong(assets=0)
+    assert summed(DONE, validity=void).exit_code == 1
+    assert summed(DONE, validity=void).severity is Severity.ERROR
+    stopped = report(ran(DAILY, unreached(DAILY, 1)), stopped_by=signal.SIGTERM)
+    assert summed(stopped, validity=void).exit_code == 143
+    assert summed(DONE, validity=wrong(1, assets=0)).exit_code == 4
+
+
 @pytest.mark.parametrize(
     ("ids", "assets", "severity"),
     [

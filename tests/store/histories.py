@@ -21,7 +21,15 @@ Pair = tuple[str, int]
 """A builder and an asset."""
 
 
-def started(run_id: str, *arguments: str, at: datetime = STARTED, resumes: str | None = None) -> Started:
+def started(
+    run_id: str,
+    *arguments: str,
+    at: datetime = STARTED,
+    resumes: str | None = None,
+    program: str = "daily",
+    builders: Iterable[str] = (DAILY.key,),
+    ids: tuple[int, ...] | None = None,
+) -> Started:
     """A run as it begins."""
     return Started(
         run_id=run_id,
@@ -31,6 +39,9 @@ def started(run_id: str, *arguments: str, at: datetime = STARTED, resumes: str |
         pid=7,
         started_at=at,
         assets=3,
+        program=program,
+        builders=tuple(builders),
+        asset_ids=ids,
         resumes=resumes,
     )
 

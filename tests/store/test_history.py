@@ -27,6 +27,7 @@ def test_run(engine: Engine) -> None:
     assert ask(engine, f"{query} FROM refresh_runs") == [
         ("run --all", list(arguments), "q", "here", 7, STARTED, 3, None, None, True),
     ]
+    assert ask(engine, "SELECT program, builders, asset_ids FROM refresh_runs") == [("daily", [DAILY.key], None)]
     with engine.begin() as connection:
         history.end_run(connection, "r", 1, 3_000_000_000)
     query = "SELECT exit_code, rows, summary, ended_at IS NULL FROM refresh_runs"
@@ -55,22 +56,6 @@ def test_step(engine: Engine) -> None:
         ("r", BARS.key, 2, 2, 50, 1.5, 40, False),
         ("s", BARS.key, 1, 2, 50, None, None, True),
     ]
-
-
-def test_last_summary_and_last_good_run(engine: Engine) -> None:
-    """The last summary is that of the run that started last and ended; the last good run ended with exit code 0."""
-    with engine.connect() as connection:
-        assert history.last_summary(connection) is None
-        assert history.last_good(connection) is None
-    for number, exit_code in enumerate((0, 1), 1):
-        begin(engine, f"r{number}", at=STARTED + number * HOUR)
-        with engine.begin() as connection:
-            history.end_run(connection, f"r{number}", exit_code, 1, {"headline": ODD, "number": number})
-    begin(engine, "open", at=STARTED + 3 * HOUR)
-    ((ended_at,),) = ask(engine, "SELECT ended_at FROM refresh_runs WHERE run_id = 'r1'")
-    with engine.connect() as connection:
-        assert history.last_summary(connection) == {"headline": ODD, "number": 2}
-        assert history.last_good(connection) == (ended_at, "r1")
 
 
 # What failed before

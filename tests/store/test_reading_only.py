@@ -16,11 +16,11 @@ from sqlalchemy.exc import DBAPIError
 from statements import ask, execute
 
 from refresh.catalog import BUILDERS, SOURCE
-from refresh.due import survey
+from refresh.due import lateness, survey
 from refresh.due.decision import Survey
 from refresh.errors import SchemaError, SettingsError
 from refresh.options.request import Request
-from refresh.store import history, overview
+from refresh.store import history, overview, runs
 from refresh.store.database import connect
 from refresh.store.schema import is_built, looking
 from refresh.store.tables import METADATA, source_table
@@ -61,15 +61,18 @@ def look(engine: Engine) -> Survey:
         scopes = survey.open_scopes(connection, BUILDERS, Request().selection, NOW)
         history.past_steps(connection)
         history.remainder(connection, ["--tfs"])
-        history.last_summary(connection)
-        history.last_good(connection)
-        overview.runs(connection)
+        runs.last_summary(connection)
+        runs.any_good(connection)
+        runs.open_since(connection, list(runs.covers(connection, ["--tfs"], None).values()), ["--tfs"], None)
+        overview.refreshes(connection)
+        overview.runs_alone(connection)
         overview.failures(connection)
         overview.restatements(connection)
         overview.names(connection, [1])
         for scope in scopes:
             for leg in scope.builder.legs:
                 overview.reached(connection, leg)
+        lateness.not_fresh(connection, scopes, [1], NOW)
         return survey.survey(connection, scopes)
 
 

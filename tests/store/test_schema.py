@@ -268,3 +268,79 @@ def test_tables_of_another_schema_are_not_ours(engine: Engine) -> None:
     prepare_in(engine)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM public.dim_period")).scalar() == len(DEFAULT_PERIODS)
+
+
+UNDO = {
+    "primary key": "ALTER TABLE cmc_ema_multi_tf DROP CONSTRAINT cmc_ema_multi_tf_pkey",
+    "unique key": "ALTER TABLE cmc_price_bars_1d DROP CONSTRAINT cmc_price_bars_1d_id_tf_bar_seq_key",
+    "index": "DROP INDEX cmc_price_bars_multi_tf_canonical",
+    "index of other rows": "DROP INDEX refresh_outcomes_latest; "
+    "CREATE INDEX ON refresh_outcomes (builder, id, noted_at)",
+    "default": "ALTER TABLE cmc_price_bars_1d ALTER ingested_at DROP DEFAULT",
+    "key that may be NULL": "ALTER TABLE cmc_price_bars_1d_state DROP CONSTRAINT cmc_price_bars_1d_state_pkey; "
+    "ALTER TABLE cmc_price_bars_1d_state ALTER id DROP NOT NULL",
+}
+
+
+@pytest.mark.parametrize("statement", UNDO.values(), ids=UNDO)
+def test_keys_indexes_and_defaults_are_verified(prepared: Engine, statement: str) -> None:
+    """What is missing is named, with the statement that mends it."""
+    execute(prepared, statement)
+    mending = problems(prepared)
+    assert {name.partition(".")[0] in statement for name in mending} == {True}
+    execute(prepared, *mending.values())
+    prepare_in(prepared)
+
+
+def test_invalid_index(prepared: Engine) -> None:
+    """An index that was never finished is named."""
+    name = "cmc_price_bars_multi_tf_canonical"
+    execute(prepared, f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass")
+    assert problems(prepared) == {"cmc_price_bars_multi_tf": f"REINDEX INDEX {name}"}
+    execute(prepared, f"REINDEX INDEX {name}")
+    prepare_in(prepared)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER INDEX cmc_price_bars_multi_tf_canonical RENAME TO mine",
+        "CREATE INDEX ON cmc_ema_multi_tf (tf, ts)",
+        "ALTER TABLE cmc_ema_multi_tf RENAME CONSTRAINT cmc_ema_multi_tf_pkey TO mine",
+    ],
+)
+def test_names_and_indexes_of_the_user(prepared: Engine, statement: str) -> None:
+    """Other names and further indexes are accepted."""
+    execute(prepared, statement)
+    prepare_in(prepared)
+    assert len(ask(prepared, "SELECT FROM pg_indexes WHERE indexname IN ('mine', 'cmc_ema_multi_tf_tf_ts_idx')")) == 1
+
+
+def test_name_that_is_taken(prepared: Engine) -> None:
+    """A view in the place of a table is a plain error."""
+    execute(prepared, "DROP TABLE cmc_ema_multi_tf_v2", "CREATE VIEW cmc_ema_multi_tf_v2 AS SELECT 1 AS id")
+    with pytest.raises(SchemaError, match="cmc_ema_multi_tf_v2 is a view, not a table: ALTER TABLE"):
+        prepare_in(prepared)
+
+
+def test_view_that_was_changed(prepared: Engine) -> None:
+    """A view of ours with another definition is refused; once dropped it is created again."""
+    execute(
+        prepared,
+        "CREATE OR REPLACE VIEW refresh_last_good AS SELECT id, builder, run_id, noted_at AS done_at, "
+        "rows, reason FROM refresh_outcomes",
+    )
+    with pytest.raises(SchemaError, match="refresh_last_good is another view: DROP VIEW refresh_last_good"):
+        prepare_in(prepared)
+    execute(prepared, "DROP VIEW refresh_last_good")
+    prepare_in(prepared)
+    assert ask(prepared, "SELECT pg_get_viewdef('refresh_last_good') LIKE '%DISTINCT ON%'") == [(True,)]
+
+
+def test_columns_of_ours_are_added(prepared: Engine) -> None:
+    """Tables that are ours alone get columns that have a default or may be NULL; the others keep their error."""
+    execute(prepared, "ALTER TABLE cmc_ema_multi_tf_state DROP version", "ALTER TABLE refresh_runs DROP summary")
+    prepare_in(prepared)
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:name AS regclass) AND attname = :column"
+    for name, column in (("cmc_ema_multi_tf_state", "version"), ("refresh_runs", "summary")):
+        assert ask(prepared, query, name=name, column=column) == [(column,)]

@@ -57,16 +57,39 @@
   function showHead() {
     document.title = `Nightly refresh: ${data.database}`;
     $("database").textContent = `${data.database} ·`;
-    $("generated").textContent = `as of ${instant(data.generated_at)} UTC`;
+    showAge();
+    setInterval(showAge, 60_000);
     const signs = { info: "✓ Info", warning: "! Warning", error: "✕ Error", critical: "✕✕ Critical" };
-    const none = !data.summary && !data.runs.length;
+    const none = !data.summary;
     $("last").classList.add(none || !(data.severity in signs) ? "unknown" : data.severity);
-    const sign = make("span", { className: "pill" }, none ? "No run yet" : (signs[data.severity] ?? data.severity));
+    const sign = make("span", { className: "pill" }, none ? (data.runs.length ? "No refresh yet" : "No run yet") : (signs[data.severity] ?? data.severity));
     $("headline").append(sign, headline());
     for (const what of ["failures", "restatements"]) {
       $(`${what}-count`).textContent = number(data[what].length);
       $(`${what}-count`).classList.toggle("some", what === "failures" && data[what].length > 0);
     }
+  }
+
+  /** How old the page and the last refresh are now; what is older than a day is marked. */
+  function showAge() {
+    aged($("written"), `written ${instant(data.generated_at)} UTC`, data.generated_at);
+    if (!data.summary) return;
+    const ended = new Date(Date.parse(data.summary.started_at) + data.summary.seconds * 1000).toISOString();
+    aged($("since"), `Last refresh ended ${instant(ended)} UTC`, ended, data.since ? `; ${data.since}` : "");
+  }
+
+  function aged(place, words, time, more = "") {
+    const seconds = (Date.now() - Date.parse(time)) / 1000;
+    const age = make("span", { className: seconds > DAY ? "age old" : "age" }, seconds < 0 ? "in the future" : ago(seconds));
+    place.replaceChildren(`${words}, `, age, more);
+  }
+
+  function ago(seconds) {
+    if (seconds < 90) return "just now";
+    const minutes = Math.round(seconds / 60);
+    if (minutes < 90) return `${minutes} minutes ago`;
+    const hours = Math.round(minutes / 60);
+    return hours < 36 ? `${hours} hours ago` : `${counted(Math.round(seconds / DAY), "day")} ago`;
   }
 
   /** The headline, with the command at its end as code, ready to be copied. */
@@ -108,7 +131,6 @@
     const place = $("details");
     if (data.summary) showFacts(data.summary);
     if (data.details.length) place.append(make("ul", { className: "lines" }, ...data.details.map(detail)));
-    else if (!data.summary) place.append(empty("No run has ended yet."));
   }
 
   const empty = (words) => make("p", { className: "empty" }, words);
@@ -175,7 +197,7 @@
       return [kind, ENDS[run.exit_code] ?? `exit code ${run.exit_code}`];
     }
     const recent = secondsBetween(run.started_at, data.generated_at) < DAY;
-    return place === 0 && recent ? ["running", "running, or killed"] : ["killed", "killed"];
+    return place === refreshes[0] && recent ? ["running", "running, or killed"] : ["killed", "killed"];
   }
 
   function stepState(step, kindOfRun) {
@@ -184,6 +206,38 @@
     if (step.outcomes.failed) return ["failed", "failed"];
     const left = (step.outcomes.skipped ?? 0) + (step.outcomes["not reached"] ?? 0);
     return left ? ["skipped", "partial"] : ["done", "done"];
+  }
+
+  /** Places of refreshes in the list; between them are groups of runs of single builders. */
+  const refreshes = data.runs.map((run, place) => place).filter((place) => data.runs[place].kind !== "builders");
+
+  function groupState(group) {
+    if (group.failed) return ["failed", `${number(group.failed)} failed`];
+    return group.unended ? ["killed", `${number(group.unended)} without an end`] : ["done", "complete"];
+  }
+
+  function groupButton(group) {
+    const builders = make("span", { className: "builders" }, group.builders.join(", "));
+    return make("button", { type: "button", className: "group", "aria-pressed": "false" },
+      make("span", {}, instant(group.started_at)), stateWord(groupState(group)), builders,
+      make("span", { className: "took" }, counted(group.number, "run")));
+  }
+
+  /** A group, opened: its numbers, and a line for each of its latest runs. */
+  function showGroup(group, into) {
+    const end = group.ended_at ? ` to ${instant(group.ended_at)}` : "";
+    const facts = [counted(group.number, "run").replace("run", "builder run"), `${number(group.failed)} failed`, counted(group.rows, "row")];
+    const head = make("div", { className: "gantt-head" }, make("h3", {}, `${instant(group.started_at)}${end}`), stateWord(groupState(group)),
+      make("span", { className: "muted" }, facts.join(" · ")), make("span", { className: "muted" }, "Single builders, started without a refresh"));
+    const list = table("Runs of single builders", [
+      ["Started", "fixed", (run) => instant(run.started_at)],
+      ["Builder", "fixed", (run) => run.builder],
+      ["State", "", (run) => stateWord(run.ended_at ? runState(run, -1) : ["killed", "no end"])],
+      ["Rows", "number", (run) => number(run.rows)],
+      ["Command", "why", (run) => make("code", {}, run.command)],
+    ], group.runs);
+    const more = group.number - group.runs.length;
+    into.replaceChildren(head, list, ...(more > 0 ? [make("p", { className: "muted" }, `${number(more)} earlier runs are not listed.`)] : []));
   }
 
   const stateWord = ([kind, word]) => make("span", { className: `state is-${kind}` }, `${SIGNS[kind]} ${word}`);
@@ -256,10 +310,12 @@
     const body = $("runs-body");
     if (!data.runs.length) return body.append(empty("There is no run yet. Start one with: python run_daily_refresh.py --all"));
     const gantt = make("div", { id: "gantt" });
-    const buttons = data.runs.map(runButton);
+    const isGroup = (place) => !refreshes.includes(place);
+    const buttons = data.runs.map((run, place) => (isGroup(place) ? groupButton(run) : runButton(run, place)));
     buttons.forEach((button, place) => button.addEventListener("click", () => {
       buttons.forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
-      showRun(data.runs[place], place, gantt);
+      if (isGroup(place)) showGroup(data.runs[place], gantt);
+      else showRun(data.runs[place], place, gantt);
     }));
     const words = { done: "done", failed: "failed", skipped: "partial", running: "running", killed: "killed", waiting: "not started" };
     const keys = Object.entries(words).map(([kind, word]) =>
@@ -267,7 +323,7 @@
     const list = make("ol", { className: "run-list" }, ...buttons.map((button) => make("li", {}, button)));
     body.append(make("div", { className: "runs" }, list,
       make("div", {}, gantt, make("div", { className: "keys" }, ...keys))));
-    buttons[0].click();
+    buttons[refreshes[0] ?? 0].click();
   }
 
   // Freshness: 200 buttons would be 200 stops of the Tab key, so only one is a stop and the arrow keys move on from it
@@ -387,7 +443,7 @@
     if (!assets.length) return body.append(empty("There is no asset yet."));
     const current = assets.filter((asset) => worst(asset) === 0).length;
     $("freshness-sum").textContent = `${number(current)} of ${counted(assets.length, "asset")} up to date in all ` +
-      `${data.freshness.tables.length} tables. Days behind the source; click an asset for its prices.`;
+      `${data.freshness.tables.length} tables, as of ${instant(data.generated_at)} UTC. Days behind the source; click an asset for its prices.`;
     const rows = make("tbody", { id: "heat-rows" });
     rows.addEventListener("click", (event) => {
       const row = event.target.closest("tr");
@@ -535,7 +591,8 @@
     const asset = `${chart.id} ${nameOf(chart.id)}`;
     $("chart").setAttribute("aria-label", `${asset}, ${series.title}: candlesticks of ${counted(series.days.length, "bar")}. ` +
       "The left and right arrow keys move from bar to bar.");
-    $("chart-note").textContent = `Bars of ${series.table}, EMAs of ${series.ema_table}.` +
+    const last = new Date(series.days.at(-1) * DAY * 1000).toISOString().slice(0, 10);
+    $("chart-note").textContent = `Bars of ${series.table}, EMAs of ${series.ema_table}, until ${last}, as of ${instant(data.generated_at)} UTC.` +
       (series.forming ? " The hollow last bar is not closed yet." : "");
   }
 
