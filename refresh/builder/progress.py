@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from refresh.builder.done import Done
 from refresh.records import Outcome, Status
 
-
 UP_TO_DATE = "up to date"
 
 

@@ -78,7 +78,7 @@ def removed_ids(connection: Connection) -> list[int]:
 
 
 def unclaimed_ids(connection: Connection) -> list[int]:
-    """Assets that have daily bars, but neither a state nor a row in the source: nothing says where the bars are from."""
+    """Assets with daily bars, but neither a state nor a row in the source: nobody knows where they are from."""
     query = text(f"""
         SELECT id FROM ({BUILT_IDS}) AS s WHERE NOT EXISTS (SELECT FROM {SOURCE} p WHERE p.id = s.id)
            AND NOT EXISTS (SELECT FROM {DAILY_STATE} d WHERE d.id = s.id) ORDER BY id

@@ -58,7 +58,7 @@ class Validity:
         return not self.judged and not self.findings
 
     def exit_code_after(self, run: int) -> int:
-        """The exit code of a run with its own code ``run``: wrong values decide it, and judging nothing is no success."""
+        """The exit code after a run with code ``run``: wrong values decide it, judging nothing is no success."""
         if self.findings:
             return ExitCode.INVALID
         return run or (ExitCode.FAILED if self.is_void else ExitCode.DONE)
