@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from refresh import printing
 from refresh.builder import work
 from refresh.builder.channel import open_channel
+from refresh.builder.progress import Progress
 from refresh.builder.run_alone import recorded
 from refresh.core import ema
 from refresh.core.series import Series
@@ -32,7 +33,7 @@ from refresh.options.parsing import parse
 from refresh.options.request import Request
 from refresh.records import Outcome, Status
 from refresh.stop import Stop
-from refresh.store import database, dimensions, history, locks, retry, schema
+from refresh.store import database, dimensions, locks, retry, schema
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
@@ -127,12 +128,8 @@ def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, st
     work.refresh(engine, scope, listeners)
     if stop.requested:
         return
-    key = scope.builder.key
-    idle = [Outcome(builder=key, id=id, status=Status.DONE, reason="up to date") for id in reports.unreported(ids)]
-    with database.transaction(engine) as connection:
-        history.save_outcomes(connection, scope.run_id, idle)
-    for outcome in idle:
-        reports.report(outcome)
+    for id in reports.unreported(ids):
+        reports.report(Progress(open=0).outcome(scope.builder.key, id))
 
 
 if __name__ == "__main__":
