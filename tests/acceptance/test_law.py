@@ -1,8 +1,8 @@
 """The law: whatever happens to the source and to the refresh, the tables end up as if built today.
 
 Hypothesis makes histories: prices that arrive late, are revised, deleted, doubled or bad; refreshes that are filtered,
-repeated or killed. After every refresh without filters, every table must equal, bit for bit, that of a database that is
-rebuilt from the same source. ``REFRESH_LAW_EXAMPLES`` sets the number of histories.
+repeated, killed, or beside each other. After every refresh without filters, every table must equal, bit for bit, that
+of a database that is rebuilt from the same source. ``REFRESH_LAW_EXAMPLES`` sets the number of histories.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from databases import create_tables, database
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from overlapping import PATIENCE, held
 from refreshing import TARGETS, digest, enable, refresh, rows
 from sqlalchemy import URL, Engine, TextClause, text
 from statements import address, execute
@@ -31,8 +33,9 @@ from refresh.options.request import Request
 from refresh.store.database import connect
 from refresh.store.tables import METADATA
 
-EXAMPLES = int(os.environ.get("REFRESH_LAW_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("REFRESH_LAW_EXAMPLES", "300"))
 HALVES = 2
+A_LITTLE = 0.1
 IDS = (1, 52)
 FIRST = date(2019, 11, 20)
 TIMEFRAMES = (
@@ -80,6 +83,11 @@ def source_row(asset: int, day: int, raw: dict[str, Any]) -> dict[str, Any]:
     close = midnight + timedelta(hours=raw["hour"], minutes=59)
     loaded = raw["load_ts"] and midnight + timedelta(days=raw["load_ts"])
     return {**raw, **clocked, "id": asset, "timestamp": close, "timeclose": close, "load_ts": loaded}
+
+
+OTHER_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
 class Pair:
@@ -229,6 +237,44 @@ class History(RuleBasedStateMachine):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         self.wait_for_rollback()
+
+    @rule(
+        first=st.sets(st.sampled_from(BUILDERS), min_size=1),
+        second=st.sets(st.sampled_from(BUILDERS), min_size=1),
+        point=st.integers(0, 120),
+        revisions=st.lists(st.tuples(ids, days, raw_rows()), max_size=3),
+        values=at_once,
+        ends_session=st.sampled_from([False, False, False, True]),
+    )
+    def overlap(
+        self,
+        first: set[Any],
+        second: set[Any],
+        point: int,
+        revisions: list[tuple[int, int, dict[str, Any]]],
+        values: int,
+        *,
+        ends_session: bool,
+    ) -> None:
+        """One refresh is held anywhere in its work while the source changes and another one does all it can.
+
+        Either may be of one builder, of several or of all. The session of the one that is held may end.
+        """
+        url = address(self.pair.refreshed)
+        accepting = Request(accept_restatement=True)
+        early, late = ([builder for builder in BUILDERS if builder in some] for some in (first, second))
+        with (
+            held(url, point, *early, request=accepting, values_at_once=values) as working,
+            ThreadPoolExecutor() as pool,
+        ):
+            for asset, day, raw in revisions:
+                self.write(asset, day, raw)
+            if ends_session:
+                execute(self.pair.refreshed, OTHER_SESSIONS)
+            beside = pool.submit(refresh, self.pair.refreshed, accepting, late)
+            wait({beside}, timeout=A_LITTLE)
+            outcomes = [*working.outcomes, *beside.result(PATIENCE)]
+        assert not [outcome for outcome in outcomes if outcome.error]
 
     def wait_for_rollback(self) -> None:
         """Wait until the server has noticed that its client is gone."""
