@@ -12,7 +12,7 @@ from enum import Enum, auto
 from refresh.families import (  # isort: skip
     ALIGNED, ALIGNED_ISO, ALIGNED_US, ANCHORED, ANCHORED_ISO, ANCHORED_US, ROLLING, Family,
 )  # fmt: skip
-from refresh.shapes import DAY, EMA, EMA_BAR, SNAPSHOT, Average, Shape, series_shape
+from refresh.shapes import DAY, EMA, EMA_BAR, LANES, SNAPSHOT, Average, Shape, series_shape
 
 SOURCE = "cmc_price_histories7"
 DAILY = "cmc_price_bars_1d"
@@ -53,10 +53,11 @@ NO_INPUT = Input("")
 class Leg:
     """Inputs -> target.
 
-    ``follows``: the input whose rows the leg counts and whose watermark it follows, with the columns that it reads.
-    ``averages``, ``price``, ``formula``: what a table of averages holds, of which column, by which formula of
-    ``core.ema``; bars have none. ``version``: that of the formulas and columns, raised by hand with either; rows of an
-    older one are rebuilt.
+    ``target``: the name that readers use. Averages are packed: their target is a view of ``table``, and ``places`` says
+    which series is where. ``follows``: the input whose rows the leg counts and whose watermark it follows, with the
+    columns that it reads. ``averages``, ``price``, ``formula``: what a table of averages holds, of which column, by
+    which formula of ``core.ema``; bars have none. ``version``: that of the formulas and columns, raised by hand with
+    either; rows of an older one are rebuilt.
     """
 
     target: str
@@ -67,6 +68,21 @@ class Leg:
     formula: str = ""
     averages: tuple[Average, ...] = ()
     version: int = 1
+
+    @property
+    def table(self) -> str:
+        """The table that the builder writes."""
+        return f"{self.target}_packed" if self.averages else self.target
+
+    @property
+    def places(self) -> str:
+        """The table of the series of packed averages."""
+        return f"{self.target}_series"
+
+    @property
+    def shelf_width(self) -> int:
+        """The number of series that a row of packed averages has room for."""
+        return LANES // len(self.averages) // 8 * 8
 
     @property
     def state(self) -> str:

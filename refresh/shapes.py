@@ -5,6 +5,7 @@ Knows nothing of which builder writes a table; ``catalog`` does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -54,6 +55,12 @@ class Shape:
     def compared(self) -> tuple[str, ...]:
         """The columns that say something about prices: all except the time of writing."""
         return tuple(column.name for column in self.columns if column.name != "ingested_at")
+
+
+CLOSED = "closed"
+"""The column of packed averages with a bit for each series: whether the day is canonical."""
+LANES = 96
+"""The number of values of a kind that a row of packed averages has room for: three such rows fill a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +153,35 @@ def series_shape(averages: tuple[Average, ...]) -> Shape:
         key=("id", "ts", "tf", "period"),
         time="ts",
     )
+
+
+def packed_shape(averages: Sequence[Average]) -> Shape:
+    """One row per day and shelf: an array per column of the averages, with a place for each series of the shelf.
+
+    ``closed`` has a bit for each place, the lowest first: whether the day is canonical. What the arrays lack is NULL.
+    """
+    values = " ".join(" ".join(average.columns) for average in averages)
+    return Shape(
+        columns=columns(f"""
+            id: int4
+            ts: timestamptz
+            shelf: int4
+            {CLOSED}: bytea
+            {values}: float8[] null
+            ingested_at: written
+        """),
+        key=("id", "ts", "shelf"),
+        time="ts",
+    )
+
+
+SERIES_PLACES = Shape(
+    columns=columns("""
+        tf: text
+        period tf_days shelf place: int4
+    """),
+    key=("tf", "period"),
+    time="",
+    unique=("shelf", "place"),
+)
+"""Where the series of packed averages are: the shelf, and the place in its arrays, counted from 1."""

@@ -16,7 +16,7 @@ from refresh.options.request import Request
 from refresh.records import Outcome
 from refresh.store.database import read_committed
 from refresh.store.schema import prepare
-from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
+from refresh.store.tables import OUTCOMES, RUNS, STEPS, TARGET_TABLES
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TARGETS = tuple(leg.target for _, leg in legs())
@@ -62,7 +62,7 @@ def open_scopes(
 
 def columns(table: str) -> list[str]:
     """The columns of a table that depend on prices."""
-    return [f'"{column.name}"' for column in METADATA.tables[table].columns if column.name != "ingested_at"]
+    return [f'"{column.name}"' for column in TARGET_TABLES[table].columns if column.name != "ingested_at"]
 
 
 def rows(engine: Engine, table: str, *, without: Sequence[str] = ()) -> list[str]:

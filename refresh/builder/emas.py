@@ -1,4 +1,4 @@
-"""Averages in three steps: read what a stretch of days needs, compute it, write it.
+"""Averages in three steps: read what a stretch of days needs, compute it, write it packed.
 
 Between the steps travels one value: ``Inputs``, then ``Averages``. What an average counts is said by ``counting``, what
 it continues from by ``carries``, how it is computed by ``core.ema``.
@@ -6,6 +6,7 @@ it continues from by ``carries``, how it is computed by ``core.ema``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,12 +19,15 @@ from refresh.builder.grid import Grid, lay_out
 from refresh.builder.reading import Reader, Rebuild, Refresh
 from refresh.catalog import Input, Leg, shape_of
 from refresh.core import ema
+from refresh.core.packing import Lanes, pack
 from refresh.core.rows import Array, Rows
 from refresh.core.series import Series
 from refresh.errors import ViolationError
 from refresh.store import state
 from refresh.store.ema_inputs import read_prices
-from refresh.store.replace import Extent, Target, replace
+from refresh.store.packed import Shelf, replace_shelf
+from refresh.store.places import read_places
+from refresh.store.replace import Extent
 from refresh.store.spans import Spans
 from refresh.store.spans import spans as read_spans
 
@@ -122,16 +126,36 @@ def _violation(grid: Grid, result: ema.Result, cell: tuple[int, int, int]) -> st
 
 
 def _write(wanted: Refresh, spans: Spans, averages: Averages) -> Done:
-    grid = averages.inputs.grid
+    """Write shelf by shelf. A rebuild of all series of a shelf deletes its rows without comparing."""
+    connection, leg, grid = wanted.connection, wanted.leg, averages.inputs.grid
     tfs = [tf.decode() for tf in grid.spread(grid.tfs).tolist()]
-    periods = grid.periods.tolist()
+    pairs = list(zip(tfs, grid.periods.tolist(), strict=True))
+    places = read_places(connection, leg)
+    total: Counter[int] = Counter()
+    for number, lanes in places.by_shelf(pairs).items():
+        extent = Extent(ids=spans.ids, begins=spans.begins, shelf=number)
+        shelf = Shelf(number=number, lanes=lanes, rows=_packed(averages, number, lanes))
+        rewrite = wanted.batch.rewrites and places.are_all(number, lanes)
+        total.update(replace_shelf(connection, leg, extent, shelf, rewrite=rewrite))
     needed = averages.inputs.lengths.needed.tolist()
-    extent = Extent(ids=spans.ids, begins=spans.begins, tfs=tuple(tfs), periods=tuple(periods))
-    target, rows = Target.of(wanted.leg), _rows(averages)
-    changes = replace(wanted.connection, target, extent, rows, rewrite=wanted.batch.rewrites)
-    series = zip(tfs, periods, needed, strict=True)
-    state.save_emas(wanted.connection, wanted.leg, _advances(spans, averages), series)
-    return Done(written=changes.written)
+    selected = zip(*zip(*pairs, strict=True), needed, strict=True)
+    state.save_emas(connection, leg, _advances(spans, averages), selected)
+    return Done(written=total)
+
+
+def _packed(averages: Averages, shelf: int, lanes: Lanes) -> Rows:
+    """The defined values of a shelf as packed rows in the order of the table's key: id, ts, shelf."""
+    given, result = averages.inputs, averages.result
+    columns: dict[str, Array] = {}
+    for average in given.leg.averages:
+        columns.update(zip(average.columns, result.columns[average.name].parts, strict=True))
+    assets, days, packed = pack(columns, given.days.canonical, result.defined, lanes)
+    return {
+        "id": given.grid.ids[assets].astype(np.int32),
+        "ts": given.grid.times[days, assets],
+        "shelf": np.full(len(assets), shelf, np.int32),
+        **packed,
+    }
 
 
 def _rows(averages: Averages) -> Rows:

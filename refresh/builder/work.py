@@ -28,11 +28,11 @@ from refresh.due.scope import Scope
 from refresh.errors import RefreshError, ViolationError
 from refresh.records import VIOLATIONS, Outcome
 from refresh.store import history
-from refresh.store.database import ASSET_ERRORS, begin_writing, first_line, repeatable_read, transaction
+from refresh.store.database import ASSET_ERRORS, begin_writing, first_line, read_committed, repeatable_read, transaction
 from refresh.store.locks import assets_held, claims
+from refresh.store.places import give_places
 from refresh.store.retry import is_transient, retried
 from refresh.store.state import forget_contradictions
-from refresh.store.tables import METADATA
 
 VALUES_AT_ONCE = 7_000_000
 """The number of values of one table that are computed at once: it bounds a builder's memory, whatever the assets."""
@@ -72,8 +72,7 @@ def refresh(engine: Engine, scope: Scope, listeners: Listeners, *, values_at_onc
 
 def rows_at_once(recipe: Recipe, leg: Leg, values_at_once: int = VALUES_AT_ONCE) -> int:
     """The number of rows of a leg's table that are computed at once."""
-    columns = len(METADATA.tables[leg.target].columns)
-    return values_at_once // (recipe.copies_in_memory * columns)
+    return values_at_once // (recipe.copies_in_memory * len(leg.shape.columns))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,11 +97,21 @@ class _Work:
     def run(self) -> None:
         """Look at every asset, and do what is due."""
         legs = self._scope.builder.legs
-        ids = retried(lambda _: self._ids(), self._scope.selection.retries, self._listeners.retry)
+        retries = self._scope.selection.retries
+        retried(lambda _: self._give_places(), retries, self._listeners.retry)
+        ids = retried(lambda _: self._ids(), retries, self._listeners.retry)
         self._progress = {id: Progress(open=len(legs)) for id in ids}
         for piece in self._pieces(ids):
             for leg in legs:
                 self._finish(leg, piece)
+
+    def _give_places(self) -> None:
+        """Every series that is packed with others has a place before any is computed."""
+        averaging = [leg for leg in self._scope.builder.legs if leg.averages]
+        if averaging:
+            with read_committed(self._engine) as connection:
+                for leg in averaging:
+                    give_places(connection, leg, self._scope.series_of(leg))
 
     def _ids(self) -> Sequence[int]:
         """The assets. Until one is done, or has nothing to do, it is recorded as not reached."""

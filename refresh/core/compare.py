@@ -23,7 +23,7 @@ def difference(stored: Rows, computed: Rows, keys: Sequence[str], values: Sequen
     fresh = np.ones(count(computed), bool)
     if not count(stored):
         return Difference(stale=np.zeros(0, bool), fresh=fresh)
-    partner, is_equal = _partners(stored, computed, keys)
+    partner, is_equal = partners(stored, computed, keys)
     for name in values:
         old = stored[name][is_equal]
         new = computed[name][partner[is_equal]]
@@ -32,7 +32,7 @@ def difference(stored: Rows, computed: Rows, keys: Sequence[str], values: Sequen
     return Difference(stale=~is_equal, fresh=fresh)
 
 
-def _partners(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:
+def partners(stored: Rows, computed: Rows, keys: Sequence[str]) -> tuple[Array, Array]:
     """Per stored row, the index of the computed row with the same key, and whether there is one."""
     size = count(stored)
     has_same_keys = all(np.array_equal(stored[key], computed[key]) for key in keys)

@@ -13,11 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, Leg, shape_of
-from refresh.core.rows import Rows
-from refresh.core.series import Series
-from refresh.store import bulk
-from refresh.store.statements import among_series, lists_of, rows_of, values_of_series
-from refresh.store.tables import DAILY_STATE, METADATA
+from refresh.store.statements import lists_of, rows_of
+from refresh.store.tables import DAILY_STATE
 
 BAR_IS_LAWLESS = """b.high < greatest(b.open, b.close) OR b.low > least(b.open, b.close) OR b.time_open > b.time_close
     OR NOT (b.low > 0 AND b.high < 'infinity')"""
@@ -39,8 +36,8 @@ def strangers(connection: Connection, leg: Leg, known: Collection[int]) -> list[
     """The assets of a table that are not known; the key leads from each asset to the next."""
     query = text(f"""
         WITH RECURSIVE owners AS (
-            (SELECT id FROM {leg.target} ORDER BY id LIMIT 1) UNION ALL
-            SELECT (SELECT t.id FROM {leg.target} t WHERE t.id > o.id ORDER BY t.id LIMIT 1) FROM owners o
+            (SELECT id FROM {leg.table} ORDER BY id LIMIT 1) UNION ALL
+            SELECT (SELECT t.id FROM {leg.table} t WHERE t.id > o.id ORDER BY t.id LIMIT 1) FROM owners o
             WHERE o.id IS NOT NULL
         ) SELECT id FROM owners WHERE id IS NOT NULL
     """)
@@ -168,28 +165,3 @@ def first_lawless(connection: Connection, leg: Leg, key: Key, bounds: Bounds) ->
         values |= {"low": bounds[0], "high": bounds[1]}
     first: datetime | None = connection.execute(query, values).scalar()
     return first
-
-
-NULLS = "nulls"
-"""The column of ``read_rows`` that has bit i set if the i-th compared column is NULL."""
-
-
-def read_rows(connection: Connection, leg: Leg, id: int, series: Sequence[Series]) -> Rows:
-    """Every stored row of some series of an asset, with ``NULLS``; daily bars have no series."""
-    names = leg.shape.compared
-    bits = [f'(t."{name}" IS NULL)::int::int8 << {bit}' for bit, name in enumerate(names)]
-    tfs = [member.timeframe.tf for member in series]
-    periods = [member.period for member in series if leg.shape.has_periods]
-    among = among_series(tfs, periods) if leg.shape.has_timeframes else "true"
-    query = f"SELECT t.*, ({') | ('.join(bits)}) AS {NULLS} FROM {leg.target} t WHERE t.id = :id AND {among}"
-    values = {"id": id, **values_of_series(tfs, periods)}
-    fields = bulk.fields(METADATA.tables[leg.target], names) | _texts(connection, leg, query, values)
-    return bulk.read(connection, query, values, fields | {NULLS: bulk.BIGINT})
-
-
-def _texts(connection: Connection, leg: Leg, query: str, values: Mapping[str, Any]) -> dict[str, bulk.Field]:
-    """Fields that hold the texts of a query whole."""
-    if leg.shape.has_timeframes:
-        return {"tf": bulk.text_field(max(map(len, values["tfs"])))}
-    texts = [column.name for column in leg.shape.columns if column.type == "text"]
-    return bulk.text_widths(connection, query, values, texts)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     PrimaryKeyConstraint,
@@ -41,6 +42,8 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "enabled": Boolean(),
     "version": Integer(),
     "int4[]": ARRAY(Integer),
+    "float8[]": ARRAY(Double),
+    "bytea": LargeBinary(),
     "text[]": ARRAY(Text),
     "jsonb": JSONB(),
 }

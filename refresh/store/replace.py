@@ -18,9 +18,9 @@ from refresh.catalog import Leg, dependants
 from refresh.core.compare import difference, earliest
 from refresh.core.rows import TIME, Array, Rows, count, take, tally
 from refresh.shapes import Shape
-from refresh.store import bulk
+from refresh.store import bulk, wire
 from refresh.store.marks import BEGINNING, Mark, mark_dirty
-from refresh.store.statements import among_series, columns_of, rows_of, values_of_series
+from refresh.store.statements import columns_of, rows_of
 from refresh.store.tables import METADATA
 
 _ADDRESS = {"part": bulk.BIGINT, "address": bulk.ADDRESS}
@@ -68,19 +68,26 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extent:
-    """The rows that a batch is responsible for: per asset all from ``begins`` on, of some timeframes or series."""
+    """The rows that a batch is responsible for: per asset all from ``begins`` on, of some timeframes or of a shelf."""
 
     ids: Sequence[int]
     begins: Sequence[datetime | None]
     tfs: tuple[str, ...] = ()
-    periods: tuple[int, ...] = ()
+    shelf: int | None = None
     tz: str = "UTC"
 
     @property
     def values(self) -> dict[str, Any]:
         """The values that ``_rows_of_extent`` binds."""
         assets = columns_of("s", id=self.ids, begin=self.begins)
-        return {**assets, **values_of_series(self.tfs, self.periods), "tz": self.tz}
+        return {**assets, "tfs": sorted(set(self.tfs)), "shelf": self.shelf, "tz": self.tz}
+
+    @property
+    def condition(self) -> str:
+        """Which rows t of an asset they are."""
+        if self.shelf is not None:
+            return "t.shelf = :shelf"
+        return "t.tf = ANY(:tfs)" if self.tfs else "true"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +118,7 @@ class Changes:
 def replace(connection: Connection, target: Target, extent: Extent, rows: Rows, *, rewrite: bool) -> Changes:
     """Make the table hold exactly ``rows`` in ``extent``. ``rewrite`` deletes without comparing."""
     if rewrite:
-        deleted = _delete_extent(connection, target, extent)
+        deleted = delete_extent(connection, target, extent)
         bulk.write(connection, target.definition, _columns(target, rows))
         return Changes(written=tally(rows["id"]), deleted=deleted)
     return write_difference(connection, target, read_stored(connection, target, extent, rows), rows)
@@ -122,7 +129,7 @@ def write_difference(connection: Connection, target: Target, stored: Stored, row
     values = [name for name in stored.rows if name not in {*target.key, *target.days}]
     changed = difference(stored.rows, rows, target.key, values)
     stale, fresh = take(stored.rows, changed.stale), take(rows, changed.fresh)
-    _delete_rows(connection, target, take(stored.addresses, changed.stale))
+    delete_rows(connection, target, take(stored.addresses, changed.stale))
     bulk.write(connection, target.definition, _columns(target, fresh))
     return Changes(written=tally(fresh["id"]), deleted=count(stale), stale=stale, fresh=fresh)
 
@@ -176,12 +183,11 @@ def _rows_of_extent(target: Target, extent: Extent) -> str:
     the condition on series is the rare one, and reads the whole table for it.
     """
     days = "".join(f", {sql} AS {name}" for name, sql in target.days.items())
-    among = among_series(extent.tfs, extent.periods) if extent.tfs else "true"
     return f"""
         SELECT t.*{days} FROM {rows_of("s", id="int", begin="timestamptz")}
         CROSS JOIN LATERAL (SELECT t.*, t.tableoid::int8 AS part, t.ctid AS address FROM {target.table} t
                             WHERE t.id = s.id AND {target.time_sql} >= coalesce(s.begin, '-infinity') OFFSET 0) AS t
-        WHERE {among}
+        WHERE {extent.condition}
     """
 
 
@@ -190,7 +196,9 @@ def read_stored(connection: Connection, target: Target, extent: Extent, like: Ro
     names = [name for name in _columns(target, like) if name not in target.not_compared]
     query = _rows_of_extent(target, extent)
     texts = [name for name in names if like[name].dtype.kind == "S" and name not in {"tf", "reason"}]
-    fields = bulk.fields(target.definition, names) | bulk.text_widths(connection, query, extent.values, texts)
+    matrices = {name: wire.matrix_field(like[name]) for name in names if like[name].ndim > 1}
+    single = bulk.fields(target.definition, [name for name in names if name not in matrices])
+    fields = single | matrices | bulk.text_widths(connection, query, extent.values, texts)
     if extent.tfs:
         fields["tf"] = bulk.text_field(max(map(len, extent.tfs)))
     fields |= dict.fromkeys(target.days, bulk.DATE)
@@ -199,12 +207,13 @@ def read_stored(connection: Connection, target: Target, extent: Extent, like: Ro
     return Stored(rows=rows, addresses=addresses)
 
 
-def _delete_extent(connection: Connection, target: Target, extent: Extent) -> int:
+def delete_extent(connection: Connection, target: Target, extent: Extent) -> int:
+    """Delete the rows of an extent. Returns their number."""
     query = f"DELETE FROM {target.table} t USING ({_rows_of_extent(target, extent)}) AS s WHERE {_SAME_ROW}"
     return connection.execute(text(query), extent.values).rowcount
 
 
-def _delete_rows(connection: Connection, target: Target, addresses: Rows) -> None:
+def delete_rows(connection: Connection, target: Target, addresses: Rows) -> None:
     """Delete rows by address. The addresses are copied to a temporary table first, however many there are."""
     if not count(addresses):
         return

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Index, MetaData, Table, UniqueConstraint, text
+from sqlalchemy import DDL, Index, MetaData, Table, UniqueConstraint, event, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.schema import SchemaItem
 
 from refresh.catalog import DAILY, SOURCE, Leg, legs
-from refresh.shapes import columns
+from refresh.shapes import SERIES_PLACES, Shape, columns, packed_shape
 from refresh.store.declaration import declared_table
 
 METADATA = MetaData()
+TARGET_TABLES: dict[str, Table] = {}
+"""What readers of each leg's rows see, by name: a table, or a view with such columns."""
 LEDGER = "refresh_restatements"
 RUNS, STEPS, OUTCOMES = "refresh_runs", "refresh_steps", "refresh_outcomes"
 SETTINGS = "refresh_settings"
@@ -183,15 +186,29 @@ _table(
 
 
 def _target(leg: Leg) -> None:
-    """Declare the table that a leg writes, in the shape that the catalogue gives it."""
-    shape = leg.shape
+    """Declare what readers of a leg's rows see: a table, or a view of packed averages with their table and places."""
+    if not leg.averages:
+        TARGET_TABLES[leg.target] = _shaped(METADATA, leg.target, leg.shape)
+        return
+    TARGET_TABLES[leg.target] = _shaped(MetaData(), leg.target, leg.shape)
+    _shaped(METADATA, leg.places, SERIES_PLACES)
+    packed = _shaped(METADATA, leg.table, packed_shape(leg.averages))
+    for column in packed.columns:
+        if isinstance(column.type, ARRAY):
+            # no value of a row lies outside of it, and none is compressed: noise cannot be
+            stays = DDL(f'ALTER TABLE {packed.name} ALTER COLUMN "{column.name}" SET STORAGE PLAIN')  # type: ignore[no-untyped-call]
+            event.listen(packed, "after_create", stays)
+
+
+def _shaped(metadata: MetaData, name: str, shape: Shape) -> Table:
+    """Declare a table of some shape."""
     extras: list[SchemaItem] = []
     if shape.unique:
         extras.append(UniqueConstraint(*shape.unique))
     if shape.closed:
         closed = text("NOT is_partial_end")
-        extras.append(Index(f"{leg.target}_canonical", *shape.closed, postgresql_where=closed))
-    declared_table(METADATA, leg.target, shape.columns, shape.key, *extras)
+        extras.append(Index(f"{name}_canonical", *shape.closed, postgresql_where=closed))
+    return declared_table(metadata, name, shape.columns, shape.key, *extras)
 
 
 _BARS_STATE = """

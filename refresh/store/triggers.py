@@ -26,7 +26,7 @@ def _marking(condition: str) -> str:
 _STATEMENTS = {
     "asset": _marking("id = $1.id"),
     "tf": _marking("id = $1.id AND tf = $1.tf"),
-    "period": _marking("id = $1.id AND tf = $1.tf AND $1.period = ANY (periods)"),
+    "series": _marking("tf = $1.tf AND $1.period = ANY (periods)"),
     "reject": "DELETE FROM public.%I WHERE id = $1.id",
 }
 """What a lost row makes true, by what a state row is about. $1 is the row; months that are forgotten are read again."""
@@ -36,10 +36,10 @@ def states() -> Mapping[str, tuple[str, str]]:
     """Each table whose lost rows are noted: where, and what a row there is about."""
     watched = {}
     for _, leg in legs():
-        kind = "asset"
-        if leg.shape.has_timeframes:
-            kind = "period" if leg.shape.has_periods else "tf"
-        watched[leg.target] = (leg.state, kind)
+        has_own_timeframe = leg.table == leg.target and leg.shape.has_timeframes
+        watched[leg.table] = (leg.state, "tf" if has_own_timeframe else "asset")
+        if leg.averages:
+            watched[leg.places] = (leg.state, "series")
     return {**watched, REJECTS: (MONTHS, "reject")}
 
 

@@ -1,4 +1,4 @@
-"""Views over the history: what was slow, which assets fail again and again, and when each asset was last done."""
+"""Views: the averages as rows, what was slow, which assets fail again and again, when each asset was last done."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, text
 
+from refresh.catalog import Leg, legs
 from refresh.errors import SchemaError
+from refresh.shapes import CLOSED
 from refresh.store.existing import existing_kinds
 from refresh.store.tables import OUTCOMES, RUNS, SETTINGS, STEPS
 
-VIEWS = {
+
+def _unpacked(leg: Leg) -> str:
+    """The rows of packed averages, one per series. It computes nothing, so conditions on its columns reach the tables.
+
+    A row has only the lanes up to the last series that is defined.
+    """
+    of_row = {name: f"p.{name}" for name in ("id", "ts", "ingested_at")}
+    of_series = {name: f"s.{name}" for name in ("tf", "period", "tf_days")}
+    rolls = {average.roll: f"get_bit(p.{CLOSED}, s.place - 1) = 0" for average in leg.averages}
+    values = {name: f'p."{name}"[s.place]' for average in leg.averages for name in average.columns}
+    expressions = {**of_row, **of_series, **rolls, **values}
+    columns = ", ".join(f"{expressions[column.name]} AS {column.name}" for column in leg.shape.columns)
+    is_defined = f"{values[leg.averages[0].name]} IS NOT NULL"
+    return f"SELECT {columns} FROM {leg.table} p JOIN {leg.places} s ON s.shelf = p.shelf WHERE {is_defined}"
+
+
+_HISTORY = {
     "refresh_slowest_steps": f"""
         SELECT s.run_id, s.builder, s.seconds, s.rows, s.assets, round((s.rows / nullif(s.seconds, 0))::numeric)
                AS rows_per_second, s.started_at
@@ -27,6 +45,7 @@ VIEWS = {
         SELECT DISTINCT ON (o.id, o.builder) o.id, o.builder, o.run_id, o.noted_at AS done_at, o.rows, o.reason
         FROM {OUTCOMES} o WHERE o.status = 'done' ORDER BY o.id, o.builder, o.noted_at DESC""",
 }
+VIEWS = {leg.target: _unpacked(leg) for _, leg in legs() if leg.averages} | _HISTORY
 """The definition of each view by its name."""
 
 _SETTING = "views"

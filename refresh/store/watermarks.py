@@ -32,5 +32,5 @@ def contradicting(leg: Leg) -> str:
     """The assets whose table does not end where the state says."""
     return f"""
         SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} GROUP BY id) s
-        WHERE last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.target} t WHERE t.id = s.id)
+        WHERE last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.table} t WHERE t.id = s.id)
     """

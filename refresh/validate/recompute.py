@@ -21,7 +21,8 @@ from refresh.core.series import Series
 from refresh.due.batches import batches
 from refresh.due.decision import Action, Due
 from refresh.due.scope import Scope
-from refresh.store import checks, inputs
+from refresh.store import inputs
+from refresh.store.stored_rows import NULLS, read_rows
 from refresh.validate.finding import Finding
 from refresh.validate.texts import texts_of
 
@@ -108,7 +109,7 @@ def _read_by_others(leg: Leg, rows: Rows) -> Rows:
 def differences(connection: Connection, part: Part) -> list[Finding]:
     """The rows that are not the same on both sides, a finding each; of every kind at most the first ``SHOWN``."""
     leg, key = part.leg, part.leg.shape.key
-    stored = checks.read_rows(connection, leg, part.id, part.series)
+    stored = read_rows(connection, leg, part.id, part.series)
     expected = _with_nulls({name: part.rows[name] for name in leg.shape.compared})
     values = [name for name in expected if name not in key]
     wrong = difference(stored, expected, key, values)
@@ -130,7 +131,7 @@ def _with_nulls(rows: Rows) -> Rows:
     bits = np.zeros(count(rows), np.int64)
     for bit, column in enumerate(rows.values()):
         bits |= _is_null(column).astype(np.int64) << bit
-    return rows | {checks.NULLS: bits}
+    return rows | {NULLS: bits}
 
 
 def _is_null(column: Array) -> Array:

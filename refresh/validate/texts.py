@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refresh.core.rows import Rows, count
-from refresh.store.checks import NULLS
+from refresh.store.stored_rows import NULLS
 
 
 def texts_of(rows: Rows) -> list[dict[str, str]]:

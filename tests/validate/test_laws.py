@@ -21,7 +21,7 @@ from validate.whole_tables import (
 )
 
 from refresh.catalog import DAILY, Leg
-from refresh.store.tables import METADATA
+from refresh.store.tables import TARGET_TABLES
 
 VALUES = [pytest.param(leg.target, average.name) for leg in SERIES for average in leg.averages]
 
@@ -76,7 +76,7 @@ def test_state_of_a_series_has_another_end(session: Connection, leg: Leg) -> Non
 @pytest.mark.parametrize("table", TARGETS)
 def test_rows_of_an_unknown_asset(engine: Engine, table: str) -> None:
     """Rows of an asset that neither the source nor the daily bars know are found in every table."""
-    columns = ", ".join(f'"{column.name}"' for column in METADATA.tables[table].columns if column.name != "id")
+    columns = ", ".join(f'"{column.name}"' for column in TARGET_TABLES[table].columns if column.name != "id")
     with engine.begin() as connection:
         connection.execute(text(f"INSERT INTO {table} (id, {columns}) SELECT 99, {columns} FROM {table} WHERE id = 1"))
     (finding,) = judge(engine).findings

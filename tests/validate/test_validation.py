@@ -12,7 +12,7 @@ from validate.varied_prices import FILL, IDS, finding, last_row, shown
 
 from refresh.catalog import SOURCE
 from refresh.options.request import Request
-from refresh.store.tables import METADATA
+from refresh.store.tables import TARGET_TABLES
 from refresh.validate.finding import Finding, Validity
 from refresh.validate.validation import validate
 
@@ -55,7 +55,7 @@ def test_wrong_values_are_found_by_a_whole_validation(varied_engine: Engine) -> 
     expected: list[Finding] = []
     with varied_engine.begin() as connection:
         for table in TARGETS:
-            column = "d2_roll" if "d2_roll" in METADATA.tables[table].columns else "volume"
+            column = "d2_roll" if "d2_roll" in TARGET_TABLES[table].columns else "volume"
             row = last_row(connection, table, f'id = 2 AND "{column}" IS NOT NULL')
             before, value = shown(connection, table, column, f"ctid = '{row.address}'")
             update = text(f"""UPDATE {table} SET "{column}" = :value WHERE ctid = '{row.address}'

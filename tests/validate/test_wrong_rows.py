@@ -7,7 +7,7 @@ from refreshing import TARGETS
 from sqlalchemy import Connection, text
 from validate.varied_prices import Parts, judged, last_row, time_of, undone
 
-from refresh.store.tables import METADATA
+from refresh.store.tables import TARGET_TABLES
 from refresh.validate.recompute import SHOWN
 
 
@@ -32,7 +32,7 @@ def test_rows_too_many_are_found(varied_session: Connection, parts: Parts, table
     changes = {time: f"\"{time}\" + interval '1 second'"}
     if table.endswith("_1d"):
         changes["bar_seq"] = "1000 + bar_seq"
-    names = [column.name for column in METADATA.tables[table].columns]
+    names = [column.name for column in TARGET_TABLES[table].columns]
     columns = ", ".join(f'"{name}"' for name in names)
     values = ", ".join(changes.get(name, f'"{name}"') for name in names)
     row = last_row(varied_session, table, "id = 2")
@@ -50,7 +50,7 @@ def test_rows_too_many_are_found(varied_session: Connection, parts: Parts, table
 @pytest.mark.parametrize("table", TARGETS)
 def test_first_rows_are_reported(varied_session: Connection, parts: Parts, table: str, change: str) -> None:
     """However many rows are wrong, those are reported that come first by asset, time, timeframe and period."""
-    time, has_periods = time_of(table), "period" in METADATA.tables[table].columns
+    time, has_periods = time_of(table), "period" in TARGET_TABLES[table].columns
     value = "d1" if has_periods else "volume"
     changes = {"values": f"{value} = 7.25", "times": f'"{time}" = "{time}" + interval \'1 hour\''}
     keys = text(f'SELECT id, "{time}", tf, {"period" if has_periods else 0} FROM {table}')

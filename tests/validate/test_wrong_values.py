@@ -12,13 +12,13 @@ from sqlalchemy import Connection, text
 from validate.varied_prices import Parts, finding, judged, kind, last_row, shown, time_of, undone
 
 from refresh.core.rows import count
-from refresh.store.tables import METADATA
+from refresh.store.tables import TARGET_TABLES
 from refresh.validate.recompute import Part
 
 VALUE_COLUMNS = [
     pytest.param(table, column.name, id=f"{table.removeprefix('cmc_')}-{column.name}")
     for table in TARGETS
-    for column in METADATA.tables[table].columns
+    for column in TARGET_TABLES[table].columns
     if column.name != "ingested_at"
 ]
 CHANGES = {
@@ -46,7 +46,7 @@ def check_flip(connection: Connection, parts: Sequence[Part], column: str, row: 
     with undone(connection):
         changed = connection.execute(text(query), given).one()
         findings = judged(connection, parts)
-    if column in METADATA.tables[table].primary_key.columns:
+    if column in TARGET_TABLES[table].primary_key.columns:
         others = [other for other in findings if other != finding(table, row, "a row", "none")]
         assert len(findings) == len(others) + 1
         assert [(other.expected, other.found) for other in others] == [("no row", "a row")] * (column == time_of(table))
@@ -58,7 +58,7 @@ def check_flip(connection: Connection, parts: Sequence[Part], column: str, row: 
 @pytest.mark.parametrize(("table", "column"), VALUE_COLUMNS)
 def test_every_flip_is_found(varied_session: Connection, parts: Parts, table: str, column: str) -> None:
     """One wrong value, a NULL instead of a value or a value instead of a NULL is one finding with both sides."""
-    definition = METADATA.tables[table].columns[column]
+    definition = TARGET_TABLES[table].columns[column]
     row = last_row(varied_session, table, f'"{column}" IS NOT NULL')
     changes = [change for change in CHANGES[kind(definition)] if definition.nullable or change != "NULL"]
     assert row
@@ -72,7 +72,7 @@ def test_every_flip_is_found(varied_session: Connection, parts: Parts, table: st
 TIMES = [
     pytest.param(table, column.name, infinite, id=f"{table.removeprefix('cmc_')}-{column.name}-{infinite}")
     for table in TARGETS
-    for column in METADATA.tables[table].columns
+    for column in TARGET_TABLES[table].columns
     for infinite in ("infinity", "-infinity")
     if kind(column) in {"DATE", "DATETIME"} and column.name != "ingested_at"
 ]
@@ -101,7 +101,7 @@ def test_infinite_times_are_found(
 def test_every_kind_of_row_is_there(varied_session: Connection) -> None:
     """The database has bars that closed and bars that form, EMAs on and between closes, gaps and repairs."""
     for table in TARGETS:
-        kinds = [name for name in ("roll", "is_partial_end", "is_missing_days") if name in METADATA.tables[table].c]
+        kinds = [name for name in ("roll", "is_partial_end", "is_missing_days") if name in TARGET_TABLES[table].c]
         if table.endswith("_1d"):
             kinds = ["repaired_high", "repaired_timehigh", "is_missing_days"]
         for name in kinds:
@@ -121,7 +121,7 @@ def test_nothing_is_found_where_nothing_is_wrong(varied_session: Connection, par
 @pytest.mark.parametrize("table", TARGETS)
 def test_several_wrong_values_of_a_row_are_one_finding(varied_session: Connection, parts: Parts, table: str) -> None:
     """A row is reported once, with every column that is wrong."""
-    value = "ema" if "ema" in METADATA.tables[table].columns else "close"
+    value = "ema" if "ema" in TARGET_TABLES[table].columns else "close"
     other = "roll" if value == "ema" else "is_partial_start"
     row = last_row(varied_session, table, "true")
     with undone(varied_session):

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, text
 
 from refresh.catalog import SOURCE
-from refresh.store.tables import METADATA
+from refresh.store.tables import TARGET_TABLES
 from refresh.validate.finding import Finding
 from refresh.validate.recompute import Part, differences, first_of
 
@@ -58,12 +58,12 @@ def kind(column: Column[Any]) -> str:
 
 def time_of(table: str) -> str:
     """The column that holds the time of a table's rows."""
-    return "ts" if "ts" in METADATA.tables[table].columns else "timestamp"
+    return "ts" if "ts" in TARGET_TABLES[table].columns else "timestamp"
 
 
 def last_row(connection: Connection, table: str, condition: str) -> Any:
     """The last row for which a condition holds, with its address; ``None`` where there is no such row."""
-    period = "period" if "period" in METADATA.tables[table].columns else "NULL::int AS period"
+    period = "period" if "period" in TARGET_TABLES[table].columns else "NULL::int AS period"
     query = f"""SELECT ctid::text AS address, id, tf, "{time_of(table)}" AS time, {period} FROM {table}
                 WHERE {condition} ORDER BY "{time_of(table)}" DESC, id, tf LIMIT 1"""
     return connection.execute(text(query)).first()

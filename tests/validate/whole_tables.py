@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from refresh.catalog import BUILDERS, DAILY, SOURCE, BuilderConfig
 from refresh.due import survey
 from refresh.options.request import Request
-from refresh.store.tables import METADATA
+from refresh.store.tables import TARGET_TABLES
 from refresh.validate.finding import Finding, Validity
 from refresh.validate.validation import validate
 from refresh.validate.whole import check_tables
@@ -84,7 +84,7 @@ def findings(session: Connection, table: str) -> list[Finding]:
 
 def time_of(table: str) -> str:
     """The column that holds the time of a table's rows."""
-    return '"timestamp"' if "timestamp" in METADATA.tables[table].columns else "ts"
+    return '"timestamp"' if "timestamp" in TARGET_TABLES[table].columns else "ts"
 
 
 def enable_few(engine: Engine) -> None:
@@ -96,7 +96,7 @@ def enable_few(engine: Engine) -> None:
 
 def copy(target: Target, table: str, condition: str, **changes: str) -> None:
     """Add a row that differs from the only row for which the condition holds."""
-    names = [f'"{column.name}"' for column in METADATA.tables[table].columns]
+    names = [f'"{column.name}"' for column in TARGET_TABLES[table].columns]
     values = ", ".join(changes.get(name.strip('"'), name) for name in names)
     insert = f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {table} WHERE {condition}"
     assert execute(target, insert) == 1

@@ -1,0 +1,98 @@
+"""Where the series of packed averages are: each has a shelf, a row of its own per day, and a lane in its arrays."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection, text
+
+from refresh.catalog import Leg
+from refresh.core.packing import Lanes
+from refresh.core.series import Series
+from refresh.store.tables import METADATA, SETTINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The shelf and the lane of a series, both counted from 0, and the days of its timeframe as they are stored."""
+
+    shelf: int
+    lane: int
+    tf_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The place of each series (timeframe, period) of a table."""
+
+    of: Mapping[tuple[str, int], Place]
+
+    def by_shelf(self, series: Iterable[tuple[str, int]]) -> dict[int, Lanes]:
+        """Some series by shelf, in the order of shelves. Raises ``KeyError`` for a series without a place."""
+        positions: dict[int, list[int]] = defaultdict(list)
+        lanes: dict[int, list[int]] = defaultdict(list)
+        for position, pair in enumerate(series):
+            place = self.of[pair]
+            positions[place.shelf].append(position)
+            lanes[place.shelf].append(place.lane)
+        return {
+            shelf: Lanes(series=np.array(positions[shelf]), lanes=np.array(lanes[shelf]), width=self._width(shelf))
+            for shelf in sorted(positions)
+        }
+
+    def are_all(self, shelf: int, of_shelf: Lanes) -> bool:
+        """Whether these are all series of a shelf."""
+        return len(of_shelf.lanes) == sum(place.shelf == shelf for place in self.of.values())
+
+    def _width(self, shelf: int) -> int:
+        return 1 + max(place.lane for place in self.of.values() if place.shelf == shelf)
+
+
+def read_places(connection: Connection, leg: Leg) -> Places:
+    """The place of every series that has ever been built."""
+    rows = connection.execute(text(f"SELECT tf, period, tf_days, shelf, place FROM {leg.places}"))
+    return Places({(row.tf, row.period): Place(row.shelf, row.place - 1, row.tf_days) for row in rows})
+
+
+def give_places(connection: Connection, leg: Leg, series: Sequence[Series]) -> None:
+    """Give each series a place that has none. A place is given once: that of a series that goes stays empty.
+
+    Series that begin early come first, so that a row is defined up to some lane, and its arrays end there.
+    """
+    given = read_places(connection, leg).of
+    if all((member.timeframe.tf, member.period) in given for member in series):
+        return
+    connection.execute(text(f"LOCK TABLE {leg.places} IN SHARE ROW EXCLUSIVE MODE"))
+    given = read_places(connection, leg).of
+    new = [member for member in series if (member.timeframe.tf, member.period) not in given]
+    new.sort(key=lambda member: (member.timeframe.days_nominal * member.period, member.timeframe.tf, member.period))
+    if not new:
+        return
+    number = _next_number(connection, leg, len(new))
+    rows = [_row(leg, member, number + position) for position, member in enumerate(new)]
+    connection.execute(METADATA.tables[leg.places].insert(), rows)
+
+
+def _row(leg: Leg, series: Series, number: int) -> dict[str, object]:
+    shelf, lane = divmod(number, leg.shelf_width)
+    timeframe = series.timeframe
+    return {
+        "tf": timeframe.tf,
+        "period": series.period,
+        "tf_days": timeframe.days_nominal,
+        "shelf": shelf,
+        "place": lane + 1,
+    }
+
+
+def _next_number(connection: Connection, leg: Leg, count: int) -> int:
+    """The first of ``count`` numbers that no series of the table has ever had."""
+    query = text(f"""
+        INSERT INTO {SETTINGS} AS s (name, value) VALUES (:name, :count)
+        ON CONFLICT (name) DO UPDATE SET value = (s.value::int + excluded.value::int)::text RETURNING value
+    """)
+    name = f"{leg.places} given"
+    return int(connection.execute(query, {"name": name, "count": str(count)}).scalar_one()) - count
