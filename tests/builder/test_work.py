@@ -175,7 +175,7 @@ def test_reasons_are_reported_once(engine: Engine) -> None:
 
 def test_one_of_two_tables_fails(engine: Engine) -> None:
     """The asset has failed; the other table is written and not due again."""
-    execute(engine, "ALTER TABLE cmc_ema_multi_tf_cal_iso ADD CONSTRAINT spare CHECK (id <> 2)")
+    execute(engine, "ALTER TABLE cmc_ema_multi_tf_cal_iso_packed ADD CONSTRAINT spare CHECK (id <> 2)")
     outcomes = refresh(engine)
     assert of(outcomes, Status.FAILED) == {(CAL.key, 2)}
     assert assets(engine, "cmc_ema_multi_tf_cal_us") == {1, 2, 3}
