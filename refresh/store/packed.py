@@ -92,21 +92,21 @@ def _read_shelf(connection: Connection, leg: Leg, id: int, shelf: int, lanes: La
     again = ", ".join(f't."{name}" AS "{NULLS_OF.format(name)}"' for name in columns)
     query = f"""
         SELECT t.*, {again} FROM {leg.table} t
-        WHERE t.id = :id AND t.shelf = :shelf AND t.ts > coalesce(:after, '-infinity'::timestamptz)
+        WHERE t.id = :id AND t.shelf = :shelf AND (CAST(:after AS timestamptz) IS NULL OR t.ts > :after)
         ORDER BY t.ts LIMIT :number
     """
     fields = {"ts": bulk.TIMESTAMP, CLOSED: wire.bits_field(lanes.width)}
     for name in columns:
         fields[name] = wire.floats_field(lanes.width)
         fields[NULLS_OF.format(name)] = wire.floats_field(lanes.width, "Infinity")
-    number = max(CELLS_AT_ONCE // (lanes.width * len(columns)), 1)
+    number = max(CELLS_AT_ONCE // (lanes.width * len(columns)), 2)
     values: dict[str, Any] = {"id": id, "shelf": shelf, "after": None, "number": number}
     while True:
         rows = bulk.read(connection, query, values, fields)
         if count(rows):
             yield _with_nulls(rows, columns)
-        if count(rows) < number:
-            return
+        if count(rows) < number or np.isnat(rows["ts"][-1]):
+            return  # of infinite times, the later one is the last
         values["after"] = f"{rows['ts'][-1]}Z"
 
 

@@ -52,8 +52,9 @@ class Places:
 
 
 def read_places(connection: Connection, leg: Leg) -> Places:
-    """The place of every series that has ever been built."""
-    rows = connection.execute(text(f"SELECT tf, period, tf_days, shelf, place FROM {leg.places}"))
+    """The place of every series that has ever been built; one outside of the row is none."""
+    query = text(f"SELECT tf, period, tf_days, shelf, place FROM {leg.places} WHERE place BETWEEN 1 AND :width")
+    rows = connection.execute(query, {"width": leg.shelf_width})
     return Places({(row.tf, row.period): Place(row.shelf, row.place - 1, row.tf_days) for row in rows})
 
 
@@ -71,6 +72,8 @@ def give_places(connection: Connection, leg: Leg, series: Sequence[Series]) -> N
     new.sort(key=lambda member: (member.timeframe.days_nominal * member.period, member.timeframe.tf, member.period))
     if not new:
         return
+    outside = text(f"DELETE FROM {leg.places} WHERE place NOT BETWEEN 1 AND :width")
+    connection.execute(outside, {"width": leg.shelf_width})
     number = _next_number(connection, leg, len(new))
     rows = [_row(leg, member, number + position) for position, member in enumerate(new)]
     connection.execute(METADATA.tables[leg.places].insert(), rows)

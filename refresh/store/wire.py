@@ -84,10 +84,14 @@ _FLOAT8 = 701
 
 
 def floats_field(width: int, absent: str = "NaN") -> Field:
-    """A list of at most ``width`` numbers, with ``absent`` for NULL."""
-    lacking = f"array_fill(NULL::float8, ARRAY[{width} - coalesce(cardinality({{0}}), 0)])"
+    """The first ``width`` numbers of a list, with ``absent`` for NULL; an array of another form has none."""
+    is_list = "array_ndims({0}) = 1 AND array_lower({0}, 1) = 1"
+    items = f"""CASE WHEN {is_list} AND cardinality({{0}}) <= {width}
+                     THEN {{0}} || array_fill(NULL::float8, ARRAY[{width} - cardinality({{0}})])
+                     WHEN {is_list} THEN ({{0}})[1 : {width}]
+                     ELSE array_fill(NULL::float8, ARRAY[{width}]) END"""
     wire = np.dtype([("head", _LIST_HEAD), ("items", _ITEM, (width,))])
-    return Field(wire, f"array_replace({{0}} || {lacking}, NULL, '{absent}')", "f8")
+    return Field(wire, f"array_replace({items}, NULL, '{absent}')", "f8")
 
 
 def bits_field(width: int) -> Field:

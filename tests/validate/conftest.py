@@ -8,6 +8,7 @@ import pytest
 from databases import database
 from refreshing import NOW, TARGETS, refresh
 from sqlalchemy import URL, Connection, Engine, make_url
+from unpacked import make_writable
 from validate import whole_tables
 from validate.varied_prices import FILL, IDS, Parts
 from validate.whole_tables import enable_few, execute
@@ -30,6 +31,7 @@ def built(server: URL, template: str) -> Iterator[str]:
             whole_tables.fill(engine, 3, "2024-03-19Z", "2024-03-21Z")
             enable_few(engine)
             assert {outcome.status for outcome in refresh(engine)} == {Status.DONE}
+            make_writable(engine)
         yield str(make_url(url).database)
 
 
@@ -70,6 +72,7 @@ def varied(server: URL, template: str) -> Iterator[str]:
             execute(engine, FILL, assets=list(IDS))
             enable_few(engine)
             assert {outcome.status for outcome in refresh(engine)} == {Status.DONE}
+            make_writable(engine)
         yield str(make_url(url).database)
 
 

@@ -23,7 +23,10 @@ from validate.whole_tables import (
 from refresh.catalog import DAILY, Leg
 from refresh.store.tables import TARGET_TABLES
 
-VALUES = [pytest.param(leg.target, average.name) for leg in SERIES for average in leg.averages]
+VALUES = [(leg.target, average.name) for leg in SERIES for average in leg.averages]
+NULLABLE = [(leg.target, average.name) for leg in SERIES for average in leg.averages[1:]]
+"""The averages beside the first: a row without the first is none."""
+LAWLESS = [(*column, value) for value in ("1000", "-1", "'NaN'", "'infinity'", "'-infinity'") for column in VALUES]
 
 
 # Laws of single rows
@@ -50,14 +53,23 @@ def test_lawless_bar(session: Connection, table: str, change: str) -> None:
     assert f"{finding.time:%Y-%m-%d}" == MIDDLE[:10]
 
 
-@pytest.mark.parametrize(("table", "column"), VALUES)
-@pytest.mark.parametrize("value", ["1000", "-1", "'NaN'", "'infinity'", "'-infinity'", "NULL"])
+@pytest.mark.parametrize(("table", "column", "value"), [*LAWLESS, *((*column, "NULL") for column in NULLABLE)])
 def test_lawless_ema(session: Connection, table: str, column: str, value: str) -> None:
     """A mean of closes lies within them; whatever does not is found, and named with its time."""
     execute(session, f"UPDATE {table} SET {column} = {value} WHERE {middle_row(table)}")
     (finding,) = findings(session, table)
     assert named([finding]) == [series_of(session, table)]
     assert f"{finding.time:%Y-%m-%d}" == MIDDLE[:10]
+
+
+@pytest.mark.parametrize("table", EMAS)
+def test_row_without_its_average(session: Connection, table: str) -> None:
+    """A row whose average is gone is one too few, whatever is left of it."""
+    execute(session, f"UPDATE {table} SET ema = NULL WHERE {middle_row(table)}")
+    (finding,) = findings(session, table)
+    assert named([finding]) == [series_of(session, table)]
+    rows = [int(side.split()[0]) for side in (finding.expected, finding.found)]
+    assert rows[0] == rows[1] + 1
 
 
 # What the state says

@@ -57,8 +57,8 @@ def test_wrong_values_are_found_by_a_whole_validation(varied_engine: Engine) -> 
         for table in TARGETS:
             column = "d2_roll" if "d2_roll" in TARGET_TABLES[table].columns else "volume"
             row = last_row(connection, table, f'id = 2 AND "{column}" IS NOT NULL')
-            before, value = shown(connection, table, column, f"ctid = '{row.address}'")
-            update = text(f"""UPDATE {table} SET "{column}" = :value WHERE ctid = '{row.address}'
+            before, value = shown(connection, table, column, row.only)
+            update = text(f"""UPDATE {table} SET "{column}" = :value WHERE {row.only}
                               RETURNING to_jsonb("{column}")""")
             after = connection.execute(update, {"value": math.nextafter(value, math.inf)}).scalar_one()
             expected.append(finding(table, row, before, f"{column} {after}"))

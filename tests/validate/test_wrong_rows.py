@@ -37,7 +37,7 @@ def test_rows_too_many_are_found(varied_session: Connection, parts: Parts, table
     values = ", ".join(changes.get(name, f'"{name}"') for name in names)
     row = last_row(varied_session, table, "id = 2")
     with undone(varied_session):
-        copy = f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} WHERE ctid = '{row.address}'"
+        copy = f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} WHERE {row.only}"
         varied_session.execute(text(copy))
         (extra,) = judged(varied_session, parts[table])
     assert (extra.table, extra.id, extra.tf, extra.period) == (table, 2, row.tf, row.period)

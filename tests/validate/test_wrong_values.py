@@ -9,11 +9,23 @@ from typing import Any
 import pytest
 from refreshing import TARGETS
 from sqlalchemy import Connection, text
-from validate.varied_prices import Parts, finding, judged, kind, last_row, shown, time_of, undone
+from validate.varied_prices import (
+    Parts,
+    beside,
+    columns_of,
+    finding,
+    in_words,
+    judged,
+    kind,
+    last_row,
+    shown,
+    time_of,
+    undone,
+)
 
 from refresh.core.rows import count
 from refresh.store.tables import TARGET_TABLES
-from refresh.validate.recompute import Part
+from refresh.validate.recompute import SHOWN, Part
 
 VALUE_COLUMNS = [
     pytest.param(table, column.name, id=f"{table.removeprefix('cmc_')}-{column.name}")
@@ -38,11 +50,12 @@ APPEARANCES = {"DATE": "'2024-01-01'", "DATETIME": "'2024-01-01Z'", "TEXT": "''"
 def check_flip(connection: Connection, parts: Sequence[Part], column: str, row: Any, change: str) -> None:
     """Change one value of a row: that is found, and nothing else."""
     table = parts[0].leg.target
-    expected, value = shown(connection, table, column, f"ctid = '{row.address}'")
+    expected, value = shown(connection, table, column, row.only)
     near = {"next": math.inf, "last": -math.inf}
     given = {name: math.nextafter(value, end) for name, end in near.items() if f":{name}" in change}
-    query = f"""UPDATE {table} SET "{column}" = {change.format(column)} WHERE ctid = '{row.address}'
+    query = f"""UPDATE {table} SET "{column}" = {change.format(column)} WHERE {row.only}
                 RETURNING to_jsonb("{column}") AS shown"""
+    rows = beside(connection, table, column, row)
     with undone(connection):
         changed = connection.execute(text(query), given).one()
         findings = judged(connection, parts)
@@ -51,7 +64,8 @@ def check_flip(connection: Connection, parts: Sequence[Part], column: str, row: 
         assert len(findings) == len(others) + 1
         assert [(other.expected, other.found) for other in others] == [("no row", "a row")] * (column == time_of(table))
     else:
-        assert findings == [finding(table, row, expected, f"{column} {changed.shown}")]
+        found = in_words(table, column, changed.shown)
+        assert findings == [finding(table, other, expected, found) for other in rows[:SHOWN]]
         assert findings[0].expected != findings[0].found
 
 
@@ -86,7 +100,7 @@ def test_infinite_times_are_found(
     rows = [last_row(varied_session, table, f'"{column}" IS {null} NULL') for null in ("NOT", "")]
     for row in filter(None, rows):
         with undone(varied_session):
-            query = f"UPDATE {table} SET \"{column}\" = '{infinite}' WHERE ctid = '{row.address}'"
+            query = f"UPDATE {table} SET \"{column}\" = '{infinite}' WHERE {row.only}"
             varied_session.execute(text(query))
             findings = judged(varied_session, parts[table])
         if column == time_of(table):
@@ -125,10 +139,12 @@ def test_several_wrong_values_of_a_row_are_one_finding(varied_session: Connectio
     other = "roll" if value == "ema" else "is_partial_start"
     row = last_row(varied_session, table, "true")
     with undone(varied_session):
-        query = f"UPDATE {table} SET \"{value}\" = 7.5, {other} = NOT {other} WHERE ctid = '{row.address}'"
+        query = f'UPDATE {table} SET "{value}" = 7.5, {other} = NOT {other} WHERE {row.only}'
         varied_session.execute(text(query))
         (wrong,) = judged(varied_session, parts[table])
     sides = [dict(part.split(" ") for part in side.split(", ")) for side in (wrong.expected, wrong.found)]
-    assert [set(side) for side in sides] == [{value, other}, {value, other}]
+    others = columns_of(table, other)
+    assert [set(side) for side in sides] == [{value, *others}, {value, *others}]
     assert float(sides[1][value]) == 7.5
-    assert {side[other] for side in sides} == {"True", "False"}
+    for name in others:
+        assert {side[name] for side in sides} == {"True", "False"}

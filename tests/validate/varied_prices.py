@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Column, Connection, text
+from unpacked import PLACES
 
 from refresh.catalog import SOURCE
 from refresh.store.tables import TARGET_TABLES
@@ -62,18 +63,41 @@ def time_of(table: str) -> str:
 
 
 def last_row(connection: Connection, table: str, condition: str) -> Any:
-    """The last row for which a condition holds, with its address; ``None`` where there is no such row."""
+    """The last row for which a condition holds, and ``only``, which holds for it alone; ``None`` without such a row."""
     period = "period" if "period" in TARGET_TABLES[table].columns else "NULL::int AS period"
-    query = f"""SELECT ctid::text AS address, id, tf, "{time_of(table)}" AS time, {period} FROM {table}
+    keys = [column.name for column in TARGET_TABLES[table].primary_key.columns]
+    texts = ", ".join(f'"{key}"' for key in keys)
+    only = " AND ".join(f'"{key}" = %L' for key in keys)
+    query = f"""SELECT format('{only}', {texts}) AS only, id, tf, "{time_of(table)}" AS time, {period} FROM {table}
                 WHERE {condition} ORDER BY "{time_of(table)}" DESC, id, tf LIMIT 1"""
     return connection.execute(text(query)).first()
+
+
+def beside(connection: Connection, table: str, column: str, row: Any) -> Sequence[Any]:
+    """The rows in which a change of a value of ``row`` shows: all of its series, if that is where it is stored."""
+    if not (table in PLACES and column == "tf_days"):
+        return [row]
+    query = text(f"SELECT id, tf, ts AS time, period FROM {table} WHERE tf = :tf AND period = :period ORDER BY 1, 3")
+    return connection.execute(query, {"tf": row.tf, "period": row.period}).all()
+
+
+def columns_of(table: str, column: str) -> list[str]:
+    """The columns in which a change of one of them shows: the bit of a day is that of all averages."""
+    if not (table in PLACES and column.startswith("roll")):
+        return [column]
+    return [other.name for other in TARGET_TABLES[table].columns if other.name.startswith("roll")]
 
 
 def shown(connection: Connection, table: str, column: str, condition: str) -> tuple[str, Any]:
     """How a finding shows a value of a row, and the value."""
     query = f'SELECT to_jsonb("{column}"), "{column}" FROM {table} WHERE {condition}'
     in_json, value = connection.execute(text(query)).one()
-    return f"{column} {in_json}", value
+    return in_words(table, column, in_json), value
+
+
+def in_words(table: str, column: str, value: Any) -> str:
+    """How a finding shows a value, with all columns in which it shows."""
+    return ", ".join(f"{name} {value}" for name in columns_of(table, column))
 
 
 def finding(table: str, row: Any, expected: str, found: str) -> Finding:
