@@ -10,6 +10,7 @@ from prices import fill
 from refreshing import TARGETS, digest, open_scopes, refresh
 from sqlalchemy import Engine
 from statements import execute
+from unpacked import TABLES
 
 from refresh.catalog import BUILDERS, BuilderConfig, by_key, legs
 from refresh.due import survey
@@ -184,14 +185,14 @@ TIMES = {leg.target: leg.shape.time for _, leg in legs()}
 WATERMARKS = {leg.target: "last_ts" if leg.shape.has_timeframes else "last_src_ts" for _, leg in legs()}
 
 
-@pytest.mark.parametrize("damage", ["TRUNCATE {0}", 'DELETE FROM {0} t USING {0}_state WHERE t."{1}" = {2}'])
+@pytest.mark.parametrize("damage", ["TRUNCATE {3}", 'DELETE FROM {3} t USING {0}_state WHERE t."{1}" = {2}'])
 def test_contradiction(built: Engine, damage: str) -> None:
     """A table that lost all its rows, or only its last ones, is rebuilt, and is what it was."""
     before = {table: digest(built, table) for table in TARGETS}
     tables = [table for table, (number, _) in before.items() if number]
     assert len(tables) > len(TARGETS) / 2
     for table in tables:
-        execute(built, damage.format(table, TIMES[table], WATERMARKS[table]))
+        execute(built, damage.format(table, TIMES[table], WATERMARKS[table], TABLES[table]))
         assert digest(built, table) != before[table]
         reasons = {outcome.reason.partition(": ")[2] for outcome in refresh(built)}
         assert Cause.CONTRADICTION.value in reasons
@@ -232,7 +233,7 @@ def test_filtered_repair_of_a_contradiction(built: Engine, builder: BuilderConfi
     """A run with a filter that meets an emptied table does not make the series that it left out look current."""
     table = builder.legs[0].target
     before = digest(built, table)
-    execute(built, f"TRUNCATE {table}")
+    execute(built, f"TRUNCATE {TABLES[table]}")
     refresh(built, narrowed, [builder])
     assert 0 < digest(built, table)[0] < before[0]
     refresh(built)

@@ -10,6 +10,7 @@ from prices import fill
 from refreshing import FEW, TARGETS, enable, open_scopes, refresh
 from sqlalchemy import Engine
 from statements import execute
+from unpacked import TABLES
 
 from refresh.catalog import BUILDERS, DAILY, SOURCE, by_key
 from refresh.due.lateness import NotFresh, not_fresh
@@ -110,7 +111,7 @@ def test_asset_that_is_gone(built: Engine) -> None:
 @pytest.mark.parametrize("table", [DAILY, BARS, EMAS, "cmc_ema_multi_tf_v2"])
 def test_truncated_table(built: Engine, table: str) -> None:
     """A table without its rows contradicts its state, and without both it is not built."""
-    execute(built, f"TRUNCATE {table}")
+    execute(built, f"TRUNCATE {TABLES[table]}")
     assert reasons(built)[1, table] == reasons(built)[52, table] == "the state contradicts the table"
     execute(built, f"TRUNCATE {table}_state")
     assert reasons(built)[1, table] == reasons(built)[52, table] == "not built yet"
