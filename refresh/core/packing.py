@@ -18,18 +18,20 @@ from refresh.shapes import CLOSED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lanes:
-    """Some series of a shelf: their positions in a batch and their lanes, both (series,), of ``width`` lanes in all."""
+    """Some series of a shelf: their positions in a batch and their lanes, both (series,).
+
+    ``others``: the lanes of all other series, bool, of all lanes up to the last of a series. What is in any other lane
+    is what is left of a series that is gone.
+    """
 
     series: Array
     lanes: Array
-    width: int
+    others: Array
 
     @property
-    def others(self) -> Array:
-        """The lanes of all other series, (width,), bool."""
-        is_other = np.ones(self.width, bool)
-        is_other[self.lanes] = False
-        return is_other
+    def width(self) -> int:
+        """The number of lanes up to the last of a series."""
+        return len(self.others)
 
 
 def pack(columns: Mapping[str, Array], closed: Array, defined: Array, of_shelf: Lanes) -> tuple[Array, Array, Rows]:
@@ -66,7 +68,7 @@ def laid_over(stored: Rows, computed: Rows, of_shelf: Lanes, keys: Sequence[str]
     for name in values:
         rows[name] = computed[name].copy()
         rows[name][np.ix_(partner[is_paired], others)] = stored[name][np.ix_(is_paired, others)]
-        kept[name][:, of_shelf.lanes] = False if name == CLOSED else np.nan
+        kept[name][:, ~others] = False if name == CLOSED else np.nan
     rows = stack([rows, {name: kept[name] for name in rows}])
     return take(rows, _has_values(rows))
 

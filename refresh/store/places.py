@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from refresh.catalog import Leg
 from refresh.core.packing import Lanes
+from refresh.core.rows import Array
 from refresh.core.series import Series
 from refresh.store.tables import METADATA, SETTINGS
 
@@ -38,17 +39,22 @@ class Places:
             place = self.of[pair]
             positions[place.shelf].append(position)
             lanes[place.shelf].append(place.lane)
-        return {
-            shelf: Lanes(series=np.array(positions[shelf]), lanes=np.array(lanes[shelf]), width=self._width(shelf))
-            for shelf in sorted(positions)
-        }
+        by_shelf = {}
+        for shelf in sorted(positions):
+            others = self._others(shelf, lanes[shelf])
+            by_shelf[shelf] = Lanes(series=np.array(positions[shelf]), lanes=np.array(lanes[shelf]), others=others)
+        return by_shelf
 
     def are_all(self, shelf: int, of_shelf: Lanes) -> bool:
         """Whether these are all series of a shelf."""
         return len(of_shelf.lanes) == sum(place.shelf == shelf for place in self.of.values())
 
-    def _width(self, shelf: int) -> int:
-        return 1 + max(place.lane for place in self.of.values() if place.shelf == shelf)
+    def _others(self, shelf: int, lanes: Sequence[int]) -> Array:
+        of_shelf = [place.lane for place in self.of.values() if place.shelf == shelf]
+        is_other = np.zeros(1 + max(of_shelf), bool)
+        is_other[of_shelf] = True
+        is_other[lanes] = False
+        return is_other
 
 
 def read_places(connection: Connection, leg: Leg) -> Places:
@@ -92,10 +98,11 @@ def _row(leg: Leg, series: Series, number: int) -> dict[str, object]:
 
 
 def _next_number(connection: Connection, leg: Leg, count: int) -> int:
-    """The first of ``count`` numbers that no series of the table has ever had."""
+    """The first of ``count`` numbers that no series of the table has ever had, as far as that is remembered."""
     query = text(f"""
-        INSERT INTO {SETTINGS} AS s (name, value) VALUES (:name, :count)
-        ON CONFLICT (name) DO UPDATE SET value = (s.value::int + excluded.value::int)::text RETURNING value
+        INSERT INTO {SETTINGS} AS s (name, value)
+        SELECT :name, coalesce(max(shelf * :width + place), 0) + :count FROM {leg.places}
+        ON CONFLICT (name) DO UPDATE SET value = greatest(s.value::int + :count, excluded.value::int) RETURNING value
     """)
-    name = f"{leg.places} given"
-    return int(connection.execute(query, {"name": name, "count": str(count)}).scalar_one()) - count
+    values = {"name": f"{leg.places} given", "width": leg.shelf_width, "count": count}
+    return int(connection.execute(query, values).scalar_one()) - count

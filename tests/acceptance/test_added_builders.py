@@ -117,13 +117,14 @@ def test_validation_finds_a_wrong_value(url: str, name: str) -> None:
     """Their tables are judged and recomputed as all others are."""
     assert refresh(url, "--validate", "--sample", "all").returncode == 0
     column, table = VALUES[name], TABLES[name]
-    row = f"(SELECT ctid FROM {table} WHERE id = 1 ORDER BY ts DESC, tf, period LIMIT 1)"
+    row = "id = 1 AND shelf = 0 AND ts = (SELECT max(timeclose) FROM cmc_price_histories7)"
+    change = f"UPDATE {table}_packed SET {column}[1] = :value WHERE {row}"
     with connect(url) as engine:
-        (right,) = values(url, f"SELECT {column} FROM {table} WHERE ctid = {row}")
+        (right,) = values(url, f"SELECT {column}[1] FROM {table}_packed WHERE {row}")
         wrong = math.nextafter(right, 0)
-        execute(engine, f"UPDATE {table} SET {column} = :wrong WHERE ctid = {row}", wrong=wrong)
+        execute(engine, change, value=wrong)
         result = refresh(url, "--validate", "--sample", "all")
-        execute(engine, f"UPDATE {table} SET {column} = :right WHERE ctid = {row}", right=float(right))
+        execute(engine, change, value=float(right))
     assert result.returncode == 4
     assert f"wrong: {table}: id 1, tf " in result.stdout
     assert f"expected {column} {right}, found {column} {wrong}" in result.stdout

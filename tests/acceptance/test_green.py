@@ -96,12 +96,12 @@ def check(engine: Engine, *arguments: str) -> tuple[int, str]:
 
 def break_v2(engine: Engine) -> None:
     """Make the database refuse new EMAs of asset 52 in one table."""
-    execute(engine, f"ALTER TABLE {V2} ADD CONSTRAINT not_today CHECK (id <> 52) NOT VALID")
+    execute(engine, f"ALTER TABLE {V2}_packed ADD CONSTRAINT not_today CHECK (id <> 52) NOT VALID")
 
 
 def mend_v2(engine: Engine) -> None:
     """Let it accept them again."""
-    execute(engine, f"ALTER TABLE {V2} DROP CONSTRAINT not_today")
+    execute(engine, f"ALTER TABLE {V2}_packed DROP CONSTRAINT not_today")
 
 
 # What proves the whole, and what does not
@@ -183,7 +183,7 @@ def test_killed_night(new: Engine) -> None:
     command = [sys.executable, DAILY, "--all", "--jobs", "1"]
     with new.connect() as holder:
         holder.execute(text(f"LOCK TABLE {V2}_state IN ROW EXCLUSIVE MODE"))
-        holder.execute(text(f"LOCK TABLE {V2} IN SHARE ROW EXCLUSIVE MODE"))
+        holder.execute(text(f"LOCK TABLE {V2}_packed IN SHARE ROW EXCLUSIVE MODE"))
         with subprocess.Popen(
             command, cwd=PROJECT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as night:
@@ -201,7 +201,7 @@ def test_killed_night(new: Engine) -> None:
 def test_truncated_table(engine: Engine) -> None:
     """After a good night a table loses its rows: --check says which table, and how many are in trouble."""
     assert refreshed(engine, "--all") == 0
-    execute(engine, f"TRUNCATE {V2}")
+    execute(engine, f"TRUNCATE {V2}_packed")
     code, line = check(engine)
     assert code == 1
     assert line == (f"not fresh: 2 of 2 assets in 1 of 12 tables; worst: ID 1, {V2}: the state contradicts the table")

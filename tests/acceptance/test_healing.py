@@ -26,33 +26,49 @@ LEGS = {leg.target: leg for _, leg in legs()}
 DISABLED = "3D"
 
 
-def _series(leg: Leg) -> str:
-    if leg.shape.has_periods:
-        return "period = 2"
-    return "tf LIKE '1M%' OR tf = '2D'" if leg.shape.has_timeframes else "id = 1 AND bar_seq % 7 = 3"
-
-
 def _delete(condition: str) -> Damage:
-    return lambda leg: [f"DELETE FROM {leg.target} WHERE {condition.format(time=leg.shape.time)}"]
+    return lambda leg: [f"DELETE FROM {leg.table} WHERE {condition.format(time=leg.shape.time)}"]
+
+
+def _delete_series(leg: Leg) -> list[str]:
+    if leg.averages:
+        return [f"DELETE FROM {leg.places} WHERE period = 2"]
+    some = "tf LIKE '1M%' OR tf = '2D'" if leg.shape.has_timeframes else "id = 1 AND bar_seq % 7 = 3"
+    return [f"DELETE FROM {leg.table} WHERE {some}"]
 
 
 ROWS: dict[str, Damage] = {
     "rows intact": lambda _: [],
-    "some series": lambda leg: [f"DELETE FROM {leg.target} WHERE {_series(leg)}"],
+    "some series": _delete_series,
     "first rows": _delete("\"{time}\" < '2024-02-05'"),
     "middle rows": _delete("\"{time}\" BETWEEN '2024-02-10' AND '2024-02-20' AND id = 1"),
     "last rows": _delete("\"{time}\" >= '2024-03-09'"),
     "an asset": _delete("id = 1"),
-    "table truncated": lambda leg: [f"TRUNCATE {leg.target}"],
-    "table dropped": lambda leg: [f"DROP TABLE {leg.target}"],
+    "table truncated": lambda leg: [f"TRUNCATE {leg.table}"],
+    "table dropped": lambda leg: [f"DROP TABLE {leg.table} CASCADE"],
 }
+PACKED: dict[str, Damage] = {
+    "one series": lambda leg: [f"DELETE FROM {leg.places} WHERE place = 2"],
+    "a shelf": lambda leg: [f"DELETE FROM {leg.table} WHERE shelf = 0"],
+    "series truncated": lambda leg: [f"TRUNCATE {leg.places}"],
+    "series dropped": lambda leg: [f"DROP TABLE {leg.places} CASCADE"],
+    "all dropped": lambda leg: [f"DROP TABLE {leg.table}, {leg.places} CASCADE"],
+    "view dropped": lambda leg: [f"DROP VIEW {leg.target}"],
+    "series nowhere": lambda leg: [f"UPDATE {leg.places} SET place = -place WHERE period = 2"],
+}
+"""What else can happen to packed averages."""
 STATES: dict[str, Damage] = {
     "state intact": lambda _: [],
     "states of an asset": lambda leg: [f"DELETE FROM {leg.state} WHERE id = 1"],
     "state truncated": lambda leg: [f"TRUNCATE {leg.state}"],
     "state dropped": lambda leg: [f"DROP TABLE {leg.state}"],
 }
-CASES = [(table, rows, state) for table in TARGETS for rows in ROWS for state in STATES]
+CASES = [
+    (leg.target, rows, state)
+    for leg in LEGS.values()
+    for rows in [*ROWS, *(PACKED if leg.averages else [])]
+    for state in STATES
+]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +116,7 @@ def heal(engine: Engine, expected: object) -> None:
 def test_heals(shared: Engine, whole: tuple[str, object], table: str, rows: str, state: str) -> None:
     """Any damage of a table together with any damage of its state."""
     leg = LEGS[table]
-    execute(shared, *ROWS[rows](leg), *STATES[state](leg))
+    execute(shared, *(ROWS | PACKED)[rows](leg), *STATES[state](leg))
     if rows != "rows intact":
         lost = ask(shared, "SELECT to_regclass(:name) IS NULL", name=table) == [(True,)]
         assert lost or digests(shared)[table] != dict(whole[1])[table]  # type: ignore[call-overload]
@@ -131,14 +147,37 @@ def causes(engine: Engine, request: Request | None = None) -> dict[str, set[Caus
 
 
 def test_only_lost_series_are_due(built: Engine) -> None:
-    """Of a table that lost one series in the middle only that is rebuilt, also by a run with a filter; others wait."""
-    execute(built, "DELETE FROM cmc_ema_multi_tf WHERE period = 2 AND ts < '2024-02-01'")
+    """Of a table that lost one series only that is rebuilt, also by a run with a filter; others wait."""
+    execute(built, "DELETE FROM cmc_ema_multi_tf_series WHERE period = 2")
     assert causes(built) == {"emas.multi_tf": {Cause.CONTRADICTION}}
     refresh(built, Request(periods=(3,)))
     assert causes(built) == {"emas.multi_tf": {Cause.CONTRADICTION}}
     (outcome,) = {outcome.id: outcome for outcome in refresh(built) if outcome.id == 1}.values()
     assert outcome.reason.endswith(Cause.CONTRADICTION.value)
     assert causes(built) == {}
+
+
+@pytest.mark.parametrize("damage", [f"DELETE FROM {SETTINGS}", f"DROP TABLE {SETTINGS}"])
+def test_settings(built: Engine, whole: tuple[str, dict[str, object]], damage: str) -> None:
+    """What runs remember is remembered again: series that are new then get places of their own."""
+    execute(built, damage, "INSERT INTO dim_period VALUES (4, true, 0)")
+    refresh(built)
+    assert ask(built, "SELECT count(*) > 0 FROM cmc_ema_multi_tf WHERE period = 4") == [(True,)]
+    execute(built, "UPDATE dim_period SET is_enabled = period <> 4")
+    for leg in LEGS.values():
+        if leg.averages:
+            execute(built, f"DELETE FROM {leg.places} WHERE period = 4")
+    heal(built, whole[1])
+
+
+def test_series_that_is_gone_leaves_nothing(built: Engine) -> None:
+    """What is left in the lanes of a series that was lost contradicts no state, also where days go."""
+    execute(built, "DELETE FROM cmc_ema_multi_tf_series WHERE period = 3")
+    enable(built, FEW, (2,))
+    refresh(built)
+    execute(built, f"DELETE FROM {SOURCE} WHERE \"timestamp\" > '2024-03-01Z'")
+    refresh(built, Request(accept_restatement=True))
+    assert refresh(built) == []
 
 
 def test_disabled_timeframe(built: Engine) -> None:
@@ -209,12 +248,13 @@ def test_another_role_deletes(built: Engine, server: URL) -> None:
 
 def test_partitioned_table(built: Engine) -> None:
     """Rows that are deleted from a partition are noted as well."""
-    table = "cmc_ema_multi_tf"
+    table = "cmc_ema_multi_tf_packed"
     execute(
         built,
+        "DROP VIEW cmc_ema_multi_tf",
         f"ALTER TABLE {table} RENAME TO whole",
         f"CREATE TABLE {table} (LIKE whole INCLUDING DEFAULTS) PARTITION BY LIST (id)",
-        f"ALTER TABLE {table} ADD PRIMARY KEY (id, ts, tf, period)",
+        f"ALTER TABLE {table} ADD PRIMARY KEY (id, ts, shelf)",
         *(f"CREATE TABLE part{id} PARTITION OF {table} FOR VALUES IN ({id})" for id in (1, 2)),
         f"INSERT INTO {table} SELECT * FROM whole",
         "DROP TABLE whole",
@@ -243,5 +283,5 @@ def test_database_of_the_version_before(built: Engine, whole: tuple[str, object]
         assert not any(survey.survey(connection, scopes).dues.values())
     assert ask(built, "SELECT count(*) FROM pg_attribute WHERE attname = 'version' AND attrelid > 16384") == [(0,)]
     heal(built, whole[1])
-    execute(built, "DELETE FROM cmc_ema_multi_tf_v2 WHERE period = 3")
+    execute(built, "DELETE FROM cmc_ema_multi_tf_v2_series WHERE period = 3")
     assert causes(built) == {"emas.v2": {Cause.CONTRADICTION}}

@@ -260,11 +260,12 @@ def test_check_and_validation_without_tables(new_engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("dropped", "reason"),
     [
-        ([EMAS, f"{EMAS}_state"], "not built yet"),
-        ([EMAS], "the state contradicts the table"),
+        ([f"{EMAS}_packed", f"{EMAS}_state"], "not built yet"),
+        ([f"{EMAS}_packed"], "the state contradicts the table"),
+        ([f"{EMAS}_series"], "the state contradicts the table"),
         ([f"{EMAS}_state"], "not built yet"),
     ],
-    ids=["table and state", "table", "state"],
+    ids=["table and state", "table", "series", "state"],
 )
 def test_plan_without_one_table(engine: Engine, dropped: list[str], reason: str) -> None:
     """Its rebuild is planned, and no other. A run does it and writes the same rows as before."""
@@ -272,7 +273,7 @@ def test_plan_without_one_table(engine: Engine, dropped: list[str], reason: str)
     execute(engine, f"ALTER TABLE {BARS} DROP CONSTRAINT not_today")
     refresh(engine, now=datetime.now(UTC))
     complete = digests(engine)
-    execute(engine, f"DROP TABLE {', '.join(dropped)}")
+    execute(engine, f"DROP TABLE {', '.join(dropped)} CASCADE")
     before = relations(engine), moved(engine)
     plan = json.loads(run(PROGRAM, "--all", "--dry-run", "--json", "-", url=url).stdout)
     assert (relations(engine), moved(engine)) == before

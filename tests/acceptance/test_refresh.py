@@ -11,6 +11,7 @@ from programs import run
 from refreshing import digest, digests, moved, refresh
 from sqlalchemy import Engine
 from statements import ask, execute
+from unpacked import make_writable
 
 from refresh.catalog import BUILDERS, DAILY, SOURCE, Group, Kind
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
@@ -173,14 +174,17 @@ def test_dry_run(engine: Engine, database_url: str) -> None:
 
 
 def test_rebuild_replaces_what_is_selected(engine: Engine, database_url: str) -> None:
-    """``--full-rebuild`` with filters repairs the selected series and leaves all other rows untouched."""
+    """``--full-rebuild`` with filters repairs the selected series, and touches no row but those that hold it."""
     assert run("-m refresh.load", "--sample", url=database_url).returncode == 0
     refresh(engine)
     expected = digest(engine, "cmc_ema_multi_tf")
-    execute(engine, "UPDATE cmc_ema_multi_tf SET ema = 0 WHERE tf = '7D' AND period = 10")
-    ((others,),) = ask(engine, "SELECT max(ingested_at) FROM cmc_ema_multi_tf WHERE period <> 10")
+    make_writable(engine)
+    execute(engine, "UPDATE cmc_ema_multi_tf SET ema = 0 WHERE tf = '7D' AND period = 10 AND ts > '2024-01-01Z'")
+    ((last, shelves),) = ask(engine, "SELECT max(ingested_at), count(DISTINCT shelf) FROM cmc_ema_multi_tf_packed")
     arguments = ("--emas", "--refreshers", "multi_tf", "--tf-period-combos", "7d:10", "--full-rebuild")
     assert run("run_daily_refresh.py", *arguments, url=database_url).returncode == 0
     assert digest(engine, "cmc_ema_multi_tf") == expected
-    rebuilt = "SELECT DISTINCT tf, period FROM cmc_ema_multi_tf WHERE ingested_at > :time"
-    assert ask(engine, rebuilt, time=others) == [("7D", 10)]
+    assert shelves > 1
+    rebuilt = "SELECT DISTINCT shelf, ts > '2024-01-01Z' FROM cmc_ema_multi_tf_packed WHERE ingested_at > :time"
+    of_series = "SELECT shelf, true FROM cmc_ema_multi_tf_series WHERE tf = '7D' AND period = 10"
+    assert ask(engine, rebuilt, time=last) == ask(engine, of_series)

@@ -16,6 +16,7 @@ from programs import run
 from refreshing import moved, refresh
 from sqlalchemy import URL, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
+from unpacked import make_writable
 
 from refresh.catalog import SOURCE
 from refresh.records import Status
@@ -48,6 +49,7 @@ def built(server: URL, template: str) -> Iterator[str]:
             execute(engine, "UPDATE dim_period SET is_enabled = false")
             execute(engine, "INSERT INTO dim_period VALUES (1, true, 0), (2, true, 0)")
             assert {outcome.status for outcome in refresh(engine)} == {Status.DONE}
+            make_writable(engine)
         yield str(make_url(url).database)
 
 

@@ -122,6 +122,6 @@ def locked(engine: Engine, builder: BuilderConfig) -> Iterator[Connection]:
     """Let nobody write to the tables of a builder, until the block or its transaction ends."""
     with engine.connect() as connection:
         for leg in builder.legs:
-            connection.execute(text(f"LOCK TABLE {leg.target} IN SHARE MODE"))
+            connection.execute(text(f"LOCK TABLE {leg.table} IN SHARE MODE"))
         yield connection
         connection.rollback()
