@@ -134,7 +134,7 @@ def _write(wanted: Refresh, spans: Spans, averages: Averages) -> Done:
     total: Counter[int] = Counter()
     for number, lanes in places.by_shelf(pairs).items():
         extent = Extent(ids=spans.ids, begins=spans.begins, shelf=number)
-        shelf = Shelf(number=number, lanes=lanes, rows=_packed(averages, number, lanes))
+        shelf = Shelf(lanes=lanes, rows=_packed(averages, number, lanes))
         rewrite = wanted.batch.rewrites and places.are_all(number, lanes)
         total.update(replace_shelf(connection, leg, extent, shelf, rewrite=rewrite))
     needed = averages.inputs.lengths.needed.tolist()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refresh.core.compare import partners
-from refresh.core.rows import Array, Rows, stack, take
+from refresh.core.rows import Array, Rows, stack, starts, take
 from refresh.shapes import CLOSED
 
 
@@ -74,6 +74,20 @@ def laid_over(stored: Rows, computed: Rows, of_shelf: Lanes, keys: Sequence[str]
 def _has_values(rows: Rows) -> Array:
     is_value = [(~np.isnan(column)).any(axis=1) for column in rows.values() if column.ndim > 1 and column.dtype != bool]
     return np.asarray(np.logical_or.reduce(is_value))
+
+
+def gather(days: Array, values: Mapping[str, Array], lanes: Array, of_shelf: Lanes) -> tuple[Array, Rows]:
+    """Single values of one asset as packed rows, a row per day: the index of its first value, and packed columns.
+
+    ``days`` ascending, ``values`` by column and ``lanes``, all (values,).
+    """
+    is_first = starts(days)
+    row = np.cumsum(is_first) - 1
+    packed: Rows = {}
+    for name, column in values.items():
+        packed[name] = np.full((row[-1] + 1, of_shelf.width), False if name == CLOSED else np.nan)
+        packed[name][row, lanes] = column
+    return np.flatnonzero(is_first), packed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

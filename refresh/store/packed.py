@@ -29,7 +29,6 @@ CELLS_AT_ONCE = 500_000
 class Shelf:
     """What was computed for a shelf: some of its series, and their packed rows."""
 
-    number: int
     lanes: Lanes
     rows: Rows
 
@@ -43,14 +42,14 @@ def replace_shelf(connection: Connection, leg: Leg, extent: Extent, shelf: Shelf
     first_value = leg.averages[0].name
     if rewrite:
         delete_extent(connection, target, extent)
-        _write(connection, leg, rows)
+        append(connection, leg, rows)
         return written(rows, np.ones(rows[first_value].shape, bool), first_value)
     stored = read_stored(connection, target, extent, rows)
     rows = laid_over(stored.rows, rows, shelf.lanes, target.key)
     difference = changed(stored.rows, rows, target.key)
     delete_rows(connection, target, take(stored.addresses, difference.stale))
     fresh = take(rows, difference.fresh)
-    _write(connection, leg, fresh)
+    append(connection, leg, fresh)
     return written(fresh, difference.lanes[difference.fresh], first_value)
 
 
@@ -59,7 +58,7 @@ def _target(leg: Leg) -> Target:
     return Target(table=leg.table, key=shape.key, time=shape.time)
 
 
-def _write(connection: Connection, leg: Leg, rows: Rows) -> None:
+def append(connection: Connection, leg: Leg, rows: Rows) -> None:
     """Append packed rows. Every row has all bits of its shelf, so that each can be asked for."""
     closed = rows[CLOSED]
     bits = np.zeros((len(closed), leg.shelf_width), bool)
