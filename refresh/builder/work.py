@@ -203,7 +203,8 @@ class _Work:
         if wrong and leg.shape.has_timeframes:
             forget_contradictions(connection, leg, sorted(wrong))
         limit = rows_at_once(self._recipe, leg, self._values_at_once)
-        return Decided(tuple(batches(piece.within(dues), limit, len(piece.ids))))
+        together = leg.shelf_width if leg.averages else 1
+        return Decided(tuple(batches(piece.within(dues), limit, len(piece.ids), series_together=together)))
 
     def _refresh(self, connection: Connection, leg: Leg, batch: Batch) -> Done:
         wanted = Refresh(connection=connection, scope=self._scope, leg=leg, batch=batch, decisions=self._decisions)

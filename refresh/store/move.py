@@ -43,7 +43,9 @@ def prepare_move(connection: Connection, leg: Leg) -> list[int]:
     tables = [METADATA.tables[name] for name in (leg.places, leg.table)]
     METADATA.create_all(connection, tables)
     watch(connection, [table.name for table in tables])
-    series = connection.execute(text(f"SELECT DISTINCT tf, period, tf_days FROM {leg.target}")).all()
+    series = connection.execute(
+        text(f"SELECT DISTINCT tf, period, tf_days FROM {leg.target} ORDER BY tf_days * period")
+    )
     give_numbers(connection, leg, [(row.tf, row.period, row.tf_days) for row in series])
     return _unpacked_ids(connection, leg)
 

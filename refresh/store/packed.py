@@ -19,6 +19,8 @@ from refresh.shapes import CLOSED, packed_shape
 from refresh.store import bulk, wire
 from refresh.store.places import Places
 from refresh.store.replace import Extent, Target, delete_extent, delete_rows, read_stored
+from refresh.store.spans import ROWS_OF_SPANS, Spans
+from refresh.store.statements import quoted
 from refresh.store.tables import METADATA
 
 CELLS_AT_ONCE = 500_000
@@ -64,6 +66,16 @@ def append(connection: Connection, leg: Leg, rows: Rows) -> None:
     bits = np.zeros((len(closed), leg.shelf_width), bool)
     bits[:, : closed.shape[1]] = closed
     bulk.write(connection, METADATA.tables[leg.table], {**rows, CLOSED: bits})
+
+
+def read_last(connection: Connection, leg: Leg, spans: Spans, shelf: int, lanes: Lanes, names: Sequence[str]) -> Rows:
+    """Some columns of a shelf at the daily bar that each span continues: id, and a matrix per column."""
+    query = f"""
+        SELECT p.id, {quoted(names, "p")} FROM {ROWS_OF_SPANS}
+        JOIN {leg.table} p ON p.id = s.id AND p.ts = s.carry_at AND p.shelf = :shelf
+    """
+    fields = {"id": bulk.INT, **dict.fromkeys(names, wire.floats_field(lanes.width))}
+    return bulk.read(connection, query, spans.values(shelf=shelf), fields)
 
 
 NULLS_OF = "nulls of {0}"

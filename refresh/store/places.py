@@ -58,20 +58,23 @@ def read_places(connection: Connection, leg: Leg) -> Places:
 
 
 def give_places(connection: Connection, leg: Leg, series: Sequence[Series]) -> None:
-    """Give each series a place that has none."""
-    give_numbers(connection, leg, [(m.timeframe.tf, m.period, m.timeframe.days_nominal) for m in series])
+    """Give each series a place that has none.
+
+    Series that begin early come first, so that a row is defined up to some lane, and its arrays end there.
+    """
+    ordered = sorted(series, key=lambda member: member.rank)
+    give_numbers(connection, leg, [(m.timeframe.tf, m.period, m.timeframe.days_nominal) for m in ordered])
 
 
 def give_numbers(connection: Connection, leg: Leg, series: Sequence[tuple[str, int, int]]) -> None:
-    """Give each series (timeframe, period, days of the timeframe) a place that has none.
+    """Give each series (timeframe, period, days of the timeframe) a place that has none, in this order.
 
-    A place is given once: that of a series that goes stays empty. Series that begin early come first, so that a row is
-    defined up to some lane, and its arrays end there.
+    A place is given once: that of a series that goes stays empty.
     """
     if not _without_place(connection, leg, series):
         return
     connection.execute(text(f"LOCK TABLE {leg.places} IN SHARE ROW EXCLUSIVE MODE"))
-    new = sorted(_without_place(connection, leg, series), key=lambda member: (member[1] * member[2], *member))
+    new = _without_place(connection, leg, series)
     if new:
         number = _next_number(connection, leg, len(new))
         rows = [_row(leg, *member, number + position) for position, member in enumerate(new)]
