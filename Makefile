@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup bars emas daily-refresh dry-run validate report demo psql test lint check law bench lock
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law bench lock
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -39,6 +39,9 @@ report: .venv/.runtime ## write report.html, a page about the database
 
 demo: .venv/.runtime ## from nothing to a page: the sample, a refresh, a validation, a report
 	$(RUN) run_daily_refresh.py --all --validate --sample all --html report.html $(ARGS)
+
+move: .venv/.runtime ## move EMA tables of the former layout behind views of the same names
+	$(RUN) -m refresh.commands.move
 
 psql: .venv/.runtime ## open psql on the database that a refresh would use, the embedded one included; ARGS go to psql
 	$(RUN) -m refresh.commands.psql $(ARGS)

@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-CATALOGUE = {"catalog", "families", "shapes"}
+CATALOGUE = {"catalog", "families", "legs", "shapes"}
 """The table of the builders, and the data of which its rows are made."""
 MAY_IMPORT = {
     "refresh": set[str](),
@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "wording": set[str](),
     "families": set[str](),
     "shapes": set[str](),
-    "catalog": {"families", "shapes"},
+    "legs": {"families", "shapes"},
+    "catalog": {"families", "shapes", "legs"},
     "records": set[str](),
     "stop": {"errors"},
     "outlet": set[str](),

@@ -23,6 +23,7 @@ from refresh.core.packing import Lanes, pack
 from refresh.core.rows import Array, Rows
 from refresh.core.series import Series
 from refresh.errors import ViolationError
+from refresh.shapes import CLOSED
 from refresh.store import state
 from refresh.store.ema_inputs import read_prices
 from refresh.store.packed import Shelf, replace_shelf
@@ -144,10 +145,10 @@ def _write(wanted: Refresh, spans: Spans, places: Places, averages: Averages) ->
 def _packed(averages: Averages, shelf: int, lanes: Lanes) -> Rows:
     """The defined values of a shelf as packed rows in the order of the table's key: id, ts, shelf."""
     given, result = averages.inputs, averages.result
-    columns: dict[str, Array] = {}
+    columns = {CLOSED: given.days.canonical}
     for average in given.leg.averages:
         columns.update(zip(average.columns, result.columns[average.name].parts, strict=True))
-    assets, days, packed = pack(columns, given.days.canonical, result.defined, lanes)
+    assets, days, packed = pack(columns, result.defined, lanes)
     return {
         "id": given.grid.ids[assets].astype(np.int32),
         "ts": given.grid.times[days, assets],

@@ -97,25 +97,18 @@ class _Work:
     def run(self) -> None:
         """Look at every asset, and do what is due."""
         legs = self._scope.builder.legs
-        retries = self._scope.selection.retries
-        retried(lambda _: self._give_places(), retries, self._listeners.retry)
-        ids = retried(lambda _: self._ids(), retries, self._listeners.retry)
+        ids = retried(lambda _: self._ids(), self._scope.selection.retries, self._listeners.retry)
         self._progress = {id: Progress(open=len(legs)) for id in ids}
         for piece in self._pieces(ids):
             for leg in legs:
                 self._finish(leg, piece)
 
-    def _give_places(self) -> None:
-        """Every series that is packed with others has a place before any is computed."""
-        averaging = [leg for leg in self._scope.builder.legs if leg.averages]
-        if averaging:
-            with read_committed(self._engine) as connection:
-                for leg in averaging:
-                    give_places(connection, leg, self._scope.series_of(leg))
-
     def _ids(self) -> Sequence[int]:
         """The assets. Until one is done, or has nothing to do, it is recorded as not reached."""
         scope = self._scope
+        with read_committed(self._engine) as connection:
+            for leg in scope.builder.legs:
+                give_places(connection, leg, scope.series_of(leg))
         with transaction(self._engine) as connection:
             ids = survey.asset_ids(connection, scope)
             history.note_unreached(connection, scope.run_id, scope.builder.key, ids, "not looked at yet")
@@ -203,8 +196,8 @@ class _Work:
         if wrong and leg.shape.has_timeframes:
             forget_contradictions(connection, leg, sorted(wrong))
         limit = rows_at_once(self._recipe, leg, self._values_at_once)
-        together = leg.shelf_width if leg.averages else 1
-        return Decided(tuple(batches(piece.within(dues), limit, len(piece.ids), series_together=together)))
+        parts = batches(piece.within(dues), limit, len(piece.ids), series_together=leg.shelf_width)
+        return Decided(tuple(parts))
 
     def _refresh(self, connection: Connection, leg: Leg, batch: Batch) -> Done:
         wanted = Refresh(connection=connection, scope=self._scope, leg=leg, batch=batch, decisions=self._decisions)

@@ -43,10 +43,8 @@ def prepare_move(connection: Connection, leg: Leg) -> list[int]:
     tables = [METADATA.tables[name] for name in (leg.places, leg.table)]
     METADATA.create_all(connection, tables)
     watch(connection, [table.name for table in tables])
-    series = connection.execute(
-        text(f"SELECT DISTINCT tf, period, tf_days FROM {leg.target} ORDER BY tf_days * period")
-    )
-    give_numbers(connection, leg, [(row.tf, row.period, row.tf_days) for row in series])
+    query = text(f"SELECT tf, period, tf_days FROM {leg.target} GROUP BY 1, 2, 3 ORDER BY tf_days * period, tf")
+    give_numbers(connection, leg, [(row.tf, row.period, row.tf_days) for row in connection.execute(query)])
     return _unpacked_ids(connection, leg)
 
 

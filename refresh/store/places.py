@@ -58,12 +58,13 @@ def read_places(connection: Connection, leg: Leg) -> Places:
 
 
 def give_places(connection: Connection, leg: Leg, series: Sequence[Series]) -> None:
-    """Give each series a place that has none.
+    """Give each series of packed averages a place that has none; others need none.
 
     Series that begin early come first, so that a row is defined up to some lane, and its arrays end there.
     """
     ordered = sorted(series, key=lambda member: member.rank)
-    give_numbers(connection, leg, [(m.timeframe.tf, m.period, m.timeframe.days_nominal) for m in ordered])
+    if leg.averages:
+        give_numbers(connection, leg, [(m.timeframe.tf, m.period, m.timeframe.days_nominal) for m in ordered])
 
 
 def give_numbers(connection: Connection, leg: Leg, series: Sequence[tuple[str, int, int]]) -> None:

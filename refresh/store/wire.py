@@ -25,8 +25,7 @@ BLOCK_ROWS = 512
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 in microseconds since 1970."""
 POSTGRES_EPOCH_DAY = 10_957
-ABSENT_TIME = np.iinfo(np.int64).min
-ABSENT_DAY = np.iinfo(np.int32).min
+ABSENT_TIME, ABSENT_DAY = np.iinfo(np.int64).min, np.iinfo(np.int32).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +73,18 @@ def text_field(width: int) -> Field:
 LABEL = text_field(32)
 """A timeframe's label or another short name."""
 
-
 _LIST_HEAD = np.dtype(
     [("dimensions", ">i4"), ("has_null", ">i4"), ("type", ">i4"), ("length", ">i4"), ("first", ">i4")]
 )
 _ITEM = np.dtype([("size", ">i4"), ("value", ">f8")])
-_FLOAT8 = 701
-"""The number of the type of a list's items."""
+_FLOAT8 = 701  # the number of the type
 
 
 def floats_field(width: int, absent: str = "NaN") -> Field:
     """A list of at most ``width`` numbers, with ``absent`` for NULL."""
-    lacking = f"array_fill(NULL::float8, ARRAY[{width} - coalesce(cardinality({{0}}), 0)])"
+    lacking = f"array_fill(NULL::float8, ARRAY[{width} - least(coalesce(cardinality({{0}}), 0), {width})])"
     wire = np.dtype([("head", _LIST_HEAD), ("items", _ITEM, (width,))])
-    return Field(wire, f"array_replace({{0}} || {lacking}, NULL, '{absent}')", "f8")
+    return Field(wire, f"array_replace(({{0}})[1:{width}] || {lacking}, NULL, '{absent}')", "f8")
 
 
 def bits_field(width: int) -> Field:
@@ -215,8 +212,7 @@ def _lists(column: Array) -> _Bytes:
     """Lists up to their last number: a head, then per item its size and, unless it is NULL, its bytes."""
     rows, width = column.shape
     is_number = ~np.isnan(column)
-    lengths = width - np.argmax(is_number[:, ::-1], axis=1)
-    lengths[~is_number.any(axis=1)] = 0
+    lengths = np.where(is_number.any(axis=1), width - np.argmax(is_number[:, ::-1], axis=1), 0)
     is_inside = np.arange(width) < lengths[:, None]
     record = np.zeros(rows, np.dtype([("head", _LIST_HEAD), ("items", _ITEM, (width,))]))
     head = {"dimensions": 1, "has_null": is_inside.sum(axis=1) > is_number.sum(axis=1), "type": _FLOAT8, "first": 1}
