@@ -20,7 +20,7 @@ from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count, take
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-BLOCK_ROWS = 512
+BLOCK_ROWS, BLOCK_MATRIX_ROWS = 512, 64
 """A block fits the buffer of a local socket: the server works on it while the next one is encoded."""
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 in microseconds since 1970."""
@@ -149,8 +149,7 @@ def _native(column: Array, field: Field) -> Array:
 def encoded(table: Table, rows: Rows) -> Iterator[bytes]:
     """The bytes of a binary COPY into some columns of a table, block by block."""
     yield SIGNATURE
-    lanes = max((column.shape[1] for column in rows.values() if column.ndim > 1), default=1)
-    at_once = max(BLOCK_ROWS // lanes, 1)
+    at_once = BLOCK_MATRIX_ROWS if any(column.ndim > 1 for column in rows.values()) else BLOCK_ROWS
     for begin in range(0, count(rows), at_once):
         yield _block(table, take(rows, slice(begin, begin + at_once)))
     yield TRAILER
