@@ -51,7 +51,9 @@ def test_built_revised_and_validated(many: Engine) -> None:
     refresh(many, Request(accept_restatement=True), BUILDERS)
     after = dict(ask(many, f"SELECT (id, tf, ts, period)::text, ema FROM {V2.target} WHERE id = 2"))
     assert after.keys() == before.keys()
-    assert all(after[key] > before[key] for key in after)
+    raised = {key for key in after if after[key] > before[key]}  # not so long after that it no longer shows
+    assert all(after[key] == before[key] for key in after.keys() - raised)
+    assert len(raised) > len(after) / 2
     assert refresh(many, builders=BUILDERS) == []
     scopes = open_scopes(many, builders=BUILDERS)
     validity = validate(many, scopes, ASSETS, len(ASSETS), date(2030, 1, 1))
