@@ -6,6 +6,7 @@ Each message is a packet of JSON on a pair of sockets; descriptors travel with i
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -66,11 +67,13 @@ def send(line: socket.socket, message: Message) -> None:
 def receive(line: socket.socket) -> Message | None:
     """Wait for a message; ``None`` once the other side is gone. Its descriptors are ours to close."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(line, LONGEST, len(_DESCRIPTORS["Order"]), socket.MSG_CMSG_CLOEXEC)
+        data, descriptors, _, _ = socket.recv_fds(line, LONGEST, len(_DESCRIPTORS["Order"]))
     except ConnectionResetError:  # it left without having read everything
         return None
     if not data:
         return None
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     kind, values = json.loads(data)
     values.update(zip(_DESCRIPTORS.get(kind, ()), descriptors, strict=True))
     return _KINDS[kind](**values)

@@ -98,7 +98,7 @@ def descendants() -> dict[int, str]:
 def ancestors(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
     """The parent of a process, its parent, and so on."""
     while pid := parents.get(pid, 0):
-        yield parents[pid]
+        yield pid
 
 
 def builder_pids() -> list[int]:
