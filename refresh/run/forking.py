@@ -9,6 +9,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from refresh import forks
 from refresh.forks import Answer, Ended, Message, Order, Refusal
@@ -51,9 +52,14 @@ class _Warm:
         self._line, theirs = forks.pair()
         self._line.settimeout(SECONDS_TO_ANSWER)
         self._codes: dict[int, int] = {}
-        with theirs:
-            command = [*_WARM, str(theirs.fileno()), " " * ROOM]
+        command = [*_WARM, str(theirs.fileno()), " " * ROOM]
+        try:
             self._process = start_python(command, environ, theirs.fileno())
+        except BaseException:
+            self._line.close()
+            raise
+        finally:
+            theirs.close()
 
     def fork(self, order: Order) -> Answer:
         """Have a builder forked. Raises ``OSError`` if that is not possible."""
@@ -92,21 +98,30 @@ class _Warm:
 
 
 class Forks:
-    """Builders that are forked. The warm process is started for the first of them."""
+    """Builders that are forked. The warm process is started for the first of them, or as soon as that is expected."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._warm: _Warm | None = None
 
+    def prepare(self) -> None:
+        """Let the warm process begin to import."""
+        with suppress(OSError):
+            self._started()
+
     def start(self, arguments: Sequence[str], ends: Ends) -> Process:
         """Fork a builder with these arguments; raises ``CannotStartProcessError``."""
-        self._warm = self._warm or _Warm(self._environ)
+        order = Order(arguments=arguments, channel=ends.channel, output=ends.output)
         try:
-            order = Order(arguments=arguments, channel=ends.channel, output=ends.output)
-            answer = self._warm.fork(order)
+            warm = self._started()
+            answer = warm.fork(order)
         except OSError as error:
             raise CannotStartProcessError from error
-        return _Forked(answer, self._warm.code)
+        return _Forked(answer, warm.code)
+
+    def _started(self) -> _Warm:
+        self._warm = self._warm or _Warm(self._environ)
+        return self._warm
 
     def close(self) -> None:
         """End the warm process."""

@@ -79,6 +79,10 @@ class Crew:
         """The number of processes at work."""
         return len(self._children)
 
+    def prepare(self) -> None:
+        """Get ready to start builders, while something else is done."""
+        self._launcher.prepare()
+
     def start(self, step: Step, *, seconds: float) -> None:
         """Start a step's builder, which may take this many seconds."""
         child = Child(

@@ -36,6 +36,11 @@ class Launcher:
         if sys.platform == "linux":  # macOS has libraries that do not survive a fork
             self._ways = (Forks(environ), new_pythons)
 
+    def prepare(self) -> None:
+        """Begin what takes a while, because builders will be started soon."""
+        for way in self._ways:
+            way.prepare()
+
     def start(self, arguments: Sequence[str]) -> Launched:
         """Start a builder with these arguments."""
         *others, last = self._ways

@@ -49,6 +49,9 @@ class Process(Protocol):
 class Way(Protocol):
     """A way to start builders."""
 
+    def prepare(self) -> None:
+        """Begin what takes a while, without waiting for it."""
+
     def start(self, arguments: Sequence[str], ends: Ends) -> Process:
         """Start a builder with these arguments; raises ``CannotStartProcessError`` if another way has to be tried."""
 
@@ -106,6 +109,9 @@ class NewPythons:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+
+    def prepare(self) -> None:
+        """Nothing can be done beforehand."""
 
     def start(self, arguments: Sequence[str], ends: Ends) -> Process:
         """Start a builder with these arguments."""

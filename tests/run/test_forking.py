@@ -32,6 +32,7 @@ from sqlalchemy import Engine
 from statements import address, ask
 from waiting import PATIENCE, eventually
 
+from refresh.catalog import BuilderConfig
 from refresh.records import Status
 from refresh.run import forking
 from refresh.run.forking import Forks
@@ -52,6 +53,7 @@ SHARED = {
     "a thread": "import threading, time; threading.Thread(target=time.sleep, args=[99], daemon=True).start()",
     "a file": "import builtins; builtins.kept = open('/proc/self/maps')",
     "a failure": "import os; os._exit(1)",
+    "a refusal": "import os\n    def fork(): raise OSError('no memory')\n    os.fork = fork",
     "silence": "import time; time.sleep(600)",
 }
 """What a ``sitecustomize`` may do to the warm process."""
@@ -210,12 +212,20 @@ def after(number: int, call: Callable[[object], None]) -> Callable[[object], Non
     return count
 
 
-def test_nothing_to_do_starts_no_process(engine: Engine) -> None:
-    """A run without work has no warm process."""
-    seen: list[list[int]] = []
-    report = run(plan(engine, DAILY), EVERYTHING, context(engine), Recording(end=lambda _: seen.append(warm_pids())))
-    assert not report.steps[0].launched
-    assert seen == [[]]
+@pytest.mark.parametrize(("builder", "number"), [(BARS, 1), (DAILY, 0)])
+def test_process_is_started_early_if_at_all(engine: Engine, builder: BuilderConfig, number: int) -> None:
+    """It imports while the run is recorded; a run without work has none."""
+    seen: list[int] = []
+    report = run(
+        plan(engine, builder),
+        EVERYTHING,
+        context(engine),
+        Recording(),
+        begin=lambda: seen.extend((len(warm_pids()), len(builder_pids()))),
+    )
+    assert seen == [number, 0]
+    assert [step.launched for step in report.steps] == [bool(number)]
+    assert warm_pids() == []
 
 
 def test_warm_process_is_killed(engine: Engine) -> None:
