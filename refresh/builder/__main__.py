@@ -132,7 +132,12 @@ def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, st
         reports.report(Progress(open=0).outcome(scope.builder.key, id))
 
 
+def run(arguments: Sequence[str]) -> int:
+    """Run one builder as a process of its own, which a signal stops. Returns its exit code."""
+    stop = Stop()
+    with stop.listening():
+        return printing.run(lambda: main(arguments, settings(os.environ), stop))
+
+
 if __name__ == "__main__":
-    stopping = Stop()
-    with stopping.listening():
-        sys.exit(printing.run(lambda: main(sys.argv[1:], settings(os.environ), stopping)))
+    sys.exit(run(sys.argv[1:]))
