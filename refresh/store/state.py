@@ -182,7 +182,7 @@ class Advance:
 _ADVANCES = rows_of("u", id="int", tf="text", through="timestamptz", bars="bigint", close_sum="float8")
 
 
-def _advances(advances: Sequence[Advance]) -> dict[str, list[Any]]:
+def _advances(advances: Sequence[Advance]) -> dict[str, str]:
     return lists_of("u", advances, "id", "tf", "through", "bars", "close_sum")
 
 
