@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from refresh.catalog import Leg
 from refresh.due.decision import Action, Cause, Due
 from refresh.due.scope import Scope
-from refresh.store.state import Unsettled, count_daily_bars, unsettled
+from refresh.store.unsettled import Unsettled, count_daily_bars, unsettled
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _NEXT = timedelta(microseconds=1)

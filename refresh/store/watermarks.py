@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from refresh.catalog import Leg, shape_of
-from refresh.core.series import NO_PERIOD
 
 
 def input_watermarks(leg: Leg) -> str:
@@ -14,23 +13,14 @@ def input_watermarks(leg: Leg) -> str:
     return f"SELECT id, NULL::text AS tf, last_src_ts AS through FROM {table}_state"
 
 
-def own_watermarks(leg: Leg) -> str:
-    """Per asset, timeframe and period how far the series of a leg have come, and from where on they are dirty."""
-    periods = "s.periods" if leg.shape.has_periods else f"ARRAY[{NO_PERIOD}]"
-    return f"""
-        SELECT s.id, s.tf, period, s.seen_ts, s.dirty_from, s.version
-        FROM {leg.state} s CROSS JOIN unnest({periods}) AS period
-    """
-
-
 def comparable(time: str) -> str:
     """A watermark that can be compared: an asset without any bar is before every other."""
     return f"coalesce({time}, '-infinity')"
 
 
-def contradicting(leg: Leg) -> str:
-    """The assets whose table does not end where the state says."""
+def contradicting(leg: Leg, among: str = "true") -> str:
+    """The assets whose table does not end where the state says, ``among`` those of a condition on ``id``."""
     return f"""
-        SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} GROUP BY id) s
+        SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} WHERE {among} GROUP BY id) s
         WHERE last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.target} t WHERE t.id = s.id)
     """
