@@ -58,7 +58,10 @@ def _split(dues: Iterable[Due], rows_at_once: int) -> Iterator[Due]:
     for due in dues:
         most = max(rows_at_once // (due.days + 1), 1)
         pieces = max(ceil(len(due.series) / most), 1)
-        size = max(ceil(len(due.series) / pieces), 1)
+        if pieces == 1:
+            yield due
+            continue
+        size = ceil(len(due.series) / pieces)
         for piece in range(pieces):
             first = piece * size
             yield replace(due, series=due.series[first : first + size])

@@ -5,7 +5,9 @@ Every statement binds its values by ``:name``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from refresh.core.series import Series
@@ -24,7 +26,17 @@ def array_of(values: Iterable[Any]) -> str:
 
     The driver would write a list as an expression of as many constants, which the server parses one by one.
     """
-    return f"{{{','.join(map(_element, values))}}}"
+    values = list(values)
+    kinds = set(map(type, values))
+    if kinds == {str} and not _SPECIAL.search("".join(values)):
+        return '{"' + '","'.join(values) + '"}'
+    elements = map(str if kinds <= _PLAIN else _element, values)
+    return f"{{{','.join(elements)}}}"
+
+
+_PLAIN = {int, float, bool, date, datetime}
+"""Types of values that an array has as Python writes them."""
+_SPECIAL = re.compile(r'["\\]')
 
 
 def _element(value: Any) -> str:
@@ -32,7 +44,7 @@ def _element(value: Any) -> str:
         return "NULL"
     if not isinstance(value, str):
         return str(value)
-    escaped = value.replace("\\", r"\\").replace('"', r"\"")
+    escaped = _SPECIAL.sub(r"\\\g<0>", value)
     return f'"{escaped}"'
 
 

@@ -92,7 +92,8 @@ def _facts_sql(leg: Leg) -> str:
 
 def _of_asset(rows: Sequence[Any], positions: _Positions) -> Iterator[Unsettled]:
     """The facts of one asset, those of series that have no state included."""
-    for row, (built, missing) in zip(rows, positions.of(tuple(row.labels for row in rows)), strict=True):
+    labels = tuple(frozenset(row.labels.split(" ")) for row in rows)
+    for row, (built, missing) in zip(rows, positions.of(labels), strict=True):
         if built:
             yield Unsettled(
                 id=row.id,
@@ -125,9 +126,9 @@ class _Positions:
             self._of_tf.setdefault(member.timeframe.tf, {})[member.period] = position
         self.of = cache(self._read)
 
-    def _read(self, labels: tuple[str, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    def _read(self, labels: tuple[frozenset[str], ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Per row of one asset, the series that it is about, and those that no row of their timeframe is about."""
-        rows = [[self._named(label) for label in of_row.split(" ")] for of_row in labels]
+        rows = [[self._named(label) for label in of_row] for of_row in labels]
         covered = {position for row in rows for _, positions in row for position in positions}
         read = []
         for row in rows:
@@ -176,7 +177,7 @@ def count_daily_bars(connection: Connection, stretches: Sequence[Any]) -> list[i
     """The number of daily bars of each stretch (``id``, ``since``, ``through``); ``since`` ``None``: from the first."""
     query = text(f"""
         SELECT (SELECT count(*)::int FROM {DAILY} d WHERE d.id = u.id AND d."timestamp" <= u.through
-                   AND (u.since IS NULL OR d."timestamp" >= u.since))
+                   AND d."timestamp" >= coalesce(u.since, '-infinity'))
         FROM {rows_of("u", ordinal="n", id="int", since="timestamptz", through="timestamptz")} ORDER BY n
     """)
     values = lists_of("u", stretches, "id", "since", "through")
