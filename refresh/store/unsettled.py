@@ -128,7 +128,7 @@ class _Positions:
 
     def _read(self, labels: tuple[frozenset[str], ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Per row of one asset, the series that it is about, and those that no row of their timeframe is about."""
-        rows = [[self._named(label) for label in of_row] for of_row in labels]
+        rows = [list(map(self._named, of_row)) for of_row in labels]
         covered = {position for row in rows for _, positions in row for position in positions}
         read = []
         for row in rows:
