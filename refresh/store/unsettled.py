@@ -19,7 +19,7 @@ from refresh.catalog import DAILY, Leg
 from refresh.core.series import NO_PERIOD, Series
 from refresh.store.statements import ALL_OR_SOME, lists_of, rows_of, series_of, some_assets
 from refresh.store.tables import ROWS_LOST
-from refresh.store.watermarks import comparable, contradicting, input_watermarks
+from refresh.store.watermarks import comparable, contradicting, input_of_timeframe, input_watermarks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ def _facts_sql(leg: Leg) -> str:
                    coalesce(s.version = {ROWS_LOST}, false) AS is_lost,
                    coalesce(s.version <> {ROWS_LOST} AND s.version < :version, false) AS is_outdated,
                    s.seen_ts, s.dirty_from, {label} AS label
-            FROM (SELECT * FROM input WHERE {ALL_OR_SOME}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
+            FROM (SELECT * FROM input WHERE {ALL_OR_SOME}) AS i JOIN wanted w ON {input_of_timeframe(leg)}
             LEFT JOIN {leg.state} s ON s.id = i.id AND s.tf = w.tf
             LEFT JOIN contradicting c ON c.id = i.id
         ) AS compared
@@ -161,7 +161,7 @@ def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) ->
         WITH wanted AS (SELECT tf COLLATE "C" AS tf, array_agg(period) AS periods FROM {_WANTED} GROUP BY 1),
         needed AS (
             SELECT i.id, min({through}), max({through}), sum(cardinality(w.periods))
-            FROM ({input_watermarks(leg)}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf GROUP BY i.id
+            FROM ({input_watermarks(leg)}) AS i JOIN wanted w ON {input_of_timeframe(leg)} GROUP BY i.id
         ),
         settled AS (
             SELECT s.id, max({seen}), min({seen}), sum(cardinality({periods}))

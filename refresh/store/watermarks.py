@@ -13,6 +13,14 @@ def input_watermarks(leg: Leg) -> str:
     return f"SELECT id, NULL::text AS tf, last_src_ts AS through FROM {table}_state"
 
 
+def input_of_timeframe(leg: Leg) -> str:
+    """The condition that an input i is that of a wanted timeframe w; one without timeframes is that of all.
+
+    Said of the leg and not as an OR in SQL, which PostgreSQL could answer only by comparing every row with every one.
+    """
+    return "i.tf = w.tf" if shape_of(leg.follows.table).has_timeframes else "true"
+
+
 def comparable(time: str) -> str:
     """A watermark that can be compared: an asset without any bar is before every other."""
     return f"coalesce({time}, '-infinity')"
