@@ -83,7 +83,7 @@ def _facts_sql(leg: Leg) -> str:
                    coalesce(s.version <> {ROWS_LOST} AND s.version < :version, false) AS is_outdated,
                    s.seen_ts, s.dirty_from, {label} AS label
             FROM (SELECT * FROM input WHERE {ALL_OR_SOME}) AS i JOIN wanted w ON {input_of_timeframe(leg)}
-            LEFT JOIN {leg.state} s ON s.id = i.id AND s.tf = w.tf
+            LEFT JOIN (SELECT * FROM {leg.state} WHERE {ALL_OR_SOME}) AS s ON s.id = i.id AND s.tf = w.tf
             LEFT JOIN contradicting c ON c.id = i.id
         ) AS compared
         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY id
