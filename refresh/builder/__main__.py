@@ -125,7 +125,7 @@ class _Reports:
 def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, stop: Stop) -> None:
     """Do the work, then report the assets for which there was none."""
     listeners = work.Listeners(report=reports.report, note=_say, is_stopping=lambda: stop.requested)
-    work.refresh(engine, scope, listeners)
+    work.refresh(engine, scope, listeners, ids=ids)
     if stop.requested:
         return
     for id in reports.unreported(ids):

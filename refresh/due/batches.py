@@ -61,19 +61,22 @@ def _split(dues: Iterable[Due], rows_at_once: int, together: int) -> Iterator[Du
     """Split each asset's work into pieces that respect the limit, by series."""
     for due in dues:
         most = max(rows_at_once // (due.days + 1), 1)
+        if len(due.series) <= most:
+            yield due
+            continue
         for series in _cut(due.series, most, together):
             yield replace(due, series=series)
 
 
 def _cut(series: tuple[int, ...], most: int, together: int) -> Iterator[tuple[int, ...]]:
     """The fewest pieces of at most ``most`` series: evenly, or between those that stay together."""
-    if len(series) > most >= together > 1:
+    if most >= together > 1:
         size = most // together * together
         for _, members in groupby(series, lambda position: position // size):
             yield tuple(members)
         return
-    pieces = max(ceil(len(series) / most), 1)
-    size = max(ceil(len(series) / pieces), 1)
+    pieces = ceil(len(series) / most)
+    size = ceil(len(series) / pieces)
     for piece in range(pieces):
         yield series[piece * size : (piece + 1) * size]
 
