@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,15 +40,17 @@ EXTRA: dict[str, Measure] = {"eta": eta.measure}
 def main() -> None:
     """Measure what is asked for. What was measured before an error or a Ctrl-C is printed nevertheless."""
     arguments = _parser().parse_args()
-    names = arguments.only or list(MEASURES)
+    chosen = {name: {**MEASURES, **EXTRA}[name] for name in arguments.only or MEASURES}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by default the server would live on
     figures: list[Figure] = []
     with Bench(scale=arguments.scale, pairs=arguments.pairs) as bench:
         about = machine(bench.engine)
         print(first_line(about), end="\n\n", flush=True)
         try:
-            for name, measure in {**MEASURES, **EXTRA}.items():
-                if name in names:
-                    figures += measure(bench)
+            for name, measure in chosen.items():
+                began = bench.seconds
+                figures += measure(bench)
+                bench.say(f"{name} took {bench.seconds - began:.0f} s")
         finally:
             document = table.document(about, figures, scale=arguments.scale, seconds=bench.seconds)
             _print(figures, document, arguments.json)

@@ -69,15 +69,16 @@ class Bench:
     def __init__(self, *, scale: float = 1.0, pairs: int = 3) -> None:
         self.scale, self.pairs = scale, pairs
         self.peaks: dict[str, int] = {}
-        self._stack, self._shared = ExitStack(), ExitStack()
         self._built: Database | None = None
         self._began = time.monotonic()
         self._databases = 0
 
     def __enter__(self) -> Self:
-        self.directory = self._stack.enter_context(_folder())
-        self._server = self._stack.enter_context(opened(None, programs.environment(self.directory)))
-        self._stack.push(self._shared)
+        with ExitStack() as stack:
+            self.directory = stack.enter_context(_folder())
+            self._server = stack.enter_context(opened(None, programs.environment(self.directory)))
+            self._shared = stack.enter_context(ExitStack())
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,9 @@ SECONDS = 0.05
 """A sample repeats a query on each side for about so long."""
 MOST_REPEATS = 100
 FEWEST_PAIRS = 9
+"""Of short queries."""
+LONG = 0.2
+"""The seconds of a query for which what else goes on hardly matters."""
 _VALUES = "ts, ema, d1, d2, d1_roll, d2_roll"
 _SERIES = {"rolling": ("cmc_ema_multi_tf", "30D"), "calendar": ("cmc_ema_multi_tf_cal_us", "1M_CAL")}
 _BARS, _TIMEFRAME = "cmc_price_bars_multi_tf", "7D"
@@ -65,20 +68,24 @@ def _counts() -> Iterator[tuple[str, str]]:
 
 
 def _compared(bench: Bench, database: Database, name: str, query: str) -> Figure:
-    pairs = [_pair(database, query) for _ in range(max(bench.pairs, FEWEST_PAIRS))]
+    is_long = min(_pair(database, query)) > LONG  # and warms up
+    number = bench.pairs if is_long else max(bench.pairs, FEWEST_PAIRS)
+    pairs = [_pair(database, query) for _ in range(number)]
     ours, plain = (statistics.median(side) * 1000 for side in zip(*pairs, strict=True))
     note = f"{ours:,.2f} ms, plain {plain:,.2f} ms"
     return Figure(name=name, samples=[our / their for our, their in pairs], goal=Goal(1.2), note=note)
 
 
 def _pair(database: Database, query: str) -> tuple[float, float]:
-    """The seconds of a query on our names and on plain tables: medians of many in turn, if it is a short one.
+    """The seconds of a query on our names and on plain tables; of a short one, medians of many in turn.
 
     In new sessions, because the system may give one of two sessions the better core for as long as both last.
     """
     with closing(_session(database, "public")) as ours, closing(_session(database, SCHEMA)) as plain:
-        once = min(_seconds(session, query) for session in (ours, plain, ours, plain))  # warms both up
-        repeats = max(1, min(MOST_REPEATS, round(SECONDS / once)))
+        once = _seconds(ours, query), _seconds(plain, query)
+        if min(once) > LONG:
+            return once
+        repeats = max(2, min(MOST_REPEATS, round(SECONDS / min(once))))
         pairs = [(_seconds(ours, query), _seconds(plain, query)) for _ in range(repeats)]
     our_times, plain_times = zip(*pairs, strict=True)
     return statistics.median(our_times), statistics.median(plain_times)
