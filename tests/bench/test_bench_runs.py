@@ -7,11 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from programs import run
+from programs import PROJECT, run
 from refreshing import FEW, columns, enable, refresh
 from sqlalchemy import Engine, text
 
 from bench import former
+from bench.__main__ import EXTRA, MEASURES
 from bench.server import LAST, Database, Size, fill
 from refresh.store.tables import METADATA
 
@@ -66,6 +67,13 @@ def test_tables_beside_exist() -> None:
     """The tables that are counted on both sides are tables of ours."""
     assert set(former.BESIDE) <= set(METADATA.tables)
     assert not set(former.BESIDE) & set(former.SHAPES)
+
+
+@pytest.mark.parametrize("name", [*MEASURES, *EXTRA])
+def test_measure_is_explained(name: str) -> None:
+    """Each measure has a row in the document."""
+    text = (PROJECT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert f"\n| `{name}` | " in text
 
 
 def test_bench(tmp_path: Path) -> None:
