@@ -59,12 +59,8 @@ lint: .venv/.dev ## find common mistakes and unformatted files
 law: .venv/.dev ## search longer for a history after which refreshed tables differ from rebuilt ones: EXAMPLES=5000
 	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
 
-bench: .venv/.runtime ## measure building, writing, finding changes, runs with nothing to do, and the accuracy of the ETA
-	PYTHONPATH=. $(RUN) bench/build.py $(ARGS)
-	PYTHONPATH=. $(RUN) bench/writing.py
-	PYTHONPATH=. $(RUN) bench/detection.py
-	PYTHONPATH=. $(RUN) bench/idle.py
-	PYTHONPATH=. $(RUN) bench/eta.py
+bench: .venv/.dev ## measure the refresh against goals, in one table: ARGS="--only night --scale 0.2"
+	$(RUN) -m bench $(ARGS)
 
 lock: ## pin the newest releases of the dependencies in pyproject.toml, for Python 3.11 and newer
 	$(or $(PYTHON),python3.11) -m venv --clear build/lock
