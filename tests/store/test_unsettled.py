@@ -96,8 +96,8 @@ def test_periods_of_a_timeframe(built: Engine, ids: tuple[int, ...] | None) -> N
     assert unsettled(built, request, builder=EMAS) == [
         replace(settled(1, 0), is_built=False, seen_ts=None),
         replace(settled(1, 4, 5), dirty_from=day(9)),
-        replace(settled(2, 3), is_built=False, seen_ts=None),
         replace(settled(2, 1, 4, 5), is_built=False, seen_ts=None),
+        replace(settled(2, 3), is_built=False, seen_ts=None),
     ]
 
 
