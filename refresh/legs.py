@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refresh.families import Family
-from refresh.shapes import LANES, Average, Shape
+from refresh.shapes import Average, Shape, shelf_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Leg:
     @property
     def shelf_width(self) -> int:
         """The number of series that a row of the table has room for."""
-        return LANES // len(self.averages) // 8 * 8 if self.averages else 1
+        return shelf_width(self.averages) if self.averages else 1
 
     @property
     def state(self) -> str:

@@ -44,7 +44,7 @@ def test_built_revised_and_validated(many: Engine) -> None:
     """They are built, a revision reaches each of them, nothing is left to do, and every value is that of a rebuild."""
     refresh(many, builders=BUILDERS)
     places = ask(many, f"SELECT count(*), max(shelf), max(place) FROM {V2.places}")
-    assert places == [(1200, 12, 96)]
+    assert places == [(1200, 18, 64)]
     before = dict(ask(many, f"SELECT (id, tf, ts, period)::text, ema FROM {V2.target} WHERE id = 2"))
     execute(many, f'UPDATE {SOURCE} SET close = close + 1 WHERE id = 2 AND "timestamp" = (SELECT min("timestamp") '
                   f"FROM {SOURCE} WHERE id = 2)")  # fmt: skip
