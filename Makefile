@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup bars emas daily-refresh dry-run validate report demo psql test lint check law bench lock
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law bench lock
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -40,6 +40,9 @@ report: .venv/.runtime ## write report.html, a page about the database
 demo: .venv/.runtime ## from nothing to a page: the sample, a refresh, a validation, a report
 	$(RUN) run_daily_refresh.py --all --validate --sample all --html report.html $(ARGS)
 
+move: .venv/.runtime ## move EMA tables of the former layout behind views of the same names
+	$(RUN) -m refresh.commands.move
+
 psql: .venv/.runtime ## open psql on the database that a refresh would use, the embedded one included; ARGS go to psql
 	$(RUN) -m refresh.commands.psql $(ARGS)
 
@@ -56,12 +59,8 @@ lint: .venv/.dev ## find common mistakes and unformatted files
 law: .venv/.dev ## search longer for a history after which refreshed tables differ from rebuilt ones: EXAMPLES=5000
 	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
 
-bench: .venv/.runtime ## measure building, writing, finding changes, runs with nothing to do, and the accuracy of the ETA
-	PYTHONPATH=. $(RUN) bench/build.py $(ARGS)
-	PYTHONPATH=. $(RUN) bench/writing.py
-	PYTHONPATH=. $(RUN) bench/detection.py
-	PYTHONPATH=. $(RUN) bench/idle.py
-	PYTHONPATH=. $(RUN) bench/eta.py
+bench: .venv/.dev ## measure the refresh against goals, in one table: ARGS="--only night --scale 0.2"
+	$(RUN) -m bench $(ARGS)
 
 lock: ## pin the newest releases of the dependencies in pyproject.toml, for Python 3.11 and newer
 	$(or $(PYTHON),python3.11) -m venv --clear build/lock

@@ -1,6 +1,6 @@
 """The ten builders as one table of data. What differs between them is said here and nowhere else.
 
-A *leg* leads from input tables to one target table; the calendar EMAs have two legs, US and ISO.
+The calendar EMAs have two legs, US and ISO.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from enum import Enum, auto
 from refresh.families import (  # isort: skip
     ALIGNED, ALIGNED_ISO, ALIGNED_US, ANCHORED, ANCHORED_ISO, ANCHORED_US, ROLLING, Family,
 )  # fmt: skip
-from refresh.shapes import DAY, EMA, EMA_BAR, LANES, SNAPSHOT, Average, Shape, series_shape
+from refresh.legs import NO_INPUT, Input, Leg
+from refresh.shapes import DAY, EMA, EMA_BAR, SNAPSHOT, Average, Shape, series_shape
+
+__all__ = [
+    "BAR_COUNT", "BUILDERS", "DAILY", "DAY_COUNT", "NO_INPUT", "SERIES_OPTIONS", "SOURCE", "BuilderConfig", "Group",
+    "Input", "Kind", "Leg", "builders", "by_key", "dependants", "legs", "shape_of", "writer_of",
+]  # fmt: skip
 
 SOURCE = "cmc_price_histories7"
 DAILY = "cmc_price_bars_1d"
@@ -36,65 +42,6 @@ class Group(Enum):
     def __init__(self, key: str, noun: str) -> None:
         self.key = key
         self.noun = noun
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An input of a leg, and the columns that the leg reads: a change of any of them concerns it."""
-
-    table: str
-    columns: tuple[str, ...] = ()
-
-
-NO_INPUT = Input("")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leg:
-    """Inputs -> target.
-
-    ``target``: the name that readers use. Averages are packed: their target is a view of ``table``, and ``places`` says
-    which series is where. ``follows``: the input whose rows the leg counts and whose watermark it follows, with the
-    columns that it reads. ``averages``, ``price``, ``formula``: what a table of averages holds, of which column, by
-    which formula of ``core.ema``; bars have none. ``version``: that of the formulas and columns, raised by hand with
-    either; rows of an older one are rebuilt.
-    """
-
-    target: str
-    shape: Shape
-    follows: Input
-    family: Family | None = None
-    price: Input = NO_INPUT
-    formula: str = ""
-    averages: tuple[Average, ...] = ()
-    version: int = 1
-
-    @property
-    def table(self) -> str:
-        """The table that the builder writes."""
-        return f"{self.target}_packed" if self.averages else self.target
-
-    @property
-    def places(self) -> str:
-        """The table of the series of packed averages."""
-        return f"{self.target}_series"
-
-    @property
-    def shelf_width(self) -> int:
-        """The number of series that a row of packed averages has room for."""
-        return LANES // len(self.averages) // 8 * 8
-
-    @property
-    def state(self) -> str:
-        """The table that says how far the target has come."""
-        return f"{self.target}_state"
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Every table that the leg reads, the followed one last."""
-        if self.price.table in {NO_INPUT.table, self.follows.table}:
-            return (self.follows.table,)
-        return self.price.table, self.follows.table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

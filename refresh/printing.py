@@ -5,6 +5,7 @@ What is printed, this module does not know.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -63,6 +64,7 @@ def run(program: Callable[[], int]) -> int:
     That is ``FAILED`` instead of ``DONE`` if not everything could be written, because a disk is full or a reader is
     gone; and that of the signal that ended the wait for the reader of a result.
     """
+    gc.freeze()  # what is imported lives to the end, where looking at it would cost a fifth of the imports again
     with _installed() as printed:
         code = _guarded(program)
         return _finish(printed, code)

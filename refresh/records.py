@@ -6,7 +6,7 @@ A builder process sends outcomes to its parent as lines of JSON; the database ke
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import Enum
 
@@ -45,7 +45,8 @@ class Outcome:
 
     def line(self) -> str:
         """The outcome as one line of JSON."""
-        return json.dumps({**asdict(self), "status": self.status.value})
+        values = {name: getattr(self, name) for name in _NAMES}
+        return json.dumps({**values, "status": self.status.value})
 
     @classmethod
     def parse(cls, line: str) -> Outcome:
@@ -56,6 +57,9 @@ class Outcome:
             return cls(**values)
         except (TypeError, KeyError) as error:
             raise ValueError(f"not an outcome: {line!r}") from error
+
+
+_NAMES = [column.name for column in fields(Outcome)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

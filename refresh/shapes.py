@@ -59,8 +59,8 @@ class Shape:
 
 CLOSED = "closed"
 """The column of packed averages with a bit for each series: whether the day is canonical."""
-LANES = 96
-"""The number of values of a kind that a row of packed averages has room for: three such rows fill a page."""
+_ROW_BYTES, _AVERAGE_BYTES, _SERIES_BYTES = 1930, 120, 28
+"""The bytes of a packed row, four of which fill a page; those of an average's five arrays, and per series in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,11 @@ def series_shape(averages: tuple[Average, ...]) -> Shape:
         key=("id", "ts", "tf", "period"),
         time="ts",
     )
+
+
+def shelf_width(averages: Sequence[Average]) -> int:
+    """The number of series that a row of packed averages has room for."""
+    return (_ROW_BYTES // len(averages) - _AVERAGE_BYTES) // _SERIES_BYTES
 
 
 def packed_shape(averages: Sequence[Average]) -> Shape:

@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-CATALOGUE = {"catalog", "families", "shapes"}
+CATALOGUE = {"catalog", "families", "legs", "shapes"}
 """The table of the builders, and the data of which its rows are made."""
 MAY_IMPORT = {
     "refresh": set[str](),
@@ -21,19 +21,24 @@ MAY_IMPORT = {
     "wording": set[str](),
     "families": set[str](),
     "shapes": set[str](),
-    "catalog": {"families", "shapes"},
+    "legs": {"families", "shapes"},
+    "catalog": {"families", "shapes", "legs"},
     "records": set[str](),
     "stop": {"errors"},
     "outlet": set[str](),
     "printing": {"errors", "stop", "outlet"},
+    "forks": set[str](),
     "core": {"errors", "families"},
     "server": {"errors", "wording"},
     "store": {"errors", "wording", *CATALOGUE, "records", "core", "server"},
     "due": {"errors", "wording", *CATALOGUE, "records", "core", "store"},
     "options": {"errors", "wording", *CATALOGUE, "due"},
-    "builder": {"errors", "wording", *CATALOGUE, "records", "stop", "printing", "core", "store", "due", "options"},
+    "builder": {
+        *("errors", "wording", *CATALOGUE, "records", "stop", "printing", "forks"),
+        *("core", "store", "due", "options"),
+    },
     "validate": {"errors", "wording", *CATALOGUE, "core", "store", "due", "builder"},
-    "run": {"errors", "wording", *CATALOGUE, "records", "stop", "due", "options", "validate"},
+    "run": {"errors", "wording", *CATALOGUE, "records", "stop", "forks", "due", "options", "validate"},
     "load": {"errors", "wording", "printing", "core", "store", "options"},
     "faces": {"errors", "wording", *CATALOGUE, "records", "due", "validate", "run"},
 }
@@ -52,7 +57,7 @@ IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requ
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")
 OUTSIDE_OF_ARITHMETIC = re.compile(r"--[a-zA-Z]|\.csv")
 """A flag, or a file format."""
-STARTS_PROGRAMS = {"refresh.run.child", "refresh.server.programs"}
+STARTS_PROGRAMS = {"refresh.run.process", "refresh.server.programs"}
 KNOWS_KINDS = {"refresh.catalog", "refresh.builder.recipes"}
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)$|^base(_|$)")
 LONGEST = 250
@@ -306,7 +311,12 @@ BROKEN = (
     (light_rooms_load_no_heavy_package, "run.plan", "import numpy as np", ":1: run must not load numpy"),
     (light_rooms_load_no_heavy_package, "faces.html", "from numpy import nan", ":1: faces must not load numpy"),
     (light_rooms_load_no_heavy_package, "options.values", "import sqlalchemy", ":1: options must not load sqlalchemy"),
-    (few_start_programs, "builder.work", "import subprocess", ":1: only refresh.run.child and refresh.server.programs"),
+    (
+        few_start_programs,
+        "builder.work",
+        "import subprocess",
+        ":1: only refresh.run.process and refresh.server.program",
+    ),
     (kinds_are_dispatched_once, "run.plan", "if kind is Kind.DAILY: pass", ":1: Kind.DAILY belongs to"),
     (kinds_are_dispatched_once, "run.plan", "x = step.builder.kind", ":1: step.builder.kind belongs to"),
     (

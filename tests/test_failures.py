@@ -226,13 +226,14 @@ def test_output_that_cannot_be_written(engine: Engine) -> None:
     assert (ended.returncode, ended.stderr) == (1, "error: [Errno 28] No space left on device\n")
 
 
-def children(pid: int) -> str:
-    """The command lines of the children of a process."""
+def descendants(pid: int) -> str:
+    """The command lines of the children of a process, and of theirs."""
     ids = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
     if not ids:
         return ""
     command = ["ps", "-ww", "-o", "args=", "-p", ",".join(ids)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return "".join([shown, *(descendants(int(id)) for id in ids)])
 
 
 def test_processes_show_no_password(engine: Engine) -> None:
@@ -243,7 +244,7 @@ def test_processes_show_no_password(engine: Engine) -> None:
         connection.execute(text("LOCK TABLE cmc_price_bars_1d IN SHARE MODE"))  # the builder waits to write
         with subprocess.Popen(command, cwd=PROJECT, env=environ, text=True, stdout=pipe, stderr=pipe) as process:
             deadline = time.monotonic() + 60
-            while "refresh.builder" not in (seen := children(process.pid)) and time.monotonic() < deadline:
+            while "refresh.builder bars" not in (seen := descendants(process.pid)) and time.monotonic() < deadline:
                 time.sleep(0.05)
             connection.rollback()
             out, err = process.communicate(timeout=60)

@@ -17,13 +17,13 @@ FILES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT
 DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in FILES}
 EVERYTHING = "\n".join(DOCUMENTS.values())
 LONGEST_README = 150
-ABOUT = {"cmc_price_bars_": "bars.md", "cmc_ema_": "emas.md"}
-"""The document that explains the tables whose names begin so; any document may explain other tables."""
+ABOUT = {"_(packed|series)$": "tables.md", "^cmc_price_bars_": "bars.md", "^cmc_ema_": "emas.md"}
+"""The document that explains the tables of such names; any document may explain other tables."""
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 FOLDERS = ("refresh/", "tests/", "bench/", "docs/")
 FLAGS = {option.flag for option in (*OPTIONS, *LOAD_OPTIONS)}
-FLAGS_OF_OTHERS = {"--help", "--hypothesis-seed", "--assets", "--days"}
-"""Those of Python's parser, of pytest and of the benchmarks."""
+FLAGS_OF_OTHERS = {"--help", "--hypothesis-seed", "--only", "--scale", "--pairs"}
+"""Those of Python's parser, of pytest and of the bench."""
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -90,16 +90,17 @@ def test_every_make_command_exists() -> None:
 
 @pytest.mark.parametrize("table", METADATA.tables)
 def test_table_has_a_row(table: str) -> None:
-    """Each table has a row in docs/tables.md; a state table shares the row of its table."""
-    owner = table.removesuffix("_state")
+    """Each table has a row in docs/tables.md; those that belong to another share the row of that."""
+    owner = re.sub("_(state|packed|series)$", "", table)
     assert f"`{owner}`" in first_cells(DOCUMENTS["tables.md"]), f"docs/tables.md has no row for {owner}"
-    assert owner == table or "`<table>_state`" in DOCUMENTS["tables.md"], "docs/tables.md lacks `<table>_state`"
+    own = table.removeprefix(owner)
+    assert not own or f"`<table>{own}`" in DOCUMENTS["tables.md"], f"docs/tables.md lacks `<table>{own}`"
 
 
 @pytest.mark.parametrize("table", METADATA.tables)
 def test_columns_are_explained(table: str) -> None:
     """Each column is named in the document about its table."""
-    document = next((name for start, name in ABOUT.items() if table.startswith(start)), None)
+    document = next((name for pattern, name in ABOUT.items() if re.search(pattern, table)), None)
     text = DOCUMENTS[document] if document else EVERYTHING
     named = {word for span in code_spans(text) for word in re.findall(r"\w+", span)}
     missing = [column.name for column in METADATA.tables[table].columns if column.name not in named]

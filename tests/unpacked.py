@@ -98,5 +98,5 @@ def _function(leg: Leg) -> str:
         filled=", ".join(f"{name} = with_item({name}, s.place, NEW.{name})" for name in values),
         changed_roll=f"CASE {changes} ELSE NEW.roll END",
         shown_rolls=" ".join(f"NEW.{name} := roll;" for name in rolls),
-        bytes=leg.shelf_width // 8,
+        bytes=-(-leg.shelf_width // 8),
     )

@@ -125,14 +125,19 @@ class _Reports:
 def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, stop: Stop) -> None:
     """Do the work, then report the assets for which there was none."""
     listeners = work.Listeners(report=reports.report, note=_say, is_stopping=lambda: stop.requested)
-    work.refresh(engine, scope, listeners)
+    work.refresh(engine, scope, listeners, ids=ids)
     if stop.requested:
         return
     for id in reports.unreported(ids):
         reports.report(Progress(open=0).outcome(scope.builder.key, id))
 
 
+def run(arguments: Sequence[str]) -> int:
+    """Run one builder as a process of its own, which a signal stops. Returns its exit code."""
+    stop = Stop()
+    with stop.listening():
+        return printing.run(lambda: main(arguments, settings(os.environ), stop))
+
+
 if __name__ == "__main__":
-    stopping = Stop()
-    with stopping.listening():
-        sys.exit(printing.run(lambda: main(sys.argv[1:], settings(os.environ), stopping)))
+    sys.exit(run(sys.argv[1:]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
@@ -14,12 +13,9 @@ from refresh.builder.reading import Reader
 from refresh.catalog import Leg
 from refresh.core import ema
 from refresh.core.bars import running_sum
-from refresh.core.rows import TIME, Array, Rows, count, positions, run_heads, stack, starts, take
-from refresh.shapes import Average
+from refresh.core.rows import Array, Rows, positions, run_heads, starts, take
 from refresh.store import ema_inputs
-
-_PREVIOUS, _CANONICAL = 0, 1
-"""Which stored row a value is from: that of the last day, or that of the last canonical day."""
+from refresh.store.packed import read_last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,40 +60,35 @@ def _no_days(grid: Grid) -> Array:
 
 def _read_carries(reader: Reader, last_canonical: Array) -> dict[str, ema.Carry]:
     """Per value column, the last row and the last canonical row before the stretch."""
-    grid = reader.grid
-    last_day = np.array([_without_zone(time) for time in reader.spans.carries], TIME)
-    last = np.repeat(last_day[:, None], len(grid.tfs), axis=1)
-    points = stack([_points(grid, last, _PREVIOUS), _points(grid, last_canonical, _CANONICAL)])
-    if not count(points):
-        return _no_carries(reader.leg, grid)
-    stored = ema_inputs.read_emas(reader.connection, reader.leg, points)
-    previous = take(stored, stored["source"] == _PREVIOUS)
-    canonical = take(stored, stored["source"] == _CANONICAL)
-    return {average.name: _carry(grid, average, previous, canonical) for average in reader.leg.averages}
+    previous = _read_previous(reader)
+    canonical = ema_inputs.read_emas(reader.connection, reader.leg, _points(reader.grid, last_canonical))
+    carries = {}
+    for average in reader.leg.averages:
+        d1, _, d1_roll, _ = average.differences
+        carries[average.name] = ema.Carry(
+            value=previous[average.name],
+            d1_roll=previous[d1_roll],
+            canonical_value=_matrix(reader.grid, canonical, average.name),
+            canonical_d1=_matrix(reader.grid, canonical, d1),
+        )
+    return carries
 
 
-def _without_zone(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=None) if time else None
-
-
-def _points(grid: Grid, times: Array, source: int) -> Rows:
+def _points(grid: Grid, times: Array) -> Rows:
     assets, timeframes = np.nonzero(~np.isnat(times))
-    return {
-        "id": grid.ids[assets],
-        "tf": grid.tfs[timeframes],
-        "timestamp": times[assets, timeframes],
-        "source": np.full(len(assets), source),
-    }
+    return {"id": grid.ids[assets], "tf": grid.tfs[timeframes], "timestamp": times[assets, timeframes]}
 
 
-def _carry(grid: Grid, average: Average, previous: Rows, canonical: Rows) -> ema.Carry:
-    d1, _, d1_roll, _ = average.differences
-    return ema.Carry(
-        value=_matrix(grid, previous, average.name),
-        d1_roll=_matrix(grid, previous, d1_roll),
-        canonical_value=_matrix(grid, canonical, average.name),
-        canonical_d1=_matrix(grid, canonical, d1),
-    )
+def _read_previous(reader: Reader) -> Rows:
+    """The averages and their ``d1_roll`` on the last day before the stretch, each (assets, series), NaN where none."""
+    grid, leg = reader.grid, reader.leg
+    names = [name for average in leg.averages for name in (average.name, average.differences[2])]
+    values = {name: np.full((len(grid.ids), len(grid.periods)), np.nan) for name in names}
+    for shelf, lanes in reader.places.by_shelf(grid.pairs).items():
+        rows = read_last(reader.connection, leg, reader.spans, shelf, lanes, names)
+        for name, of_name in values.items():
+            of_name[np.ix_(grid.asset(rows["id"]), lanes.series)] = rows[name][:, lanes.lanes]
+    return values
 
 
 def _matrix(grid: Grid, rows: Rows, name: str) -> Array:

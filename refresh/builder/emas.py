@@ -23,10 +23,11 @@ from refresh.core.packing import Lanes, pack
 from refresh.core.rows import Array, Rows
 from refresh.core.series import Series
 from refresh.errors import ViolationError
+from refresh.shapes import CLOSED
 from refresh.store import state
 from refresh.store.ema_inputs import read_prices
 from refresh.store.packed import Shelf, replace_shelf
-from refresh.store.places import read_places
+from refresh.store.places import Places, read_places
 from refresh.store.replace import Extent
 from refresh.store.spans import Spans
 from refresh.store.spans import spans as read_spans
@@ -54,8 +55,9 @@ class Averages:
 def refresh(wanted: Refresh, *, counting: Counting) -> Done:
     """Bring some series of a batch up to date, continued from the rows before the first affected day."""
     spans = read_spans(wanted.connection, wanted.batch.dues, bars_back=0)
-    averages = _compute(_read(wanted, spans, counting))
-    return _write(wanted, spans, averages)
+    places = read_places(wanted.connection, wanted.leg)
+    averages = _compute(_read(wanted, spans, places, counting))
+    return _write(wanted, spans, places, averages)
 
 
 def rebuild(wanted: Rebuild, *, counting: Counting) -> Rows:
@@ -76,12 +78,12 @@ def _prices(tables: Mapping[str, Rows], price: Input) -> Rows:
     return prices
 
 
-def _read(wanted: Refresh, spans: Spans, counting: Counting) -> Inputs:
+def _read(wanted: Refresh, spans: Spans, places: Places, counting: Counting) -> Inputs:
     leg, series = wanted.leg, wanted.series
     tfs = sorted({member.timeframe.tf for member in series})
     prices = read_prices(wanted.connection, leg.price, spans, tfs)
     grid = lay_out(spans.ids, prices, series)
-    reader = Reader(connection=wanted.connection, leg=leg, spans=spans, grid=grid)
+    reader = Reader(connection=wanted.connection, leg=leg, spans=spans, grid=grid, places=places)
     needed = _needed(counting, series)
     counted = counting.continued(reader)
     before = read_before(reader, counted, needed)
@@ -125,20 +127,17 @@ def _violation(grid: Grid, result: ema.Result, cell: tuple[int, int, int]) -> st
     )
 
 
-def _write(wanted: Refresh, spans: Spans, averages: Averages) -> Done:
+def _write(wanted: Refresh, spans: Spans, places: Places, averages: Averages) -> Done:
     """Write shelf by shelf. A rebuild of all series of a shelf deletes its rows without comparing."""
     connection, leg, grid = wanted.connection, wanted.leg, averages.inputs.grid
-    tfs = [tf.decode() for tf in grid.spread(grid.tfs).tolist()]
-    pairs = list(zip(tfs, grid.periods.tolist(), strict=True))
-    places = read_places(connection, leg)
     total: Counter[int] = Counter()
-    for number, lanes in places.by_shelf(pairs).items():
+    for number, lanes in places.by_shelf(grid.pairs).items():
         extent = Extent(ids=spans.ids, begins=spans.begins, shelf=number)
-        shelf = Shelf(number=number, lanes=lanes, rows=_packed(averages, number, lanes))
+        shelf = Shelf(lanes=lanes, rows=_packed(averages, number, lanes))
         rewrite = wanted.batch.rewrites and places.are_all(number, lanes)
         total.update(replace_shelf(connection, leg, extent, shelf, rewrite=rewrite))
     needed = averages.inputs.lengths.needed.tolist()
-    selected = zip(*zip(*pairs, strict=True), needed, strict=True)
+    selected = ((*pair, number) for pair, number in zip(grid.pairs, needed, strict=True))
     state.save_emas(connection, leg, _advances(spans, averages), selected)
     return Done(written=total)
 
@@ -146,10 +145,10 @@ def _write(wanted: Refresh, spans: Spans, averages: Averages) -> Done:
 def _packed(averages: Averages, shelf: int, lanes: Lanes) -> Rows:
     """The defined values of a shelf as packed rows in the order of the table's key: id, ts, shelf."""
     given, result = averages.inputs, averages.result
-    columns: dict[str, Array] = {}
+    columns = {CLOSED: given.days.canonical}
     for average in given.leg.averages:
         columns.update(zip(average.columns, result.columns[average.name].parts, strict=True))
-    assets, days, packed = pack(columns, given.days.canonical, result.defined, lanes)
+    assets, days, packed = pack(columns, result.defined, lanes)
     return {
         "id": given.grid.ids[assets].astype(np.int32),
         "ts": given.grid.times[days, assets],

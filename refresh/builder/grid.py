@@ -34,6 +34,12 @@ class Grid:
         return [tf.decode() for tf in self.tfs.tolist()]
 
     @property
+    def pairs(self) -> list[tuple[str, int]]:
+        """The timeframe and period of each series."""
+        labels = self.labels
+        return [(labels[tf], period) for tf, period in zip(self.tf_of.tolist(), self.periods.tolist(), strict=True)]
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Days, assets, timeframes."""
         days, assets = self.times.shape

@@ -26,7 +26,7 @@ class Progress:
 
     def split(self, pieces: int) -> Progress:
         """The progress once it is known how many pieces one piece of work consists of."""
-        return replace(self, open=self.open - 1 + pieces)
+        return self if pieces == 1 else replace(self, open=self.open - 1 + pieces)
 
     def worked(self, reason: str, *, seconds: float) -> Progress:
         """The progress once a piece of work was tried."""
@@ -35,12 +35,14 @@ class Progress:
 
     def after(self, id: int, done: Done) -> Progress:
         """The progress with what was done for the asset, or why that failed."""
-        errors = filter(None, [done.errors.get(id)])
+        rows, notes, error = done.written.get(id), done.notes.get(id), done.errors.get(id)
+        if not rows and not notes and not error:
+            return self
         return replace(
             self,
-            rows=self.rows + done.written.get(id, 0),
-            notes=Counter(self.notes) + Counter(done.notes.get(id)),
-            errors=(*self.errors, *errors),
+            rows=self.rows + (rows or 0),
+            notes=Counter(self.notes) + Counter(notes) if notes else self.notes,
+            errors=(*self.errors, error) if error else self.errors,
         )
 
     def as_saved(self, outcome: Outcome) -> Progress:

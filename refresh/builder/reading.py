@@ -15,6 +15,7 @@ from refresh.core.series import Series
 from refresh.due.batches import Batch
 from refresh.due.decisions import Decisions
 from refresh.due.scope import Scope
+from refresh.store.places import Places
 from refresh.store.spans import Spans
 
 
@@ -46,9 +47,10 @@ class Rebuild:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reader:
-    """What averages are read by: the transaction, the leg, the days of each asset, and their grid."""
+    """What averages are read by: the transaction, the leg, the days of each asset, their grid and their places."""
 
     connection: Connection
     leg: Leg
     spans: Spans
     grid: Grid
+    places: Places

@@ -40,14 +40,6 @@ LOCKS_AT_ONCE = 1_500
 """The number of locks of a piece: the server has room for some six thousand, and others need it too."""
 
 
-def _ignore(_: str) -> None:
-    """Nobody listens."""
-
-
-def _never() -> bool:
-    return False
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listeners:
     """Who learns how the work goes on.
@@ -57,17 +49,24 @@ class Listeners:
     """
 
     report: Callable[[Outcome], None]
-    note: Callable[[str], None] = _ignore
-    is_stopping: Callable[[], bool] = _never
+    note: Callable[[str], None] = lambda _: None
+    is_stopping: Callable[[], bool] = lambda: False
 
     def retry(self, error: Exception) -> None:
         """Note that something is tried again."""
         self.note(f"trying again: {first_line(error)}")
 
 
-def refresh(engine: Engine, scope: Scope, listeners: Listeners, *, values_at_once: int = VALUES_AT_ONCE) -> None:
-    """Bring every leg of a builder up to date."""
-    _Work(engine, scope, listeners, values_at_once).run()
+def refresh(
+    engine: Engine,
+    scope: Scope,
+    listeners: Listeners,
+    *,
+    ids: Sequence[int] | None = None,
+    values_at_once: int = VALUES_AT_ONCE,
+) -> None:
+    """Bring every leg of a builder up to date. ``ids``: the assets of the scope, if they are known."""
+    _Work(engine, scope, listeners, values_at_once).run(ids)
 
 
 def rows_at_once(recipe: Recipe, leg: Leg, values_at_once: int = VALUES_AT_ONCE) -> int:
@@ -94,30 +93,23 @@ class _Work:
         self._progress: dict[int, Progress] = {}
         self._decided = Decided()
 
-    def run(self) -> None:
+    def run(self, known: Sequence[int] | None) -> None:
         """Look at every asset, and do what is due."""
         legs = self._scope.builder.legs
-        retries = self._scope.selection.retries
-        retried(lambda _: self._give_places(), retries, self._listeners.retry)
-        ids = retried(lambda _: self._ids(), retries, self._listeners.retry)
+        ids = retried(lambda _: self._ids(known), self._scope.selection.retries, self._listeners.retry)
         self._progress = {id: Progress(open=len(legs)) for id in ids}
         for piece in self._pieces(ids):
             for leg in legs:
                 self._finish(leg, piece)
 
-    def _give_places(self) -> None:
-        """Every series that is packed with others has a place before any is computed."""
-        averaging = [leg for leg in self._scope.builder.legs if leg.averages]
-        if averaging:
-            with read_committed(self._engine) as connection:
-                for leg in averaging:
-                    give_places(connection, leg, self._scope.series_of(leg))
-
-    def _ids(self) -> Sequence[int]:
+    def _ids(self, known: Sequence[int] | None) -> Sequence[int]:
         """The assets. Until one is done, or has nothing to do, it is recorded as not reached."""
         scope = self._scope
+        with read_committed(self._engine) as connection:
+            for leg in scope.builder.legs:
+                give_places(connection, leg, scope.series_of(leg))
         with transaction(self._engine) as connection:
-            ids = survey.asset_ids(connection, scope)
+            ids = survey.asset_ids(connection, scope) if known is None else known
             history.note_unreached(connection, scope.run_id, scope.builder.key, ids, "not looked at yet")
         return ids
 
@@ -203,7 +195,8 @@ class _Work:
         if wrong and leg.shape.has_timeframes:
             forget_contradictions(connection, leg, sorted(wrong))
         limit = rows_at_once(self._recipe, leg, self._values_at_once)
-        return Decided(tuple(batches(piece.within(dues), limit, len(piece.ids))))
+        parts = batches(piece.within(dues), limit, len(piece.ids), series_together=leg.shelf_width)
+        return Decided(tuple(parts))
 
     def _refresh(self, connection: Connection, leg: Leg, batch: Batch) -> Done:
         wanted = Refresh(connection=connection, scope=self._scope, leg=leg, batch=batch, decisions=self._decisions)

@@ -97,7 +97,6 @@ def _refresh(planned: Planned, lock: locks.RefreshLock) -> Summary:
     _log_start(recorder.run)
     stop = Stop()
     with stop.listening():
-        recorder.start(planned.plan, planned.remaining)
         report = _run(planned, recorder, stop)
         summary = _summary(planned, recorder, report)
         recorder.finish(summary)
@@ -151,6 +150,7 @@ def _run(planned: Planned, recorder: Recorder, stop: Stop) -> RunReport:
             limits=limits,
             stop=stop,
             stale=recorder.lagging,
+            begin=lambda: recorder.start(plan, planned.remaining),
         )
 
 

@@ -1,7 +1,7 @@
 """Packed rows: one per asset, day and shelf, with a lane for each series of the shelf.
 
-A packed row is a row whose value columns are matrices, (rows, lanes), NaN where a series has no value; ``closed``
-(rows, lanes) is true in lanes of canonical days.
+A packed row is a row whose columns of values are matrices, (rows, lanes): numbers, NaN where a series has none, and
+flags, false there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refresh.core.compare import partners
-from refresh.core.rows import Array, Rows, stack, take
-from refresh.shapes import CLOSED
+from refresh.core.rows import Array, Rows, stack, starts, take
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +33,7 @@ class Lanes:
         return len(self.others)
 
 
-def pack(columns: Mapping[str, Array], closed: Array, defined: Array, of_shelf: Lanes) -> tuple[Array, Array, Rows]:
+def pack(columns: Mapping[str, Array], defined: Array, of_shelf: Lanes) -> tuple[Array, Array, Rows]:
     """The rows of a shelf from arrays (days, assets, series): the asset and the day of each, and its packed columns.
 
     A row is there if any series of the shelf is defined. They are in the order of asset, then day.
@@ -43,16 +42,19 @@ def pack(columns: Mapping[str, Array], closed: Array, defined: Array, of_shelf: 
     assets, days = np.nonzero(is_defined.any(axis=2).T)
     cells = days[:, None], assets[:, None], of_shelf.series
     is_value = is_defined[days, assets]
-    rows: Rows = {CLOSED: _spread(is_value & closed[cells], of_shelf, fill=False)}
+    rows: Rows = {}
     for name, values in columns.items():
-        rows[name] = _spread(np.where(is_value, values[cells], np.nan), of_shelf, fill=np.nan)
+        rows[name] = _empty(len(days), of_shelf.width, values)
+        rows[name][:, of_shelf.lanes] = np.where(is_value, values[cells], _absent(values))
     return assets, days, rows
 
 
-def _spread(values: Array, of_shelf: Lanes, *, fill: float | bool) -> Array:
-    matrix = np.full((len(values), of_shelf.width), fill)
-    matrix[:, of_shelf.lanes] = values
-    return matrix
+def _absent(values: Array) -> float | bool:
+    return False if values.dtype == bool else np.nan
+
+
+def _empty(rows: int, width: int, like: Array) -> Array:
+    return np.full((rows, width), _absent(like))
 
 
 def laid_over(stored: Rows, computed: Rows, of_shelf: Lanes, keys: Sequence[str]) -> Rows:
@@ -68,7 +70,7 @@ def laid_over(stored: Rows, computed: Rows, of_shelf: Lanes, keys: Sequence[str]
     for name in values:
         rows[name] = computed[name].copy()
         rows[name][np.ix_(partner[is_paired], others)] = stored[name][np.ix_(is_paired, others)]
-        kept[name][:, ~others] = False if name == CLOSED else np.nan
+        kept[name][:, ~others] = _absent(kept[name])
     rows = stack([rows, {name: kept[name] for name in rows}])
     return take(rows, _has_values(rows))
 
@@ -76,6 +78,20 @@ def laid_over(stored: Rows, computed: Rows, of_shelf: Lanes, keys: Sequence[str]
 def _has_values(rows: Rows) -> Array:
     is_value = [(~np.isnan(column)).any(axis=1) for column in rows.values() if column.ndim > 1 and column.dtype != bool]
     return np.asarray(np.logical_or.reduce(is_value))
+
+
+def gather(days: Array, values: Mapping[str, Array], lanes: Array, of_shelf: Lanes) -> tuple[Array, Rows]:
+    """Single values of one asset as packed rows, a row per day: the index of its first value, and packed columns.
+
+    ``days`` ascending, ``values`` by column and ``lanes``, all (values,).
+    """
+    is_first = starts(days)
+    row = np.cumsum(is_first) - 1
+    packed: Rows = {}
+    for name, column in values.items():
+        packed[name] = _empty(row[-1] + 1, of_shelf.width, column)
+        packed[name][row, lanes] = column
+    return np.flatnonzero(is_first), packed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,11 @@ class Series:
     timeframe: Timeframe
     period: int = NO_PERIOD
 
+    @property
+    def rank(self) -> tuple[int, str, int]:
+        """Sorts series by when they begin."""
+        return self.timeframe.days_nominal * self.period, self.timeframe.tf, self.period
+
 
 @dataclass(frozen=True, slots=True)
 class Dimensions:

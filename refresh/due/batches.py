@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 from math import ceil
 
 from refresh.due.decision import Action, Due
@@ -36,14 +37,17 @@ class Batch:
         return self.dues[0].rewrites
 
 
-def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iterator[Batch]:
+def batches(
+    dues: Iterable[Due], rows_at_once: int, assets_at_once: int, *, series_together: int = 1
+) -> Iterator[Batch]:
     """Batches of at most ``rows_at_once`` computed rows, or of a single series that has more.
 
     Arrays are as long as the longest stretch among their assets, so stretches of similar length are batched together.
-    An asset is at most once in a batch; one that has too many rows is split into several, by its series.
+    An asset is at most once in a batch; one that has too many rows is split into several, by its series, of which
+    ``series_together`` in a row stay together if they can.
     """
     current: list[Due] = []
-    for due in sorted(_split(dues, rows_at_once), key=_order):
+    for due in sorted(_split(dues, rows_at_once, series_together), key=_order):
         is_full = len(current) == assets_at_once or _rows(due) * (len(current) + 1) > rows_at_once
         if current and (is_full or _shared(current[0]) != _shared(due)):
             yield Batch(dues=tuple(current))
@@ -53,15 +57,28 @@ def batches(dues: Iterable[Due], rows_at_once: int, assets_at_once: int) -> Iter
         yield Batch(dues=tuple(current))
 
 
-def _split(dues: Iterable[Due], rows_at_once: int) -> Iterator[Due]:
-    """Split each asset's work into the fewest pieces that respect the limit, evenly by series."""
+def _split(dues: Iterable[Due], rows_at_once: int, together: int) -> Iterator[Due]:
+    """Split each asset's work into pieces that respect the limit, by series."""
     for due in dues:
         most = max(rows_at_once // (due.days + 1), 1)
-        pieces = max(ceil(len(due.series) / most), 1)
-        size = max(ceil(len(due.series) / pieces), 1)
-        for piece in range(pieces):
-            first = piece * size
-            yield replace(due, series=due.series[first : first + size])
+        if len(due.series) <= most:
+            yield due
+            continue
+        for series in _cut(due.series, most, together):
+            yield replace(due, series=series)
+
+
+def _cut(series: tuple[int, ...], most: int, together: int) -> Iterator[tuple[int, ...]]:
+    """The fewest pieces of at most ``most`` series: evenly, or between those that stay together."""
+    if most >= together > 1:
+        size = most // together * together
+        for _, members in groupby(series, lambda position: position // size):
+            yield tuple(members)
+        return
+    pieces = ceil(len(series) / most)
+    size = ceil(len(series) / pieces)
+    for piece in range(pieces):
+        yield series[piece * size : (piece + 1) * size]
 
 
 def _shared(due: Due) -> tuple[bool, bool, tuple[int, ...]]:

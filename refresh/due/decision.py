@@ -85,7 +85,7 @@ class Due:
     @property
     def rewrites(self) -> bool:
         """Whether stored rows are deleted without being compared."""
-        return self.action in {Action.REBUILD, Action.PRUNE}
+        return self.action is Action.REBUILD or self.action is Action.PRUNE
 
     def examined(self, revision: Revision, refusal: str | None) -> Due:
         """The decision after stored and new bars were compared: append or revise, and why it is refused if it is.

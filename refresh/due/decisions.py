@@ -33,4 +33,4 @@ class Decisions:
         else:
             dues = self.daily.due(connection, ids)
         failed = history.failed_before(connection, scope.builder.key, scope.run_id, [due.id for due in dues])
-        return [replace(due, is_retry=due.id in failed) for due in dues]
+        return [replace(due, is_retry=True) if due.id in failed else due for due in dues]

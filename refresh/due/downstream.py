@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from sqlalchemy import Connection
 
 from refresh.catalog import Leg
 from refresh.due.decision import Action, Cause, Due
 from refresh.due.scope import Scope
-from refresh.store.state import Unsettled, count_daily_bars, unsettled
+from refresh.store.unsettled import Unsettled, count_daily_bars, unsettled
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _NEXT = timedelta(microseconds=1)
@@ -23,17 +25,23 @@ def series_due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
         return []
     selection = scope.selection
     behind = unsettled(connection, leg, series, selection.ids, everything=selection.rebuild)
-    together: dict[Due, list[int]] = {}
+    together: dict[Due, list[tuple[int, ...]]] = {}
     for facts in behind:
         work = _work(facts, rebuild=selection.rebuild)
-        together.setdefault(work, []).extend(facts.series)
+        together.setdefault(work, []).append(facts.series)
     if not together:
         return []
     dues = []
     for work, days in zip(together, count_daily_bars(connection, list(together)), strict=True):
-        positions = sorted(together[work])
-        dues.append(replace(work, days=days, series=tuple(positions)))
+        dues.append(replace(work, days=days, series=_joined(together[work])))
     return sorted(dues, key=lambda due: (due.id, due.since or _BEFORE_ALL, due.series))
+
+
+def _joined(parts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The series of all parts in order; equal ones of many assets stay one object, which compares fast."""
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(sorted(chain.from_iterable(parts)))
 
 
 def _work(facts: Unsettled, *, rebuild: bool) -> Due:

@@ -33,11 +33,12 @@ class Scope:
         return replace(self, selection=replace(self.selection, ids=None if ids is None else tuple(ids)))
 
     def series_of(self, leg: Leg) -> tuple[Series, ...]:
-        """The series that a leg's table holds."""
+        """The series that a leg's table holds; averages in the order in which they are packed."""
         family = leg.family
         if family is None:
             return ()
-        return tuple(series for series in self.series if series.timeframe.belongs_to(family))
+        series = [series for series in self.series if series.timeframe.belongs_to(family)]
+        return tuple(sorted(series, key=lambda member: member.rank) if leg.averages else series)
 
     def chosen(self, leg: Leg, positions: Sequence[int]) -> list[Series]:
         """Some of the series of a leg, by their positions."""

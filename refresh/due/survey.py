@@ -18,7 +18,7 @@ from refresh.due.scope import Scope
 from refresh.due.selection import Selection
 from refresh.due.series import choose
 from refresh.errors import UsageError
-from refresh.store import dimensions, source, state
+from refresh.store import dimensions, source, unsettled
 from refresh.wording import listed, nearest_numbers
 
 
@@ -104,7 +104,7 @@ def _pending(connection: Connection, scope: Scope, ids: Sequence[int]) -> list[i
     for leg in scope.builder.legs:
         table = leg.follows.table
         if table != SOURCE and shape_of(table).has_timeframes:
-            pending.update(state.pending_inputs(connection, leg, scope.tfs_of(leg), ids))
+            pending.update(unsettled.pending_inputs(connection, leg, scope.tfs_of(leg), ids))
     return sorted(pending)
 
 
@@ -146,6 +146,6 @@ def _disabled(connection: Connection, scopes: Sequence[Scope]) -> list[str]:
     """The timeframes and periods that some table has rows of and that are switched off."""
     enabled = dimensions.read_dimensions(connection)
     legs = [leg for scope in scopes for leg in scope.builder.legs if leg.family]
-    tfs = state.built_timeframes(connection, legs) - {timeframe.tf for timeframe in enabled.timeframes}
-    periods = state.built_periods(connection, legs) - set(enabled.periods)
+    tfs = unsettled.built_timeframes(connection, legs) - {timeframe.tf for timeframe in enabled.timeframes}
+    periods = unsettled.built_periods(connection, legs) - set(enabled.periods)
     return [*sorted(tfs), *(f"period {period}" for period in sorted(periods))]

@@ -20,6 +20,8 @@ from refresh.run.report import StepReport
 from refresh.run.summary import Summary
 
 _FILE = re.compile(r"refresh-(\d{4}-\d\d-\d\d)\.log")
+_PLAIN = re.compile(r"[^\s\"=]+")
+"""A value that needs no quotes."""
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Characters that end a line for some reader, or move a terminal's cursor."""
 _LEVELS = {Status.DONE: logging.INFO, Status.SKIPPED: logging.WARNING}
@@ -102,7 +104,7 @@ class Log:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    if text and re.fullmatch(r"[^\s\"=]+", text):
+    if _PLAIN.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return '"' + _CONTROLS.sub(_as_code, escaped) + '"'

@@ -6,32 +6,19 @@ A request ends in time whatever the server does, and little of its answer is kep
 from __future__ import annotations
 
 import json
-import logging
 import re
-import socket
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
 from refresh.faces.sending import Errand
 
 SECONDS_TO_ANSWER = 10.0
 """The limit of a request in total, redirections included."""
-REDIRECTS = 5
-LONGEST_ANSWER = 65_536
-"""The bytes that are read of an answer."""
 _LONGEST_REASON = 200
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _FIRST_ERROR = 400
-
-logging.getLogger("urllib3").propagate = False  # it logs addresses
 
 
 class NoAnswerError(Exception):
@@ -65,146 +52,28 @@ def presentable(text: object) -> str:
     return _CONTROLS.sub(" ", str(text))[:_LONGEST_REASON]
 
 
-class _Attempt:
-    """One request, which another thread can give up: nothing is sent or received after that."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._is_given_up = False
-        self._sockets: list[socket.socket] = []
-
-    def connected(self, connection: socket.socket | None) -> None:
-        """Note a connection. Raises ``ConnectionAbortedError`` if it comes too late."""
-        with self._lock:
-            if self._is_given_up:
-                raise ConnectionAbortedError
-            if connection is not None:
-                self._sockets.append(connection)
-
-    def give_up(self) -> None:
-        """Wake and end the thread that waits for the server."""
-        with self._lock:
-            self._is_given_up = True
-            for connection in self._sockets:
-                try:
-                    socket.socket.shutdown(connection, socket.SHUT_RDWR)  # below TLS, which the other thread uses
-                except OSError:
-                    continue
-
-    def close(self) -> None:
-        """Close every connection, in the thread that used it: after errors the libraries leave some open."""
-        with self._lock:
-            for connection in self._sockets:
-                connection.close()
-            self._sockets.clear()
-
-
-_current = threading.local()
-"""The attempt of a thread."""
-
-
-class _Connection(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _current.attempt.connected(self.sock)
-
-
-class _SecureConnection(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _current.attempt.connected(self.sock)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Connects so that an attempt can be given up."""
-
-    def init_poolmanager(self, *arguments: Any, **keywords: Any) -> None:
-        super().init_poolmanager(*arguments, **keywords)
-        _watch(self.poolmanager)
-
-    def proxy_manager_for(self, *arguments: Any, **keywords: Any) -> Any:
-        manager = super().proxy_manager_for(*arguments, **keywords)
-        _watch(manager)
-        return manager
-
-
-class _Session(requests.Session):
-    """Follows no redirection: it would read the body of one to its end, which may never come."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter())
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the name is that of requests
-        return None
-
-
-def _watch(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
-
-
 def request(method: str, address: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
     """The answer to a request, whatever its status. ``path`` is appended to the path of the address.
 
     Raises ``NoAnswerError`` without any cause: errors of ``requests`` hold the address.
     """
-    attempt, seconds = _Attempt(), SECONDS_TO_ANSWER
+    from refresh.faces.exchange import Attempt, problem  # noqa: PLC0415 - slow to import, for runs that send something
 
-    def work() -> Answer:
-        _current.attempt = attempt
-        try:
-            return _exchange(method, _extended(address, path), body, seconds)
-        finally:
-            attempt.close()
-
-    errand = Errand(work)
+    attempt, seconds = Attempt(), SECONDS_TO_ANSWER
+    errand = Errand(lambda: attempt.exchange(method, _extended(address, path), body, seconds))
     if not errand.wait(seconds):
         attempt.give_up()
         raise NoAnswerError(f"no answer within {seconds:.0f} s")
     try:
         answer = errand.result()
     except Exception as error:  # noqa: BLE001 - malformed addresses and answers raise anything
-        raise NoAnswerError(_problem(error, seconds)) from None
+        raise NoAnswerError(problem(error, seconds)) from None
     if answer is None:
         raise NoAnswerError("no answer")
     return answer
-
-
-def _exchange(method: str, address: str, body: Mapping[str, Any] | None, seconds: float) -> Answer:
-    """Send the request, and follow the redirections of one that has no body."""
-    with _Session() as session:
-        for _ in range(REDIRECTS + 1):
-            with session.request(method, address, json=body, timeout=seconds, stream=True) as reply:
-                target = reply.headers.get("Location")
-                if body or not (reply.is_redirect and target):
-                    return _answer(reply)
-            address = requests.compat.urljoin(address, target)
-        raise requests.TooManyRedirects
-
-
-def _answer(reply: requests.Response) -> Answer:
-    body = b"" if reply.ok else reply.raw.read(LONGEST_ANSWER, decode_content=True)
-    return Answer(status=reply.status_code, reason=presentable(reply.reason), body=body)
 
 
 def _extended(address: str, path: str) -> str:
     parts = urlsplit(address)
     segments = filter(None, [parts.path.rstrip("/"), path])
     return urlunsplit(parts._replace(path="/".join(segments)))
-
-
-def _problem(error: Exception, seconds: float) -> str:
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {seconds:.0f} s"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return type(error).__name__

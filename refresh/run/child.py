@@ -1,26 +1,22 @@
-"""One builder process: starts it, passes on what it writes, and stops it. The only user of subprocess in a run.
+"""One builder process: passes on what it writes, and stops it. Knows no other builder, and not how it was started.
 
 Outcomes come over a socket pair of their own, whose end also tells the builder that its parent is gone. Stdout and
-stderr come together over a pipe. Knows no other builder.
+stderr come together over a pipe.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
-import refresh
 from refresh.records import Outcome, Status
+from refresh.run.launcher import Launcher
 from refresh.run.plan import Step, Task
 from refresh.run.watch import Watcher
 
-PACKAGE_FOLDER = Path(refresh.__file__).resolve().parent.parent
 BROKEN_OFF = "the run was broken off"
 BYTES_AT_ONCE = 65_536
 
@@ -43,9 +39,9 @@ class Child:
         self,
         step: Step,
         watcher: Watcher,
+        launcher: Launcher,
         *,
-        command: list[str],
-        environ: Mapping[str, str],
+        arguments: Sequence[str],
         seconds: float,
         grace: float,
     ) -> None:
@@ -57,21 +53,14 @@ class Child:
         self._deadline = self.started + seconds
         self._stop_reason = self._last_line = ""
         self._outcome_lines, self._output_lines = _Lines(), _Lines()
-        self.channel, their_channel = socket.socketpair()
-        self.output, their_output = os.pipe()
-        try:
-            self.process = _start(command, environ, channel=their_channel.fileno(), output=their_output)
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            their_channel.close()
-            os.close(their_output)
+        self._launched = launcher.start(arguments)
+        self.process = self._launched.process
+        self.channel, self.output = self._launched.channel, self._launched.output
 
     @property
     def is_running(self) -> bool:
         """Whether the process has not ended yet."""
-        return self.process.poll() is None
+        return self.process.is_running
 
     def receive_outcomes(self, data: bytes) -> None:
         """Keep and pass on the outcomes that are complete now, except those of assets that were not planned."""
@@ -104,9 +93,11 @@ class Child:
             self._keep(outcome)
 
     def _failure(self) -> str:
-        code = self.process.wait()
+        code = self.process.exit_code()
         how = f"exited with {code}"
-        if code < 0:
+        if code is None:
+            how = "ended"
+        elif code < 0:
             how = f"was ended by {signal.Signals(-code).name}"
         message = f"the builder {how} without reporting this asset"
         error = self._last_line.removeprefix("error: ")
@@ -139,21 +130,8 @@ class Child:
                 os.killpg(self.process.pid, number)
 
     def close(self) -> None:
-        """Close our ends of the channel and of the pipe."""
-        self.channel.close()
-        os.close(self.output)
-
-
-def _start(command: list[str], environ: Mapping[str, str], *, channel: int, output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*command, "--outcomes-fd", str(channel)],
-        env=_environment(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=[channel],
-        process_group=0,  # a Ctrl-C in the terminal reaches this process alone, which passes it on
-    )
+        """Keep nothing of a process that has ended."""
+        self._launched.close()
 
 
 def unreached(step: Step, tasks: Iterable[Task], error: str) -> Iterator[Outcome]:
@@ -168,9 +146,3 @@ def _available(descriptor: int) -> Iterator[bytes]:
     with suppress(BlockingIOError):
         while data := os.read(descriptor, BYTES_AT_ONCE):
             yield data
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a builder, in which it finds this very package."""
-    paths = filter(None, [str(PACKAGE_FOLDER), environ.get("PYTHONPATH")])
-    return {**environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,13 +16,17 @@ from typing import Self
 
 from refresh.records import Outcome, Status
 from refresh.run.child import BROKEN_OFF, BYTES_AT_ONCE, Child, unreached
+from refresh.run.launcher import Launcher
 from refresh.run.plan import Step
+from refresh.run.process import COMMAND
 from refresh.run.report import StepReport
 from refresh.run.watch import Watcher
 
 SECONDS_TO_STOP = 10.0
 """How long a builder that was asked to stop may go on with the batch that it is committing."""
 _SECONDS_TO_WAIT = 0.1
+_SECONDS_TO_AN_END = 0.005
+"""How long a builder that has closed a stream, as all do that end, is left alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +49,7 @@ class RunContext:
 
 def command(step: Step) -> list[str]:
     """The command that starts the step's builder; secrets travel in the environment."""
-    return [sys.executable, "-m", "refresh.builder", *step.arguments]
+    return [*COMMAND, *step.arguments]
 
 
 class Crew:
@@ -54,6 +57,7 @@ class Crew:
 
     def __init__(self, run: RunContext, watcher: Watcher) -> None:
         self._run, self._watcher = run, watcher
+        self._launcher = Launcher(run.environ)
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
 
@@ -67,6 +71,7 @@ class Crew:
             time.sleep(_SECONDS_TO_WAIT / 10)
         for child in tuple(self._children):
             self._dismiss(child)
+        self._launcher.close()
         self._selector.close()
 
     @property
@@ -74,13 +79,17 @@ class Crew:
         """The number of processes at work."""
         return len(self._children)
 
+    def prepare(self) -> None:
+        """Get ready to start builders, while something else is done."""
+        self._launcher.prepare()
+
     def start(self, step: Step, *, seconds: float) -> None:
         """Start a step's builder, which may take this many seconds."""
         child = Child(
             step,
             self._watcher,
-            command=[*command(step), *self._run.arguments],
-            environ=self._run.environ,
+            self._launcher,
+            arguments=[*step.arguments, *self._run.arguments],
             seconds=seconds,
             grace=SECONDS_TO_STOP,
         )
@@ -90,7 +99,7 @@ class Crew:
 
     def wait(self) -> list[StepReport]:
         """Listen to the builders for a moment. Returns the reports of the steps that ended."""
-        for key, _ in self._selector.select(_SECONDS_TO_WAIT):
+        for key, _ in self._selector.select(self._patience):
             data = os.read(key.fd, BYTES_AT_ONCE)
             if data:
                 key.data(data)
@@ -99,6 +108,12 @@ class Crew:
         self._enforce_deadlines()
         ended = [child for child in self._children if not child.is_running]
         return [self._finish(child) for child in ended]
+
+    @property
+    def _patience(self) -> float:
+        """The seconds until something has to be looked at, whether anybody writes or not."""
+        streams = 2 * len(self._children)
+        return _SECONDS_TO_WAIT if len(self._selector.get_map()) == streams else _SECONDS_TO_AN_END
 
     def stop(self, reason: str) -> None:
         """Ask every builder to stop; one that does not is killed after ``SECONDS_TO_STOP``."""
@@ -126,9 +141,10 @@ class Crew:
         for stream in (child.channel, child.output):
             with suppress(KeyError):
                 self._selector.unregister(stream)
+        code = child.process.exit_code()
         child.close()
         self._children.remove(child)
-        if child.process.wait() < 0:
+        if code is None or code < 0:
             self._run.end_sessions(child.process.pid)
 
 

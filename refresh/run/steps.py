@@ -49,15 +49,19 @@ def run(
     limits: Limits | None = None,
     stop: Stop | None = None,
     stale: Stale = lambda _: {},
+    begin: Callable[[], object] = lambda: None,
 ) -> RunReport:
     """Run every step that has something to do. Once a stop is requested, no step is started.
 
-    ``stale`` is called before each EMA step. It returns the assets whose bars lag too far behind the source, and why.
+    ``begin`` is called before the first step. ``stale`` is called before each EMA step. It returns the assets whose
+    bars lag too far behind the source, and why.
     """
     started = time.monotonic()
     stop = stop or Stop()
     work = _Run(plan=plan, request=request, watcher=watcher, limits=limits or Limits(), stop=stop, stale=stale)
     with Crew(context, watcher) as crew:
+        work.prepare(crew)
+        begin()
         work.finish_all(crew)
     return RunReport(
         steps=tuple(work.reports[step.builder] for step in plan.steps),
@@ -80,6 +84,11 @@ class _Run:
     stale: Stale
     waiting: list[Step] = field(default_factory=list)
     reports: dict[BuilderConfig, StepReport] = field(default_factory=dict)
+
+    def prepare(self, crew: Crew) -> None:
+        """Get ready to start builders, if there will be any."""
+        if any(step.tasks for step in self.plan.steps) and not self.stop.requested:
+            crew.prepare()
 
     def finish_all(self, crew: Crew) -> None:
         """Start what can be started and receive what runs, until every step has its report."""

@@ -53,13 +53,13 @@ DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def declared_table(
-    metadata: MetaData, name: str, columns: Iterable[Column], key: Sequence[str], *extras: SchemaItem
+    metadata: MetaData, name: str, columns: Iterable[Column], key: Sequence[str], *extras: SchemaItem, **options: Any
 ) -> Table:
-    """A table with a primary key, if ``key`` names columns, and with further keys and indexes."""
+    """A table with a primary key, if ``key`` names columns, with further keys and indexes, and with options."""
     items = [*map(_column, columns), *extras]
     if key:
         items.append(PrimaryKeyConstraint(*key))
-    return Table(name, metadata, *items)
+    return Table(name, metadata, *items, **options)
 
 
 def _column(column: Column) -> SqlColumn[Any]:

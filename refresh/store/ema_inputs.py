@@ -81,31 +81,17 @@ def read_nth_days(connection: Connection, spans: Spans, lengths: Sequence[int]) 
 
 
 def read_emas(connection: Connection, leg: Leg, points: Rows) -> Rows:
-    """The stored rows at some points (id, tf, timestamp, source): the point and period, values, d1 and d1_roll."""
-    names = _carried_columns(leg)
+    """The averages of some timeframes (id, tf, timestamp): id, tf, period, the values and their d1."""
+    names = [name for average in leg.averages for name in (average.name, average.differences[0])]
     query = f"""
-        SELECT p.source, e.id, e.tf, e.period, {quoted(names, "e")}
-        FROM {rows_of("p", id="int", tf="text", time="timestamptz", source="int")}
+        SELECT e.id, e.tf, e.period, {quoted(names, "e")}
+        FROM {rows_of("p", id="int", tf="text", time="timestamptz")}
         JOIN {leg.target} e ON e.id = p.id AND e.ts = p.time AND e.tf = p.tf
     """
-    values = columns_of(
-        "p",
-        id=points["id"].tolist(),
-        tf=_labels(points["tf"]),
-        time=_utc(points["timestamp"]),
-        source=points["source"].tolist(),
-    )
-    keys = {"source": bulk.INT, "id": bulk.INT, "tf": bulk.LABEL, "period": bulk.INT}
+    ids, times = points["id"].tolist(), _utc(points["timestamp"])
+    values = columns_of("p", id=ids, tf=_labels(points["tf"]), time=times)
+    keys = {"id": bulk.INT, "tf": bulk.LABEL, "period": bulk.INT}
     return bulk.read(connection, query, values, {**keys, **dict.fromkeys(names, bulk.FLOAT)})
-
-
-def _carried_columns(leg: Leg) -> list[str]:
-    """The columns from which the averages of a leg continue."""
-    names: list[str] = []
-    for average in leg.averages:
-        d1, _, d1_roll, _ = average.differences
-        names += [average.name, d1, d1_roll]
-    return names
 
 
 def read_state_sums(connection: Connection, leg: Leg, spans: Spans, tfs: Sequence[str]) -> Rows:

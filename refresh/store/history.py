@@ -124,8 +124,9 @@ def save_outcomes(connection: Connection, run_id: str, outcomes: Sequence[Outcom
     changing = [name for name in (*_OUTCOME, "noted_at") if name not in {"builder", "id"}]
     updates = ", ".join(f"{name} = excluded.{name}" for name in changing)
     values = lists_of("u", outcomes, *_OUTCOME)
-    values["u_status"] = [outcome.status.value for outcome in outcomes]
-    values["u_notes"] = [json.dumps(outcome.notes) for outcome in outcomes]
+    statuses = [outcome.status.value for outcome in outcomes]
+    notes = [json.dumps(outcome.notes) for outcome in outcomes]
+    values |= columns_of("u", status=statuses, notes=notes)
     connection.execute(
         text(f"""
             INSERT INTO {OUTCOMES} (run_id, {names}, noted_at)

@@ -27,16 +27,20 @@ class Mark:
 def mark_dirty(connection: Connection, leg: Leg, marks: Sequence[Mark]) -> None:
     """Mark the series of a leg dirty from the first changed row of their input on.
 
-    Series that have not come that far have nothing to rewrite and are left as they are.
+    Series that have not come that far have nothing to rewrite and are left as they are. After an append that is every
+    series, which is seen by the first mark of an asset alone.
     """
     if not marks:
         return
     rows = rows_of("u", id="int", tf="text", time="timestamptz")
+    first_row = "(SELECT min(time) FROM unnest(a.tfs, a.times) AS m(tf, time) WHERE m.tf IS NULL OR m.tf = s.tf)"
     connection.execute(
         text(f"""
-            UPDATE {leg.state} s SET dirty_from = least(s.dirty_from, m.time)
-            FROM (SELECT id, tf, min(time) AS time FROM {rows} GROUP BY id, tf) m
-            WHERE s.id = m.id AND (m.tf IS NULL OR m.tf = s.tf) AND s.seen_ts >= m.time
+            UPDATE {leg.state} s SET dirty_from = least(s.dirty_from, {first_row})
+            FROM (
+                SELECT id, min(time) AS first, array_agg(tf) AS tfs, array_agg(time) AS times FROM {rows} GROUP BY id
+            ) AS a
+            WHERE s.id = a.id AND s.seen_ts >= a.first AND s.seen_ts >= {first_row}
         """),
         lists_of("u", marks, "id", "tf", "time"),
     )

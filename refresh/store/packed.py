@@ -19,6 +19,8 @@ from refresh.shapes import CLOSED, packed_shape
 from refresh.store import bulk, wire
 from refresh.store.places import Places
 from refresh.store.replace import Extent, Target, delete_extent, delete_rows, read_stored
+from refresh.store.spans import ROWS_OF_SPANS, Spans
+from refresh.store.statements import quoted
 from refresh.store.tables import METADATA
 
 CELLS_AT_ONCE = 500_000
@@ -29,7 +31,6 @@ CELLS_AT_ONCE = 500_000
 class Shelf:
     """What was computed for a shelf: some of its series, and their packed rows."""
 
-    number: int
     lanes: Lanes
     rows: Rows
 
@@ -43,14 +44,14 @@ def replace_shelf(connection: Connection, leg: Leg, extent: Extent, shelf: Shelf
     first_value = leg.averages[0].name
     if rewrite:
         delete_extent(connection, target, extent)
-        _write(connection, leg, rows)
+        append(connection, leg, rows)
         return written(rows, np.ones(rows[first_value].shape, bool), first_value)
     stored = read_stored(connection, target, extent, rows)
     rows = laid_over(stored.rows, rows, shelf.lanes, target.key)
     difference = changed(stored.rows, rows, target.key)
     delete_rows(connection, target, take(stored.addresses, difference.stale))
     fresh = take(rows, difference.fresh)
-    _write(connection, leg, fresh)
+    append(connection, leg, fresh)
     return written(fresh, difference.lanes[difference.fresh], first_value)
 
 
@@ -59,12 +60,22 @@ def _target(leg: Leg) -> Target:
     return Target(table=leg.table, key=shape.key, time=shape.time)
 
 
-def _write(connection: Connection, leg: Leg, rows: Rows) -> None:
+def append(connection: Connection, leg: Leg, rows: Rows) -> None:
     """Append packed rows. Every row has all bits of its shelf, so that each can be asked for."""
     closed = rows[CLOSED]
     bits = np.zeros((len(closed), leg.shelf_width), bool)
     bits[:, : closed.shape[1]] = closed
     bulk.write(connection, METADATA.tables[leg.table], {**rows, CLOSED: bits})
+
+
+def read_last(connection: Connection, leg: Leg, spans: Spans, shelf: int, lanes: Lanes, names: Sequence[str]) -> Rows:
+    """Some columns of a shelf at the daily bar that each span continues: id, and a matrix per column."""
+    query = f"""
+        SELECT p.id, {quoted(names, "p")} FROM {ROWS_OF_SPANS}
+        JOIN {leg.table} p ON p.id = s.id AND p.ts = s.carry_at AND p.shelf = :shelf
+    """
+    fields = {"id": bulk.INT, **dict.fromkeys(names, wire.floats_field(lanes.width))}
+    return bulk.read(connection, query, spans.values(shelf=shelf), fields)
 
 
 NULLS_OF = "nulls of {0}"

@@ -65,36 +65,42 @@ def read_places(connection: Connection, leg: Leg) -> Places:
 
 
 def give_places(connection: Connection, leg: Leg, series: Sequence[Series]) -> None:
-    """Give each series a place that has none. A place is given once: that of a series that goes stays empty.
+    """Give each series of packed averages a place that has none; others need none.
 
     Series that begin early come first, so that a row is defined up to some lane, and its arrays end there.
     """
-    given = read_places(connection, leg).of
-    if all((member.timeframe.tf, member.period) in given for member in series):
+    ordered = sorted(series, key=lambda member: member.rank)
+    if leg.averages:
+        give_numbers(connection, leg, [(m.timeframe.tf, m.period, m.timeframe.days_nominal) for m in ordered])
+
+
+def give_numbers(connection: Connection, leg: Leg, series: Sequence[tuple[str, int, int]]) -> None:
+    """Give each series (timeframe, period, days of the timeframe) a place that has none, in this order.
+
+    A place is given once: that of a series that goes stays empty.
+    """
+    if not _without_place(connection, leg, series):
         return
     connection.execute(text(f"LOCK TABLE {leg.places} IN SHARE ROW EXCLUSIVE MODE"))
+    new = _without_place(connection, leg, series)
+    if new:
+        outside = text(f"DELETE FROM {leg.places} WHERE place NOT BETWEEN 1 AND :width")
+        connection.execute(outside, {"width": leg.shelf_width})
+        number = _next_number(connection, leg, len(new))
+        rows = [_row(leg, *member, number + position) for position, member in enumerate(new)]
+        connection.execute(METADATA.tables[leg.places].insert(), rows)
+
+
+def _without_place(
+    connection: Connection, leg: Leg, series: Sequence[tuple[str, int, int]]
+) -> list[tuple[str, int, int]]:
     given = read_places(connection, leg).of
-    new = [member for member in series if (member.timeframe.tf, member.period) not in given]
-    new.sort(key=lambda member: (member.timeframe.days_nominal * member.period, member.timeframe.tf, member.period))
-    if not new:
-        return
-    outside = text(f"DELETE FROM {leg.places} WHERE place NOT BETWEEN 1 AND :width")
-    connection.execute(outside, {"width": leg.shelf_width})
-    number = _next_number(connection, leg, len(new))
-    rows = [_row(leg, member, number + position) for position, member in enumerate(new)]
-    connection.execute(METADATA.tables[leg.places].insert(), rows)
+    return [(tf, period, days) for tf, period, days in series if (tf, period) not in given]
 
 
-def _row(leg: Leg, series: Series, number: int) -> dict[str, object]:
+def _row(leg: Leg, tf: str, period: int, days: int, number: int) -> dict[str, object]:
     shelf, lane = divmod(number, leg.shelf_width)
-    timeframe = series.timeframe
-    return {
-        "tf": timeframe.tf,
-        "period": series.period,
-        "tf_days": timeframe.days_nominal,
-        "shelf": shelf,
-        "place": lane + 1,
-    }
+    return {"tf": tf, "period": period, "tf_days": days, "shelf": shelf, "place": lane + 1}
 
 
 def _next_number(connection: Connection, leg: Leg, count: int) -> int:

@@ -13,12 +13,14 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Table, text
 from sqlalchemy.dialects.postgresql import insert
 
+from refresh.catalog import legs
 from refresh.errors import SchemaError, SettingsError
 from refresh.store.absent import read_as_if_prepared
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
 from refresh.store.existing import existing_columns, existing_indexes, existing_kinds
+from refresh.store.layout import refuse_former
 from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
-from refresh.store.tables import METADATA, OURS_ALONE, SETTINGS
+from refresh.store.tables import METADATA, OURS_ALONE, SETTINGS, TARGET_TABLES
 from refresh.store.triggers import suspect, unwatched, watch
 from refresh.store.views import prepare_views
 from refresh.wording import listed
@@ -31,10 +33,14 @@ _PREDATES = "version"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lacking:
-    """What a database lacks that a refresh creates by itself: tables, and columns of tables that are ours alone."""
+    """What a database lacks that a refresh creates by itself: tables, columns of tables that are ours alone, views.
+
+    ``views``: those of averages, declared like tables.
+    """
 
     tables: tuple[Table, ...]
     columns: tuple[Column[Any], ...]
+    views: tuple[Table, ...]
 
 
 def prepare(connection: Connection, tz: str = "UTC") -> None:
@@ -63,13 +69,23 @@ def _watch(connection: Connection, lacking: Lacking) -> None:
     if not tables:
         return
     watch(connection, tables)
+    _empty_without_places(connection, lacking)
     created = {table.name for table in lacking.tables}
     is_upgrade = any(column.name == _PREDATES for column in lacking.columns)
     suspect(connection, [name for name in tables if name in created or not is_upgrade])
 
 
+def _empty_without_places(connection: Connection, lacking: Lacking) -> None:
+    """Packed averages mean nothing once the table that says which is where is gone."""
+    created = {table.name for table in lacking.tables}
+    for _, leg in legs():
+        if leg.averages and leg.places in created and leg.table not in created:
+            connection.execute(text(f"TRUNCATE {leg.table}"))
+
+
 def verify(connection: Connection) -> Lacking:
     """What does not exist yet. Raises ``SchemaError`` if something that exists does not fit."""
+    refuse_former(connection)
     names = list(METADATA.tables)
     kinds = existing_kinds(connection, names)
     columns, indexes = existing_columns(connection, names), existing_indexes(connection, names)
@@ -88,7 +104,13 @@ def verify(connection: Connection) -> Lacking:
     if problems:
         raise SchemaError("the tables do not fit: " + "; ".join(problems))
     missing = tuple(table for name, table in METADATA.tables.items() if name not in kinds)
-    return Lacking(tables=missing, columns=tuple(added))
+    return Lacking(tables=missing, columns=tuple(added), views=tuple(_missing_views(connection)))
+
+
+def _missing_views(connection: Connection) -> Iterator[Table]:
+    views = [leg.target for _, leg in legs() if leg.averages]
+    kinds = existing_kinds(connection, views)
+    return (TARGET_TABLES[name] for name in views if name not in kinds)
 
 
 def _is_added(column: Column[Any]) -> bool:
@@ -118,7 +140,7 @@ def looking(engine: Engine, tz: str | None = None) -> Iterator[Connection]:
         connection = session.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
             lacking = verify(connection)
-            reading = read_as_if_prepared(connection, lacking.tables, lacking.columns)
+            reading = read_as_if_prepared(connection, (*lacking.tables, *lacking.views), lacking.columns)
             if tz is not None:
                 check_time_zone(reading, tz)
             yield reading

@@ -200,7 +200,7 @@ def save_months(connection: Connection, source: Source, stretches: Sequence[Any]
     months = _months(source, f"{spans} {ROWS_SINCE}")
     connection.execute(
         text(f"""DELETE FROM {MONTHS} m USING {spans} WHERE m.id = u.id
-                 AND (u.since IS NULL OR m.month >= {day_of("u.since")})"""),
+                 AND m.month >= coalesce({day_of("u.since")}, '-infinity')"""),
         values,
     )
     connection.execute(text(f"INSERT INTO {MONTHS} (id, month, row_count, digest) {months}"), values)

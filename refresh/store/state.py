@@ -1,8 +1,8 @@
-"""The state tables: how far every series has come, and where that is behind its input.
+"""The state tables: how far every series has come, as builders write it.
 
 A series is one (timeframe, period) pair; bars have period 0. An EMA state row covers all periods of its timeframe that
-have come equally far, so that a filtered run can leave the others as they are. What follows from a state is not
-decided here.
+have come equally far, so that a filtered run can leave the others as they are. What is behind its input is found in
+``unsettled``.
 """
 
 from __future__ import annotations
@@ -10,107 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
 
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, Leg, legs
-from refresh.core.series import Series
-from refresh.store.statements import ALL_OR_SOME, columns_of, lists_of, rows_of, series_of, some_assets
-from refresh.store.tables import DAILY_STATE, ROWS_LOST
-from refresh.store.watermarks import comparable, contradicting, input_watermarks, own_watermarks
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unsettled:
-    """Series of one asset that are not where their input is: all that share the same facts.
-
-    ``through``: how far the input reaches. ``seen_ts``, ``dirty_from``: the state of the series, if ``is_built``.
-    ``contradicts``: the state of the asset does not fit its table, or the series lost rows. ``is_outdated``: older
-    formulas or columns made the rows. ``series``: positions in the leg's selection.
-    """
-
-    id: int
-    through: datetime | None
-    is_built: bool
-    contradicts: bool
-    seen_ts: datetime | None
-    dirty_from: datetime | None
-    series: tuple[int, ...]
-    is_outdated: bool = False
-
-
-_WANTED = rows_of("w", ordinal="n", tf="text", period="int")
-
-
-def unsettled(
-    connection: Connection, leg: Leg, series: Sequence[Series], ids: Sequence[int] | None, *, everything: bool
-) -> list[Unsettled]:
-    """The series of a leg that are not where their input is; with ``everything``, all of them."""
-    values = {**series_of("w", series), **some_assets(ids), "all_series": everything, "version": leg.version}
-    if leg.shape.has_periods and not everything and _all_settled(connection, leg, values):
-        return []
-    rows = connection.execute(text(_unsettled_sql(leg)), values).mappings()
-    return [Unsettled(**{**row, "series": tuple(row["series"])}) for row in rows]
-
-
-def _unsettled_sql(leg: Leg) -> str:
-    return f"""
-        WITH wanted AS (SELECT * FROM {_WANTED}),
-        input AS ({input_watermarks(leg)}),
-        own AS ({own_watermarks(leg)}),
-        contradicting AS ({contradicting(leg)}),
-        compared AS (
-            SELECT i.id, w.n, i.through, o.id IS NOT NULL AS is_built, o.seen_ts, o.dirty_from,
-                   c.id IS NOT NULL OR coalesce(o.version = {ROWS_LOST}, false) AS contradicts,
-                   coalesce(o.version <> {ROWS_LOST} AND o.version < :version, false) AS is_outdated
-            FROM (SELECT * FROM input WHERE {ALL_OR_SOME}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
-            LEFT JOIN own o ON o.id = i.id AND o.tf = w.tf AND o.period = w.period
-            LEFT JOIN contradicting c ON c.id = i.id
-        )
-        SELECT id, through, is_built, contradicts, is_outdated, seen_ts, dirty_from,
-               array_agg(n::int - 1 ORDER BY n) AS series
-        FROM compared
-        WHERE :all_series OR NOT is_built OR contradicts OR is_outdated OR dirty_from IS NOT NULL
-           OR {comparable("seen_ts")} <> {comparable("through")}
-        GROUP BY 1, 2, 3, 4, 5, 6, 7
-    """
-
-
-def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) -> bool:
-    """Whether every wanted series of every asset is where its input is, without unfolding the periods.
-
-    By a difference of sets, which is hashed or sorted: a join of tables without statistics may be a loop in a loop.
-    """
-    query = text(f"""
-        WITH wanted AS (
-            SELECT tf COLLATE "C" AS tf, array_agg(period) AS periods FROM {_WANTED} GROUP BY 1
-        ),
-        needed AS (
-            SELECT i.id, w.tf, i.through, cardinality(w.periods)::bigint AS periods
-            FROM ({input_watermarks(leg)}) AS i JOIN wanted w ON i.tf IS NULL OR i.tf = w.tf
-            WHERE {ALL_OR_SOME}
-        ),
-        settled AS (
-            SELECT s.id, s.tf, s.seen_ts, sum(cardinality(s.periods)) AS periods
-            FROM {leg.state} s JOIN wanted w USING (tf)
-            WHERE s.dirty_from IS NULL AND s.version >= :version AND s.periods <@ w.periods
-            GROUP BY s.id, s.tf, s.seen_ts
-        )
-        SELECT NOT EXISTS (SELECT * FROM needed EXCEPT SELECT * FROM settled) AND NOT EXISTS ({contradicting(leg)})
-    """)
-    return bool(connection.execute(query, values).scalar_one())
-
-
-def count_daily_bars(connection: Connection, stretches: Sequence[Any]) -> list[int]:
-    """The number of daily bars of each stretch (``id``, ``since``, ``through``); ``since`` ``None``: from the first."""
-    query = text(f"""
-        SELECT (SELECT count(*)::int FROM {DAILY} d WHERE d.id = u.id AND d."timestamp" <= u.through
-                   AND (u.since IS NULL OR d."timestamp" >= u.since))
-        FROM {rows_of("u", ordinal="n", id="int", since="timestamptz", through="timestamptz")} ORDER BY n
-    """)
-    values = lists_of("u", stretches, "id", "since", "through")
-    return list(connection.execute(query, values).scalars())
+from refresh.store.statements import ALL_OR_SOME, array_of, columns_of, lists_of, rows_of, some_assets
+from refresh.store.tables import DAILY_STATE
+from refresh.store.watermarks import contradicting
 
 
 def forget_contradictions(connection: Connection, leg: Leg, ids: Sequence[int] | None) -> None:
@@ -118,34 +25,8 @@ def forget_contradictions(connection: Connection, leg: Leg, ids: Sequence[int] |
 
     Otherwise the series that are rebuilt now would hide that the others are missing.
     """
-    query = text(f"DELETE FROM {leg.state} WHERE id IN ({contradicting(leg)}) AND {ALL_OR_SOME}")
+    query = text(f"DELETE FROM {leg.state} WHERE id IN ({contradicting(leg, ALL_OR_SOME)})")
     connection.execute(query, some_assets(ids))
-
-
-def pending_inputs(connection: Connection, leg: Leg, tfs: Sequence[str], ids: Sequence[int]) -> list[int]:
-    """The assets whose input has rows that are marked dirty and not yet rewritten."""
-    query = text(f"""
-        SELECT DISTINCT id FROM {leg.follows.table}_state
-        WHERE dirty_from IS NOT NULL AND tf = ANY(:tfs) AND id = ANY(:ids)
-    """)
-    return list(connection.execute(query, {"tfs": list(tfs), "ids": list(ids)}).scalars())
-
-
-def built_timeframes(connection: Connection, legs: Sequence[Leg]) -> set[str]:
-    """Every timeframe that some table has series of."""
-    return _distinct(connection, [f"SELECT tf FROM {leg.state}" for leg in legs])
-
-
-def built_periods(connection: Connection, legs: Sequence[Leg]) -> set[int]:
-    """Every period that some table has series of."""
-    states = [leg.state for leg in legs if leg.shape.has_periods]
-    return _distinct(connection, [f"SELECT unnest(periods) AS period FROM {state}" for state in states])
-
-
-def _distinct(connection: Connection, queries: Sequence[str]) -> set[Any]:
-    if not queries:
-        return set()
-    return set(connection.execute(text(" UNION ".join(queries))).scalars())
 
 
 _DAILY_VERSION = next(leg.version for _, leg in legs() if leg.target == DAILY)
@@ -182,21 +63,39 @@ class Advance:
 _ADVANCES = rows_of("u", id="int", tf="text", through="timestamptz", bars="bigint", close_sum="float8")
 
 
-def _advances(advances: Sequence[Advance]) -> dict[str, list[Any]]:
-    return lists_of("u", advances, "id", "tf", "through", "bars", "close_sum")
+def _advances(advances: Sequence[Advance]) -> dict[str, str]:
+    throughs = _throughs(advances)
+    times = columns_of("u", through=[throughs[advance.id] for advance in advances])
+    return lists_of("u", advances, "id", "tf", "bars", "close_sum") | times
+
+
+def _throughs(advances: Sequence[Advance]) -> dict[int, str | None]:
+    """How far each asset has come, as text: every timeframe of it has come equally far."""
+    times = {advance.id: advance.through for advance in advances}
+    return {id: str(time) if time else None for id, time in times.items()}
 
 
 def save_bars(connection: Connection, leg: Leg, advances: Sequence[Advance]) -> None:
-    """Advance the state of bars; ``last_ts`` is set for series that have rows."""
-    connection.execute(
-        text(f"""
-            INSERT INTO {leg.state} (id, tf, seen_ts, last_ts, version)
-            SELECT id, tf, through, CASE WHEN bars > 0 THEN through END, :version FROM {_ADVANCES}
-            ON CONFLICT (id, tf) DO UPDATE SET seen_ts = excluded.seen_ts, last_ts = excluded.last_ts,
-                dirty_from = NULL, updated_at = now(), version = excluded.version
-        """),
-        {**_advances(advances), "version": leg.version},
-    )
+    """Advance the state of bars; ``last_ts`` is set for series that have rows.
+
+    Rows that exist are updated where they are. Only if some are missing, the rest is inserted.
+    """
+    values = {**_advances(advances), "version": leg.version}
+    advanced = connection.execute(text(_ADVANCE_BARS.format(state=leg.state)), values).rowcount
+    if advanced < len(advances):
+        connection.execute(text(_ADD_BARS.format(state=leg.state)), values)
+
+
+_BARS_NOW = f"SELECT id, tf, through, CASE WHEN bars > 0 THEN through END AS last FROM {_ADVANCES}"
+_ADVANCE_BARS = f"""
+    UPDATE {{state}} s SET seen_ts = d.through, last_ts = d.last, dirty_from = NULL, updated_at = now(),
+        version = :version
+    FROM ({_BARS_NOW}) AS d WHERE s.id = d.id AND s.tf = d.tf
+"""
+_ADD_BARS = f"""
+    INSERT INTO {{state}} (id, tf, seen_ts, last_ts, version) SELECT id, tf, through, last, :version
+    FROM ({_BARS_NOW}) AS d ON CONFLICT (id, tf) DO NOTHING
+"""
 
 
 def save_emas(
@@ -204,8 +103,77 @@ def save_emas(
 ) -> None:
     """Advance the state of EMA series, and regroup periods that are now equally far.
 
-    ``selected``: (tf, period, number of bars that the series needs before its first row).
+    ``selected``: (tf, period, number of bars that the series needs before its first row). Mostly the periods of a row
+    stay together, and it is updated where it is. Only rows whose periods part or meet are replaced.
     """
+    series = list(selected)
+    rows = _rows_after(advances, series)
+    if not rows:
+        return
+    ids, tfs, periods, throughs, are_defined, close_sums = zip(*rows, strict=True)
+    after = columns_of(
+        "g", id=ids, tf=tfs, periods=periods, through=throughs, is_defined=are_defined, close_sum=close_sums
+    )
+    values = {**after, "version": leg.version, "ids": array_of(set(ids)), "tfs": array_of(set(tfs))}
+    numbers = connection.execute(text(_ADVANCE.format(state=leg.state)), values).one()
+    if numbers.advanced == numbers.present == len(rows):
+        return
+    parted = {(row.id, row.tf) for row in connection.execute(text(_PARTED.format(state=leg.state)), values)}
+    _regroup(connection, leg, [advance for advance in advances if (advance.id, advance.tf) in parted], series)
+
+
+def _rows_after(
+    advances: Sequence[Advance], selected: Sequence[tuple[str, int, int]]
+) -> list[tuple[int, str, str, str | None, bool, float]]:
+    """The rows of the state that the advances lead to: id, tf, periods, through, whether they have rows, close_sum.
+
+    Periods that have rows share one row of the state, and those that wait for more bars another one.
+    """
+    members: dict[str, list[tuple[int, int]]] = {}
+    for tf, period, needed in selected:
+        members.setdefault(tf, []).append((needed, period))
+
+    @cache
+    def groups(tf: str, bars: int) -> list[tuple[str, bool]]:
+        of_tf = members.get(tf, ())
+        defined = sorted(period for needed, period in of_tf if needed <= bars)
+        waiting = sorted(period for needed, period in of_tf if needed > bars)
+        return [(array_of(part), part is defined) for part in (defined, waiting) if part]
+
+    throughs = _throughs(advances)
+    rows = []
+    for advance in advances:
+        for periods, is_defined in groups(advance.tf, advance.bars):
+            row = advance.id, advance.tf, periods, throughs[advance.id], is_defined, advance.close_sum
+            rows.append(row)
+    return rows
+
+
+_AFTER = rows_of("g", id="int", tf="text", periods="text", through="timestamptz", is_defined="bool", close_sum="float8")
+_GROUPS = f"""
+    SELECT id, tf, CAST(periods AS int[]) AS periods, through, CASE WHEN is_defined THEN through END AS last, close_sum
+    FROM {_AFTER}"""
+_PRESENT = "{state} s WHERE s.id = ANY(CAST(:ids AS int[])) AND s.tf = ANY(CAST(:tfs AS text[]))"
+_ADVANCE = f"""
+    WITH advanced AS (
+        UPDATE {{state}} s SET seen_ts = g.through, last_ts = g.last, dirty_from = NULL, close_sum = g.close_sum,
+            updated_at = now(), version = :version
+        FROM ({_GROUPS}) AS g WHERE s.id = g.id AND s.tf = g.tf AND s.periods = g.periods RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM advanced) AS advanced, (SELECT count(*) FROM {_PRESENT}) AS present
+"""
+_PARTED = f"""
+    SELECT DISTINCT id, tf FROM (
+        SELECT id, tf, periods FROM ({_GROUPS}) AS g UNION ALL SELECT s.id, s.tf, s.periods FROM {_PRESENT}
+    ) AS rows GROUP BY id, tf, periods HAVING count(*) = 1
+"""
+"""The timeframes whose rows are not, or not alone, those that the advances lead to."""
+
+
+def _regroup(
+    connection: Connection, leg: Leg, advances: Sequence[Advance], selected: Sequence[tuple[str, int, int]]
+) -> None:
+    """Replace the rows of some timeframes, so that periods that are equally far share one."""
     tfs, periods, needed = zip(*selected, strict=True)
     values = {**_advances(advances), "version": leg.version, **columns_of("s", tf=tfs, period=periods, needed=needed)}
     connection.execute(text(_REGROUP.format(state=leg.state)), values)

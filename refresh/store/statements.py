@@ -5,18 +5,47 @@ Every statement binds its values by ``:name``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from refresh.core.series import Series
 
-ALL_OR_SOME = "(:everything OR id = ANY(:ids))"
+ALL_OR_SOME = "(:everything OR id = ANY(CAST(:ids AS int[])))"
 """The assets of ``some_assets``, as a condition on ``id``."""
 
 
 def some_assets(ids: Sequence[int] | None) -> dict[str, Any]:
     """The values that ``ALL_OR_SOME`` binds; ``None``: all assets."""
-    return {"everything": ids is None, "ids": list(ids or ())}
+    return {"everything": ids is None, "ids": array_of(ids or ())}
+
+
+def array_of(values: Iterable[Any]) -> str:
+    """Values as PostgreSQL writes an array, for a parameter that the statement casts.
+
+    The driver would write a list as an expression of as many constants, which the server parses one by one.
+    """
+    values = list(values)
+    kinds = set(map(type, values))
+    if kinds == {str} and not _SPECIAL.search("".join(values)):
+        return '{"' + '","'.join(values) + '"}'
+    elements = map(str if kinds <= _PLAIN else _element, values)
+    return f"{{{','.join(elements)}}}"
+
+
+_PLAIN = {int, float, bool, date, datetime}
+"""Types of values that an array has as Python writes them."""
+_SPECIAL = re.compile(r'["\\]')
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if not isinstance(value, str):
+        return str(value)
+    escaped = _SPECIAL.sub(r"\\\g<0>", value)
+    return f'"{escaped}"'
 
 
 def rows_of(alias: str, *, ordinal: str = "", **types: str) -> str:
@@ -31,21 +60,21 @@ def rows_of(alias: str, *, ordinal: str = "", **types: str) -> str:
     return f"unnest({lists}) WITH ORDINALITY AS {alias}({columns}, {ordinal})"
 
 
-def columns_of(alias: str, **lists: Iterable[Any]) -> dict[str, list[Any]]:
+def columns_of(alias: str, **lists: Iterable[Any]) -> dict[str, str]:
     """The lists that ``rows_of`` binds, column by column."""
-    return {f"{alias}_{name}": list(values) for name, values in lists.items()}
+    return {f"{alias}_{name}": array_of(values) for name, values in lists.items()}
 
 
-def lists_of(alias: str, records: Iterable[Any], *names: str) -> dict[str, list[Any]]:
+def lists_of(alias: str, records: Iterable[Any], *names: str) -> dict[str, str]:
     """The lists that ``rows_of`` binds, from attributes of records."""
     records = list(records)
-    lists: dict[str, list[Any]] = {}
+    lists: dict[str, str] = {}
     for name in names:
-        lists[f"{alias}_{name}"] = [getattr(record, name) for record in records]
+        lists[f"{alias}_{name}"] = array_of(getattr(record, name) for record in records)
     return lists
 
 
-def series_of(alias: str, series: Iterable[Series]) -> dict[str, list[Any]]:
+def series_of(alias: str, series: Iterable[Series]) -> dict[str, str]:
     """The lists that ``rows_of`` binds for the ``tf`` and ``period`` of series."""
     series = list(series)
     tfs = [member.timeframe.tf for member in series]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import DDL, Index, MetaData, Table, UniqueConstraint, event, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.schema import SchemaItem
@@ -23,9 +25,9 @@ ROWS_LOST = 0
 """The version of a state whose table lost rows to somebody else: no formula has it."""
 
 
-def _table(name: str, declared: str, key: str, *extras: SchemaItem) -> None:
+def _table(name: str, declared: str, key: str, *extras: SchemaItem, **options: Any) -> None:
     """Declare a table. ``key``: the columns of its primary key, separated by spaces; "" for none."""
-    declared_table(METADATA, name, columns(declared), key.split(), *extras)
+    declared_table(METADATA, name, columns(declared), key.split(), *extras, **options)
 
 
 _SOURCE_COLUMNS = """
@@ -229,6 +231,10 @@ _EMAS_STATE = """
 """
 
 
+_ROOM_FOR_UPDATES = {"fillfactor": 45}
+"""A refresh updates every row of a state at once: with room for both versions in a page, indexes are not written."""
+
+
 def _series_state(leg: Leg) -> None:
     """Declare how far each series has come: all daily bars up to ``seen_ts``, except from ``dirty_from`` on.
 
@@ -236,9 +242,9 @@ def _series_state(leg: Leg) -> None:
     that of the formulas and columns that made the rows; ``ROWS_LOST`` if somebody else deleted some of them.
     """
     if leg.shape.has_periods:
-        _table(leg.state, _EMAS_STATE, "id tf periods")
+        _table(leg.state, _EMAS_STATE, "id tf periods", postgresql_with=_ROOM_FOR_UPDATES)
     else:
-        _table(leg.state, _BARS_STATE, "id tf")
+        _table(leg.state, _BARS_STATE, "id tf", postgresql_with=_ROOM_FOR_UPDATES)
 
 
 for _, _leg in legs():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from refresh.catalog import Leg, shape_of
-from refresh.core.series import NO_PERIOD
 
 
 def input_watermarks(leg: Leg) -> str:
@@ -14,13 +13,12 @@ def input_watermarks(leg: Leg) -> str:
     return f"SELECT id, NULL::text AS tf, last_src_ts AS through FROM {table}_state"
 
 
-def own_watermarks(leg: Leg) -> str:
-    """Per asset, timeframe and period how far the series of a leg have come, and from where on they are dirty."""
-    periods = "s.periods" if leg.shape.has_periods else f"ARRAY[{NO_PERIOD}]"
-    return f"""
-        SELECT s.id, s.tf, period, s.seen_ts, s.dirty_from, s.version
-        FROM {leg.state} s CROSS JOIN unnest({periods}) AS period
+def input_of_timeframe(leg: Leg) -> str:
+    """The condition that an input i is that of a wanted timeframe w; one without timeframes is that of all.
+
+    Said of the leg and not as an OR in SQL, which PostgreSQL could answer only by comparing every row with every one.
     """
+    return "i.tf = w.tf" if shape_of(leg.follows.table).has_timeframes else "true"
 
 
 def comparable(time: str) -> str:
@@ -28,9 +26,9 @@ def comparable(time: str) -> str:
     return f"coalesce({time}, '-infinity')"
 
 
-def contradicting(leg: Leg) -> str:
-    """The assets whose table does not end where the state says."""
+def contradicting(leg: Leg, among: str = "true") -> str:
+    """The assets whose table does not end where the state says, ``among`` those of a condition on ``id``."""
     return f"""
-        SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} GROUP BY id) s
+        SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} WHERE {among} GROUP BY id) s
         WHERE last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.table} t WHERE t.id = s.id)
     """

@@ -20,13 +20,12 @@ from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count, take
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-BLOCK_ROWS = 512
+BLOCK_ROWS, BLOCK_MATRIX_ROWS = 512, 64
 """A block fits the buffer of a local socket: the server works on it while the next one is encoded."""
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 in microseconds since 1970."""
 POSTGRES_EPOCH_DAY = 10_957
-ABSENT_TIME = np.iinfo(np.int64).min
-ABSENT_DAY = np.iinfo(np.int32).min
+ABSENT_TIME, ABSENT_DAY = np.iinfo(np.int64).min, np.iinfo(np.int32).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,6 @@ FLOAT = Field(">f8", "coalesce({0}::float8, 'NaN')", "f8")
 BOOL = Field("i1", "{0}", "?")
 TIMESTAMP = Field(">i8", "case when isfinite({0}::timestamptz) then {0}::timestamptz else '-infinity' end", TIME)
 DATE = Field(">i4", "case when isfinite({0}::date) then {0}::date else '-infinity' end", DAY)
-
 
 ADDRESS = Field("V6", "{0}", "V6")
 """The position of a row version in its table, ``ctid``: the fastest way to it in the transaction that read it."""
@@ -74,22 +72,18 @@ def text_field(width: int) -> Field:
 LABEL = text_field(32)
 """A timeframe's label or another short name."""
 
-
 _LIST_HEAD = np.dtype(
     [("dimensions", ">i4"), ("has_null", ">i4"), ("type", ">i4"), ("length", ">i4"), ("first", ">i4")]
 )
-_ITEM = np.dtype([("size", ">i4"), ("value", ">f8")])
-_FLOAT8 = 701
-"""The number of the type of a list's items."""
+_ITEM, _FLOAT8 = np.dtype([("size", ">i4"), ("value", ">f8")]), 701  # the number of the type
 
 
 def floats_field(width: int, absent: str = "NaN") -> Field:
     """The first ``width`` numbers of a list, with ``absent`` for NULL; an array of another form has none."""
     is_list = "array_ndims({0}) = 1 AND array_lower({0}, 1) = 1"
     items = f"""CASE WHEN {is_list} AND cardinality({{0}}) <= {width}
-                     THEN {{0}} || array_fill(NULL::float8, ARRAY[{width} - cardinality({{0}})])
-                     WHEN {is_list} THEN ({{0}})[1 : {width}]
-                     ELSE array_fill(NULL::float8, ARRAY[{width}]) END"""
+                THEN {{0}} || array_fill(NULL::float8, ARRAY[{width} - cardinality({{0}})])
+                WHEN {is_list} THEN ({{0}})[1 : {width}] ELSE array_fill(NULL::float8, ARRAY[{width}]) END"""
     wire = np.dtype([("head", _LIST_HEAD), ("items", _ITEM, (width,))])
     return Field(wire, f"array_replace({items}, NULL, '{absent}')", "f8")
 
@@ -156,8 +150,7 @@ def _native(column: Array, field: Field) -> Array:
 def encoded(table: Table, rows: Rows) -> Iterator[bytes]:
     """The bytes of a binary COPY into some columns of a table, block by block."""
     yield SIGNATURE
-    lanes = max((column.shape[1] for column in rows.values() if column.ndim > 1), default=1)
-    at_once = max(BLOCK_ROWS // lanes, 1)
+    at_once = BLOCK_MATRIX_ROWS if any(column.ndim > 1 for column in rows.values()) else BLOCK_ROWS
     for begin in range(0, count(rows), at_once):
         yield _block(table, take(rows, slice(begin, begin + at_once)))
     yield TRAILER
@@ -219,8 +212,7 @@ def _lists(column: Array) -> _Bytes:
     """Lists up to their last number: a head, then per item its size and, unless it is NULL, its bytes."""
     rows, width = column.shape
     is_number = ~np.isnan(column)
-    lengths = width - np.argmax(is_number[:, ::-1], axis=1)
-    lengths[~is_number.any(axis=1)] = 0
+    lengths = np.where(is_number.any(axis=1), width - np.argmax(is_number[:, ::-1], axis=1), 0)
     is_inside = np.arange(width) < lengths[:, None]
     record = np.zeros(rows, np.dtype([("head", _LIST_HEAD), ("items", _ITEM, (width,))]))
     head = {"dimensions": 1, "has_null": is_inside.sum(axis=1) > is_number.sum(axis=1), "type": _FLOAT8, "first": 1}

@@ -89,7 +89,7 @@ def _parts(scope: Scope, leg: Leg, days: int) -> Iterator[Sequence[Series]]:
     everything = Due(id=0, action=Action.REBUILD, days=days, series=positions)
     values_at_once = VALUES_AT_ONCE // COPIES_IN_MEMORY
     limit = rows_at_once(recipe_of(scope.builder), leg, values_at_once)
-    for batch in batches([everything], limit, assets_at_once=1):
+    for batch in batches([everything], limit, assets_at_once=1, series_together=leg.shelf_width):
         yield scope.chosen(leg, batch.series)
 
 

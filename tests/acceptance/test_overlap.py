@@ -28,7 +28,7 @@ READERS = ("bars.multi_tf", "bars.cal_us", "emas.multi_tf", "emas.cal", "emas.v2
 POINTS = {
     "before its locks": "pg_try_advisory_lock",
     "after it decided": "SET LOCAL enable_mergejoin",
-    "before its state": "_state (id, ",
+    "before its state": "_ts = ",
     "before its outcome": "INSERT INTO refresh_outcomes (run_id, builder, id, status, rows, seconds, reason, error",
 }
 CHANGES = {

@@ -11,6 +11,7 @@ from programs import run
 from refreshing import FEW, NOW, TARGETS, digests, enable, moved, refresh
 from sqlalchemy import Engine
 from statements import address, ask, execute
+from unpacked import TABLES
 
 from refresh.catalog import BUILDERS, DAILY, SOURCE, Group, builders, by_key
 from refresh.options.request import Request
@@ -111,7 +112,7 @@ def test_a_name_alone_changes_no_price(engine: Engine) -> None:
     (outcome,) = refresh(engine)
     assert (outcome.builder, outcome.rows, outcome.reason) == ("bars.1d", 1, "source rows changed, but no price")
     after = moved(engine)
-    assert {table for table in TARGETS if after[table] != before[table]} == {DAILY}
+    assert {table for table in TABLES.values() if after[table] != before[table]} == {DAILY}
     assert ledger(engine) == []
 
 
@@ -123,8 +124,8 @@ def test_a_volume_alone_changes_no_ema(engine: Engine) -> None:
     execute(engine, f"UPDATE {SOURCE} SET volume = 5 WHERE \"timestamp\"::date = '2023-02-01'")
     refresh(engine)
     after = moved(engine)
-    touched = {table: after[table][0] - before[table][0] for table in TARGETS if after[table] != before[table]}
-    assert set(touched) == {leg.target for builder in builders(Group.BARS) for leg in builder.legs}
+    touched = {table: after[table][0] - before[table][0] for table in TABLES.values() if after[table] != before[table]}
+    assert set(touched) == {leg.table for builder in builders(Group.BARS) for leg in builder.legs}
     assert touched["cmc_price_bars_multi_tf"] == 1, "1 February is the second day of its 2D bar"
 
 

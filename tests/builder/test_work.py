@@ -180,7 +180,7 @@ def test_one_of_two_tables_fails(engine: Engine) -> None:
     assert of(outcomes, Status.FAILED) == {(CAL.key, 2)}
     assert assets(engine, "cmc_ema_multi_tf_cal_us") == {1, 2, 3}
     assert assets(engine, "cmc_ema_multi_tf_cal_iso") == {1, 3}
-    execute(engine, "ALTER TABLE cmc_ema_multi_tf_cal_iso DROP CONSTRAINT spare")
+    execute(engine, "ALTER TABLE cmc_ema_multi_tf_cal_iso_packed DROP CONSTRAINT spare")
     (outcome,) = refresh(engine)
     assert (outcome.builder, outcome.id, outcome.status) == (CAL.key, 2, Status.DONE)
     assert outcome.rows == len([row for row in rows(engine, "cmc_ema_multi_tf_cal_iso") if row.startswith("(2,")])

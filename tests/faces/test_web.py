@@ -9,7 +9,7 @@ import pytest
 from evil_services import BEHAVIOURS, Behaviour, serving
 from waiting import eventually
 
-from refresh.faces import web
+from refresh.faces import exchange, web
 
 BODIES = {"GET": None, "POST": {"text": "x"}}
 pytestmark = pytest.mark.usefixtures("direct")
@@ -34,7 +34,7 @@ def test_limit_of_a_request(behaviour: Behaviour, method: str, monkeypatch: pyte
         started = time.monotonic()
         problem, answer = outcome(method, address)
         assert answer is None or not answer.ok or 300 <= answer.status < 400
-        assert answer is None or len(answer.body) <= web.LONGEST_ANSWER
+        assert answer is None or len(answer.body) <= exchange.LONGEST_ANSWER
         assert "127.0.0.1" not in problem
         assert time.monotonic() - started < 5.0
         assert during > before
@@ -53,7 +53,7 @@ def test_redirections_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_given_up_before_it_is_connected() -> None:
     """An attempt that was given up while it looked for the server sends nothing when it finds it."""
-    attempt = web._Attempt()
+    attempt = exchange.Attempt()
     attempt.give_up()
     with pytest.raises(ConnectionAbortedError):
         attempt.connected(None)

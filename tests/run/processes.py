@@ -85,11 +85,25 @@ def statuses(outcomes: Sequence[Outcome]) -> dict[int, Status]:
     return by_id
 
 
+def descendants() -> dict[int, str]:
+    """The processes that this process or one of these started and that are alive, each with its command."""
+    columns = ["ps", "-ww", "-eo", "pid=,ppid=,stat=,args="]
+    listed = subprocess.run(columns, capture_output=True, text=True, check=True, errors="replace").stdout
+    rows = [line.split(maxsplit=3) for line in listed.splitlines()]
+    parents = {int(pid): int(parent) for pid, parent, *_ in rows}
+    commands = {int(pid): "".join(words) for pid, _, state, *words in rows if not state.startswith("Z")}
+    return {pid: command for pid, command in commands.items() if os.getpid() in ancestors(pid, parents)}
+
+
+def ancestors(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """The parent of a process, its parent, and so on."""
+    while pid := parents.get(pid, 0):
+        yield pid
+
+
 def builder_pids() -> list[int]:
-    """The builder processes that this process started and that are alive."""
-    command = ["pgrep", "-P", str(os.getpid()), "-f", "refresh.builder"]
-    listed = subprocess.run(command, capture_output=True, check=False)
-    return [int(pid) for pid in listed.stdout.split()]
+    """The builder processes of this process that are alive."""
+    return [pid for pid, command in descendants().items() if "-m refresh.builder " in command]
 
 
 def statuses_by_step(report: RunReport) -> dict[str, dict[int, Status]]:

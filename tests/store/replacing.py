@@ -1,11 +1,11 @@
-"""Tables that tests make hold rows: what that did, and tables of bars and of averages under the same keys."""
+"""Tables that tests make hold rows, and what that did."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Engine
@@ -17,7 +17,7 @@ from refresh.core.rows import Rows
 from refresh.store.database import transaction
 from refresh.store.replace import Extent, Target, mark_dependants, replace
 
-DAILY, SNAPSHOTS, EMAS = (by_key(key).legs[0] for key in ("bars.1d", "bars.multi_tf", "emas.v2"))
+DAILY, SNAPSHOTS = (by_key(key).legs[0] for key in ("bars.1d", "bars.multi_tf"))
 ASSET_1 = Extent(ids=[1], begins=[None])
 BOTH = Extent(ids=[1, 2], begins=[None, None])
 PAIRS = [("2D", 10), ("2D", 14), ("3D", 10), ("3D", 14)]
@@ -82,18 +82,6 @@ ABSENT = 3.0
 """Stands for NULL in a column that may not be NULL."""
 
 
-def emas(rows: Mapping[Key, Values]) -> Rows:
-    """Rows of an EMA table."""
-    return blank(EMAS.target, len(rows)) | {
-        "id": np.array([asset for asset, _, _, _ in rows], np.int32),
-        "tf": np.array([tf for _, _, tf, _ in rows], "S2"),
-        "ts": times(number for _, number, _, _ in rows),
-        "period": np.array([period for _, _, _, period in rows], np.int32),
-        "ema": floats(ema for ema, _ in rows.values()),
-        "d1": floats(d1 for _, d1 in rows.values()),
-    }
-
-
 def snapshots(rows: Mapping[Key, Values]) -> Rows:
     """Rows of the rolling bars, whose timeframes stand for pairs."""
     return blank(SNAPSHOTS.target, len(rows)) | {
@@ -106,37 +94,17 @@ def snapshots(rows: Mapping[Key, Values]) -> Rows:
     }
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table that holds keys and values: how its rows are made and read, and the extent of some series."""
-
-    leg: Leg
-    rows: Callable[[Mapping[Key, Values]], Rows]
-    key: str
-    values: str
-    of_pairs: Callable[[Pairs], Callable[..., Extent]]
+def part_of(pairs: Pairs, **rest: Any) -> Extent:
+    """The extent of some pairs."""
+    return Extent(tfs=tuple(map(label_of, pairs)), **rest)
 
 
-def _series(pairs: Pairs) -> Callable[..., Extent]:
-    tfs, periods = zip(*pairs, strict=True)
-    return partial(Extent, tfs=tfs, periods=periods)
-
-
-def _labels(pairs: Pairs) -> Callable[..., Extent]:
-    return partial(Extent, tfs=tuple(map(label_of, pairs)))
-
-
-EMA_TABLE = Table(EMAS, emas, "id, extract(day FROM ts)::int, tf, period", "ema, d1", _series)
-SNAPSHOT_TABLE = Table(
-    SNAPSHOTS,
-    snapshots,
-    """id, extract(day FROM "timestamp")::int, split_part(tf, '-', 1), split_part(tf, '-', 2)::int""",
-    f"nullif(close, {ABSENT}), volume",
-    _labels,
-)
-
-
-def stored(engine: Engine, table: Table) -> dict[Key, tuple[Values, str]]:
-    """The stored values, each with the transaction that wrote its row."""
-    rows = ask(engine, f"SELECT {table.key}, {table.values}, xmin::text FROM {table.leg.target}")
+def stored(engine: Engine) -> dict[Key, tuple[Values, str]]:
+    """The stored values of the snapshots, each with the transaction that wrote its row."""
+    rows = ask(
+        engine,
+        f"""SELECT id, extract(day FROM "timestamp")::int, split_part(tf, '-', 1), split_part(tf, '-', 2)::int,
+                   nullif(close, {ABSENT}), volume, xmin::text
+            FROM {SNAPSHOTS.target}""",
+    )
     return {row[:4]: (row[4:6], row[6]) for row in rows}

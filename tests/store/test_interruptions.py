@@ -77,8 +77,8 @@ def end_waiting_session(other: Engine, holder: Connection, table: str) -> int:
         ("refresh_restatements", "bars.1d"),
         ("cmc_price_bars_1d_source_months", "bars.1d"),
         ("cmc_price_bars_multi_tf", "bars.multi_tf"),
-        ("cmc_ema_multi_tf_cal_iso", "emas.cal"),
-        ("cmc_ema_multi_tf_v2", "emas.v2"),
+        ("cmc_ema_multi_tf_cal_iso_packed", "emas.cal"),
+        ("cmc_ema_multi_tf_v2_packed", "emas.v2"),
     ],
 )
 def test_session_is_ended_in_the_middle(engine: Engine, other: Engine, table: str, builder: str) -> None:

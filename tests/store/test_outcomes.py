@@ -118,7 +118,7 @@ def test_outcome_is_in_the_transaction_of_its_rows(filled: Engine) -> None:
 
 def test_one_of_two_tables_fails(filled: Engine) -> None:
     """An asset that fails in one of two tables has failed, with the rows of the other table."""
-    execute(filled, REFUSE_ASSET_2.format("cmc_ema_multi_tf_cal_iso", ""))
+    execute(filled, REFUSE_ASSET_2.format("cmc_ema_multi_tf_cal_iso_packed", ""))
     reported = refresh(filled)
     outcomes = saved(filled, RUN)
     assert outcomes == by_asset(reported)

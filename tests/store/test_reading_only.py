@@ -110,7 +110,7 @@ def test_session_can_write_afterwards(engine: Engine) -> None:
     with looking(engine) as connection:
         connection.execute(text("SELECT 1"))
     execute(engine, "INSERT INTO dim_period VALUES (3, true, 0)")
-    execute(engine, "DROP TABLE cmc_ema_multi_tf_v2")
+    execute(engine, "DROP VIEW cmc_ema_multi_tf_v2")
     with looking(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM cmc_ema_multi_tf_v2")).scalar_one() == 0
     with engine.connect() as session, pytest.raises(DBAPIError, match="cmc_ema_multi_tf_v2"):
@@ -139,7 +139,9 @@ def test_tables_that_do_not_exist(unprepared: Engine) -> None:
 def test_some_tables_that_do_not_exist(unprepared: Engine) -> None:
     """Tables that exist are read as they are beside those that do not."""
     refresh(unprepared)
-    execute(unprepared, "DROP TABLE cmc_ema_multi_tf_v2, cmc_ema_multi_tf_v2_state, refresh_restatements")
+    execute(
+        unprepared, "DROP TABLE cmc_ema_multi_tf_v2_packed, cmc_ema_multi_tf_v2_state, refresh_restatements CASCADE"
+    )
     with looking(unprepared, "UTC") as connection:
         assert not is_built(connection)
     surveyed = look(unprepared)

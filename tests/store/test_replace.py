@@ -12,17 +12,13 @@ from store.replacing import (
     ASSET_1,
     BOTH,
     DAILY,
-    EMA_TABLE,
-    EMAS,
     PAIRS,
     SNAPSHOTS,
     Effect,
     Marks,
     add_followers,
-    emas,
     put,
     snapshots,
-    stored,
 )  # fmt: skip
 from store.table_rows import Bar, bars, day, rejects
 
@@ -158,14 +154,6 @@ def test_rewriting_marks_each_timeframe(engine: Engine) -> None:
     assert labels == [("2D-14",), ("3D-10",), ("3D-14",)]
 
 
-def test_rewriting_some_series(engine: Engine) -> None:
-    """A rebuild of some series leaves the others."""
-    put(engine, EMAS, emas({(1, 1, *pair): (1.0, None) for pair in PAIRS}))
-    extent = Extent(ids=[1, 2], begins=[None, None], tfs=("2D", "3D"), periods=(10, 14))
-    assert put(engine, EMAS, emas({}), extent, rewrite=True) == Effect({}, 2, {})
-    assert set(stored(engine, EMA_TABLE)) == {(1, 1, "2D", 14), (1, 1, "3D", 10)}
-
-
 def test_rejects_without_a_time(engine: Engine) -> None:
     """A key with a NULL identifies its row: an equal row stays, and one that does not come again is deleted."""
     thrice = ((None, "null_time", 1), (None, "null_time", 2), (3, "bad_volume", 1))
@@ -210,14 +198,14 @@ def test_days_beside_the_stored_rows(engine: Engine) -> None:
 def test_many_rows_at_once(engine: Engine) -> None:
     """More rows than one block holds are compared, deleted and written."""
     size = 2 * BLOCK_ROWS
-    single = emas({(1, 1, "2D", 10): (1.0, None)})
+    single = snapshots({(1, 1, "2D", 10): (1.0, None)})
     rows = {name: np.repeat(column, size) for name, column in single.items()}
-    rows["ts"] = rows["ts"] + np.arange(size).astype("m8[us]")
-    assert put(engine, EMAS, rows).written == {1: size}
+    rows["timestamp"] = rows["timestamp"] + np.arange(size).astype("m8[us]")
+    assert put(engine, SNAPSHOTS, rows).written == {1: size}
     odd = {name: column[1::2] for name, column in rows.items()}
-    assert put(engine, EMAS, odd) == Effect({}, size // 2, {})
-    assert ask(engine, f"SELECT count(*) FROM {EMAS.target}") == [(count(odd),)]
-    assert put(engine, EMAS, rows).written == {1: size // 2}
+    assert put(engine, SNAPSHOTS, odd).deleted == size // 2
+    assert ask(engine, f"SELECT count(*) FROM {SNAPSHOTS.target}") == [(count(odd),)]
+    assert put(engine, SNAPSHOTS, rows).written == {1: size // 2}
 
 
 @pytest.mark.parametrize("rewrite", [False, True])

@@ -9,19 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
-from store.replacing import (
-    BOTH,
-    EMA_TABLE,
-    PAIRS,
-    SNAPSHOT_TABLE,
-    Key,
-    Marks,
-    Table,
-    Values,
-    add_followers,
-    put,
-    stored,
-)
+from store.replacing import BOTH, PAIRS, SNAPSHOTS, Key, Marks, Values, add_followers, part_of, put, snapshots, stored
 from store.table_rows import day
 
 from refresh.store.replace import Extent
@@ -46,9 +34,9 @@ class Part:
         begin = self.begins[asset - 1]
         return tuple(pair) in self.pairs and (begin is None or number >= begin)
 
-    def extent(self, table: Table) -> Extent:
+    def extent(self) -> Extent:
         """The part as an extent."""
-        return table.of_pairs(self.pairs)(ids=[1, 2], begins=[begin and day(begin) for begin in self.begins])
+        return part_of(self.pairs, ids=[1, 2], begins=[begin and day(begin) for begin in self.begins])
 
 
 SOME_VALUES = st.tuples(st.sampled_from([1.0, 2.0, None]), st.sampled_from([1.0, None]))
@@ -61,19 +49,18 @@ PARTS = st.builds(
 SOME_ROWS = st.dictionaries(KEYS, SOME_VALUES, max_size=20)
 
 
-@pytest.mark.parametrize("table", [EMA_TABLE, SNAPSHOT_TABLE], ids=["averages", "bars"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(old=SOME_ROWS, new=SOME_ROWS, kept=st.sets(KEYS, max_size=20), part=PARTS)
 def test_any_rows_on_any_others(
-    engine: Engine, table: Table, old: dict[Key, Values], new: dict[Key, Values], kept: set[Key], part: Part
+    engine: Engine, old: dict[Key, Values], new: dict[Key, Values], kept: set[Key], part: Part
 ) -> None:
     """The part holds the new rows afterwards, and only what differs was written and marked."""
     new = {key: values for key, values in new.items() if key in part}
     new |= {key: values for key, values in old.items() if key in kept and key in part}
-    put(engine, table.leg, table.rows(old), BOTH)
-    before = stored(engine, table)
-    effect = put(engine, table.leg, table.rows(new), part.extent(table))
-    after = stored(engine, table)
+    put(engine, SNAPSHOTS, snapshots(old), BOTH)
+    before = stored(engine)
+    effect = put(engine, SNAPSHOTS, snapshots(new), part.extent())
+    after = stored(engine)
 
     expected = {key: values for key, (values, _) in before.items() if key not in part} | new
     assert {key: values for key, (values, _) in after.items()} == expected
@@ -83,7 +70,7 @@ def test_any_rows_on_any_others(
     assert effect.written == {asset: written.count(asset) for asset in set(written)}
     assert effect.deleted == len(before.keys() - same)
     changed = {key for key in before.keys() | new.keys() if followed(before, key) != followed(after, key)}
-    assert effect.marks == (first_days(changed) if table is SNAPSHOT_TABLE else {})
+    assert effect.marks == first_days(changed)
 
 
 def followed(rows: Mapping[Key, tuple[Values, str]], key: Key) -> float | str | None:

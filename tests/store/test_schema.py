@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -27,7 +28,8 @@ KEYS = {
     "cmc_price_bars_1d_rejects": set(),
     **{table: {("p", "id, timestamp, tf")} for table in SNAPSHOTS},
     **{f"{table}_state": {("p", "id, tf")} for table in SNAPSHOTS},
-    **{table: {("p", "id, ts, tf, period")} for table in EMAS},
+    **{f"{table}_packed": {("p", "id, ts, shelf")} for table in EMAS},
+    **{f"{table}_series": {("p", "tf, period"), ("u", "shelf, place")} for table in EMAS},
     **{f"{table}_state": {("p", "id, tf, periods")} for table in EMAS},
     "dim_timeframe": {("p", "tf")},
     "dim_period": {("p", "period")},
@@ -53,13 +55,13 @@ BREAK = {
     "missing": 'ALTER TABLE cmc_price_bars_multi_tf DROP COLUMN "market_cap"',
     "missing and not NULL": 'ALTER TABLE cmc_price_bars_1d DROP COLUMN "bar_seq"',
     "missing and not NULL in a table with rows": 'ALTER TABLE dim_timeframe DROP COLUMN "sort_order"',
-    "missing with a default": 'ALTER TABLE cmc_ema_multi_tf DROP COLUMN "ingested_at"',
+    "missing with a default": 'ALTER TABLE cmc_price_bars_multi_tf DROP COLUMN "ingested_at"',
     "missing text": 'ALTER TABLE cmc_price_bars_1d DROP COLUMN "src_name"',
     "missing array": 'ALTER TABLE cmc_ema_multi_tf_state DROP COLUMN "periods"',
     "narrower": "ALTER TABLE cmc_price_bars_1d ALTER COLUMN volume TYPE real",
     "wider": "ALTER TABLE cmc_price_bars_1d ALTER COLUMN close TYPE numeric",
     "text instead of a number": "ALTER TABLE cmc_price_bars_multi_tf ALTER COLUMN bar_seq TYPE text",
-    "local time": "ALTER TABLE cmc_ema_multi_tf ALTER COLUMN ts TYPE timestamp",
+    "local time": "ALTER TABLE cmc_price_bars_multi_tf_state ALTER COLUMN seen_ts TYPE timestamp",
     "other text": "ALTER TABLE dim_timeframe ALTER COLUMN alignment TYPE varchar(20)",
     "extra": "ALTER TABLE cmc_price_bars_1d ADD COLUMN venue text NOT NULL",
 }
@@ -166,11 +168,27 @@ def test_two_processes_prepare_together(engine: Engine) -> None:
 
 def test_dropped_table_is_created_again(prepared: Engine) -> None:
     """A table that the user dropped comes back, and the others are left as they are."""
-    execute(prepared, "DROP TABLE cmc_ema_multi_tf_v2")
+    execute(prepared, "DROP TABLE cmc_price_bars_multi_tf_cal_us")
     before = ask(prepared, ATTRIBUTES)
     prepare_in(prepared)
     after = ask(prepared, ATTRIBUTES)
-    assert [row for row in after if row[0] not in {"cmc_ema_multi_tf_v2", "cmc_ema_multi_tf_v2_pkey"}] == before
+    created = {f"cmc_price_bars_multi_tf_cal_us{suffix}" for suffix in ("", "_pkey", "_canonical")}
+    assert [row for row in after if row[0] not in created] == before
+
+
+@pytest.mark.parametrize("dropped", ["TABLE cmc_ema_multi_tf_v2_packed CASCADE", "VIEW cmc_ema_multi_tf_v2"])
+def test_dropped_averages_are_created_again(prepared: Engine, dropped: str) -> None:
+    """A view comes back as it was, with its table if that is gone too."""
+    before = _attributes(prepared)
+    execute(prepared, f"DROP {dropped}")
+    assert _attributes(prepared) != before
+    prepare_in(prepared)
+    assert _attributes(prepared) == before
+
+
+def _attributes(engine: Engine) -> list[tuple[Any, ...]]:
+    """The attributes of all relations, whichever they were in the life of the database."""
+    return [(row[0], *row[2:]) for row in ask(engine, ATTRIBUTES)]
 
 
 @pytest.mark.parametrize("statement", BREAK.values(), ids=BREAK)
@@ -224,7 +242,7 @@ def test_columns_of_the_user(prepared: Engine, column: str) -> None:
 
 def test_refusal_changes_nothing(prepared: Engine) -> None:
     """If a table does not fit, neither it nor any other is altered, created or dropped."""
-    execute(prepared, BREAK["narrower"], "DROP TABLE cmc_ema_multi_tf_v2", "CREATE TABLE of_the_user (id int NOT NULL)")
+    execute(prepared, BREAK["narrower"], "DROP VIEW cmc_ema_multi_tf_v2", "CREATE TABLE of_the_user (id int NOT NULL)")
     before = ask(prepared, ATTRIBUTES)
     problems(prepared)
     assert ask(prepared, ATTRIBUTES) == before
@@ -271,7 +289,7 @@ def test_tables_of_another_schema_are_not_ours(engine: Engine) -> None:
 
 
 UNDO = {
-    "primary key": "ALTER TABLE cmc_ema_multi_tf DROP CONSTRAINT cmc_ema_multi_tf_pkey",
+    "primary key": "ALTER TABLE cmc_ema_multi_tf_packed DROP CONSTRAINT cmc_ema_multi_tf_packed_pkey",
     "unique key": "ALTER TABLE cmc_price_bars_1d DROP CONSTRAINT cmc_price_bars_1d_id_tf_bar_seq_key",
     "index": "DROP INDEX cmc_price_bars_multi_tf_canonical",
     "index of other rows": "DROP INDEX refresh_outcomes_latest; "
@@ -305,21 +323,22 @@ def test_invalid_index(prepared: Engine) -> None:
     "statement",
     [
         "ALTER INDEX cmc_price_bars_multi_tf_canonical RENAME TO mine",
-        "CREATE INDEX ON cmc_ema_multi_tf (tf, ts)",
-        "ALTER TABLE cmc_ema_multi_tf RENAME CONSTRAINT cmc_ema_multi_tf_pkey TO mine",
+        "CREATE INDEX ON cmc_ema_multi_tf_packed (ts)",
+        "ALTER TABLE cmc_ema_multi_tf_packed RENAME CONSTRAINT cmc_ema_multi_tf_packed_pkey TO mine",
     ],
 )
 def test_names_and_indexes_of_the_user(prepared: Engine, statement: str) -> None:
     """Other names and further indexes are accepted."""
     execute(prepared, statement)
     prepare_in(prepared)
-    assert len(ask(prepared, "SELECT FROM pg_indexes WHERE indexname IN ('mine', 'cmc_ema_multi_tf_tf_ts_idx')")) == 1
+    found = "SELECT FROM pg_indexes WHERE indexname IN ('mine', 'cmc_ema_multi_tf_packed_ts_idx')"
+    assert len(ask(prepared, found)) == 1
 
 
 def test_name_that_is_taken(prepared: Engine) -> None:
     """A view in the place of a table is a plain error."""
-    execute(prepared, "DROP TABLE cmc_ema_multi_tf_v2", "CREATE VIEW cmc_ema_multi_tf_v2 AS SELECT 1 AS id")
-    with pytest.raises(SchemaError, match="cmc_ema_multi_tf_v2 is a view, not a table: ALTER TABLE"):
+    execute(prepared, "DROP TABLE refresh_steps CASCADE", "CREATE VIEW refresh_steps AS SELECT 1 AS id")
+    with pytest.raises(SchemaError, match="refresh_steps is a view, not a table: ALTER TABLE"):
         prepare_in(prepared)
 
 

@@ -1,30 +1,21 @@
-"""The state tables: how far every series has come, what is behind its input, and what contradicts its table."""
+"""The state tables: how far every series has come."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 
-import pytest
-from prices import fill
-from refreshing import open_scopes, refresh
-from sqlalchemy import Engine
-from statements import ask, execute
+from sqlalchemy import Connection, Engine, text
+from statements import ask
 from store.table_rows import day
 
 from refresh.catalog import by_key
-from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
-from refresh.families import Alignment
-from refresh.options.request import Request
 from refresh.store import state
 from refresh.store.marks import Mark, mark_dirty
-from refresh.store.state import Advance, Unsettled
+from refresh.store.state import Advance
 
-DAILY, BARS, EMAS = (by_key(key) for key in ("bars.1d", "bars.multi_tf", "emas.multi_tf"))
-BARS_LEG, EMAS_LEG = BARS.legs[0], EMAS.legs[0]
-LAST = datetime(2024, 2, 9, 23, 59, 59, 999000, tzinfo=UTC)
-"""The close of the fortieth day of 2024."""
+BARS_LEG, EMAS_LEG = (by_key(key).legs[0] for key in ("bars.multi_tf", "emas.multi_tf"))
 
 Row = tuple[int, str, tuple[int, ...], int | None, int | None, int | None, float]
 Selected = tuple[str, int, int]
@@ -49,9 +40,6 @@ def saved(engine: Engine) -> list[Row]:
     days = [f"extract(day FROM {name})::int" for name in ("seen_ts", "last_ts", "dirty_from")]
     query = f"SELECT id, tf, periods, {', '.join(days)}, close_sum FROM {EMAS_LEG.state} ORDER BY id, tf, periods"
     return [(row[0], row[1], tuple(row[2]), *row[3:]) for row in ask(engine, query)]
-
-
-# Watermarks of EMA series
 
 
 def test_equally_far_periods_share_a_row(engine: Engine) -> None:
@@ -105,104 +93,62 @@ def test_series_of_an_asset_without_bars(engine: Engine) -> None:
     assert saved(engine) == [(1, "7D", (10,), None, None, None, 0.0)]
 
 
-# What is behind its input
+# How rows are written
 
 
-@pytest.fixture
-def built(engine: Engine) -> Engine:
-    """Forty days of assets 1 and 2, taken in by every builder."""
-    for asset in (1, 2):
-        fill(engine, asset, "2024-01-01", "2024-02-09")
-    refresh(engine)
-    return engine
+def written(connection: Connection, table: str) -> list[int]:
+    """What the session has lately done to a table: rows inserted, updated, of these without its indexes, deleted."""
+    kinds = ("inserted", "updated", "hot_updated", "deleted")
+    counts = ", ".join(f"pg_stat_get_xact_tuples_{kind}(to_regclass(:table))" for kind in kinds)
+    return list(connection.execute(text(f"SELECT {counts}"), {"table": table}).one())
 
 
-def unsettled(engine: Engine, request: Request | None = None, *, everything: bool = False) -> list[Unsettled]:
-    """The series of the rolling bars that are not where their input is, by asset and series."""
-    (scope,) = open_scopes(engine, request, [BARS])
-    with engine.connect() as connection:
-        series = scope.series_of(BARS_LEG)
-        facts = state.unsettled(connection, BARS_LEG, series, scope.selection.ids, everything=everything)
-    return sorted(facts, key=lambda facts: (facts.id, facts.series))
+@contextmanager
+def writes(connection: Connection, table: str, *expected: int) -> Iterator[None]:
+    """The block writes as many rows: inserted, updated, of these without its indexes, deleted."""
+    before = written(connection, table)
+    yield
+    after = written(connection, table)
+    assert tuple(now - then for now, then in zip(after, before, strict=True)) == expected
 
 
-def settled(id: int, *series: int) -> Unsettled:
-    """Some series of an asset that are where their input is."""
-    return Unsettled(
-        id=id, through=LAST, is_built=True, contradicts=False, seen_ts=LAST, dirty_from=None, series=series
-    )
+def test_rows_whose_periods_stay_together_are_updated(engine: Engine) -> None:
+    """An append writes no index of the state: each row has room for its next version in its page."""
+    everything = [(tf, period, period) for tf in ("7D", "14D") for period in (10, 20)]
+    assets = range(1, 201)
+    save(engine, everything, *(advance(asset, tf, day(9), 15, 1.5) for asset in assets for tf in ("7D", "14D")))
+    with engine.begin() as connection:
+        advances = [advance(asset, tf, day(11), 16, 2.5) for asset in assets for tf in ("7D", "14D")]
+        with writes(connection, EMAS_LEG.state, 0, 800, 800, 0):
+            state.save_emas(connection, EMAS_LEG, advances, everything)
 
 
-def test_settled_series(built: Engine) -> None:
-    """Series that are where their input is are listed only together with everything."""
-    assert unsettled(built) == []
-    assert unsettled(built, everything=True) == [settled(1, *range(15)), settled(2, *range(15))]
-
-
-def test_facts_of_unsettled_series(built: Engine) -> None:
-    """Series that share the same facts are listed together: behind their input, marked, or not built."""
-    execute(
-        built,
-        f"UPDATE {BARS_LEG.state} SET seen_ts = :day WHERE id = 1 AND tf = '2D'",
-        f"UPDATE {BARS_LEG.state} SET dirty_from = :day WHERE id = 1 AND tf IN ('3D', '4D')",
-        f"DELETE FROM {BARS_LEG.state} WHERE id = 1 AND tf = '5D'",
-        day=day(9),
-    )
-    request = Request(ids=(1,), tfs=("2D", "3D", "4D", "5D", "7D"))
-    assert unsettled(built, request) == [
-        replace(settled(1, 0), seen_ts=day(9)),
-        replace(settled(1, 1, 2), dirty_from=day(9)),
-        replace(settled(1, 3), is_built=False, seen_ts=None),
+def test_only_rows_whose_periods_part_are_replaced(engine: Engine) -> None:
+    """Of two assets, the one whose period gets its first row has its rows replaced."""
+    selected = [("7D", 10, 10), ("7D", 16, 16), ("7D", 30, 30)]
+    save(engine, selected, advance(1, "7D", day(9), 15, 150.5), advance(2, "7D", day(9), 12, 1.5))
+    with engine.begin() as connection:
+        advances = [advance(1, "7D", day(11), 16, 160.5), advance(2, "7D", day(11), 13, 2.5)]
+        with writes(connection, EMAS_LEG.state, 2, 2, 2, 2):
+            state.save_emas(connection, EMAS_LEG, advances, selected)
+    assert saved(engine) == [
+        (1, "7D", (10, 16), 11, 11, None, 160.5),
+        (1, "7D", (30,), 11, None, None, 160.5),
+        (2, "7D", (10,), 11, 11, None, 2.5),
+        (2, "7D", (16, 30), 11, None, None, 2.5),
     ]
 
 
-def test_series_whose_table_lost_its_last_rows(built: Engine) -> None:
-    """Every series of the asset contradicts its table, and only of this asset."""
-    execute(built, f'DELETE FROM {BARS_LEG.target} WHERE id = 2 AND "timestamp" = :last', last=LAST)
-    assert unsettled(built) == [replace(settled(2, *range(15)), contradicts=True)]
-
-
-def test_pending_inputs(built: Engine) -> None:
-    """An asset waits if the bars of a wanted timeframe are marked."""
-    change = "UPDATE cmc_price_histories7 SET close = close + 1 WHERE id = 1 AND timeclose::date = '2024-01-20'"
-    execute(built, change)
-    refresh(built, Request(tfs=("7d",)), [DAILY, BARS])
-    with built.connect() as connection:
-        assert state.pending_inputs(connection, EMAS_LEG, ["7D"], [1, 2]) == []
-        assert state.pending_inputs(connection, EMAS_LEG, ["7D", "14D"], [1, 2]) == [1]
-        assert state.pending_inputs(connection, EMAS_LEG, ["14D"], [2]) == []
-
-
-class Stretch(NamedTuple):
-    """Days of an asset."""
-
-    id: int
-    since: datetime | None
-    through: datetime | None
-
-
-def test_number_of_daily_bars(built: Engine) -> None:
-    """The number of daily bars of each stretch, from its first or from any day on up to its last day."""
-    stretches = [
-        Stretch(2, None, LAST),
-        Stretch(1, LAST - timedelta(days=2), LAST),
-        Stretch(1, None, day(4)),
-        Stretch(1, LAST, None),
-        Stretch(3, None, LAST),
-    ]
-    with built.connect() as connection:
-        assert state.count_daily_bars(connection, stretches) == [40, 3, 3, 0, 0]
-        assert state.count_daily_bars(connection, []) == []
-
-
-def test_built_timeframes_and_periods(built: Engine) -> None:
-    """The timeframes and periods that some table has series of, enabled or not."""
-    execute(built, "UPDATE dim_period SET is_enabled = false", "UPDATE dim_timeframe SET is_enabled = false")
-    with built.connect() as connection:
-        tfs = state.built_timeframes(connection, [BARS_LEG, EMAS_LEG])
-        periods = state.built_periods(connection, [BARS_LEG, EMAS_LEG])
-        assert state.built_periods(connection, [BARS_LEG]) == set()
-        assert state.built_timeframes(connection, []) == set()
-    rolling = [timeframe.tf for timeframe in DEFAULT_TIMEFRAMES if timeframe.alignment is Alignment.ROLLING]
-    assert tfs == set(rolling)
-    assert periods == set(DEFAULT_PERIODS)
+def test_bars_that_have_a_state_are_updated(engine: Engine) -> None:
+    """The state of bars is updated where it is, and timeframes without one get theirs."""
+    first = [advance(asset, "7D", day(9), 1, 0.0) for asset in (1, 2)]
+    with engine.begin() as connection:
+        state.save_bars(connection, BARS_LEG, first)
+    with engine.begin() as connection:
+        with writes(connection, BARS_LEG.state, 0, 2, 2, 0):
+            later = [advance(1, "7D", day(11), 1, 0.0), advance(2, "7D", day(11), 0, 0.0)]
+            state.save_bars(connection, BARS_LEG, later)
+        state.save_bars(connection, BARS_LEG, [advance(2, tf, day(12), 1, 0.0) for tf in ("7D", "14D")])
+    days = [f"extract(day FROM {name})::int" for name in ("seen_ts", "last_ts", "dirty_from")]
+    rows = ask(engine, f"SELECT id, tf, {', '.join(days)} FROM {BARS_LEG.state} ORDER BY id, tf")
+    assert list(map(tuple, rows)) == [(1, "7D", 11, 11, None), (2, "14D", 12, 12, None), (2, "7D", 12, 12, None)]

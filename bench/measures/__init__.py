@@ -1,0 +1,1 @@
+"""The measures, one module each. A measure takes a bench and returns figures."""

@@ -1,0 +1,50 @@
+"""The programs that are measured: the refresh as a user starts it, and psql."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from refresh.server.programs import binaries
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+REFRESH = CHECKOUT / "run_daily_refresh.py"
+LAUNCH = CHECKOUT / "bench" / "launch.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run of a program used: seconds, seconds of CPU, and the bytes of its largest process."""
+
+    seconds: float
+    cpu: float
+    peak: int
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """An environment with the embedded database and the logs in a directory."""
+    environ = {**os.environ, "REFRESH_DATA_DIR": f"{directory}/data", "REFRESH_LOG_DIR": f"{directory}/logs"}
+    environ.pop("TARGET_DB_URL", None)
+    return environ
+
+
+def refresh(url: str, directory: Path, *arguments: str) -> Usage:
+    """Refresh everything in a database. Raises ``CalledProcessError`` if that fails."""
+    program = [sys.executable, str(REFRESH), "--all", "--quiet", *arguments]
+    command = [sys.executable, "-I", "-S", str(LAUNCH), *program]
+    environ = {**environment(directory), "TARGET_DB_URL": url}
+    result = subprocess.run(command, env=environ, cwd=directory, check=True, stdout=subprocess.PIPE)
+    return Usage(**json.loads(result.stdout))
+
+
+def psql(url: str, *commands: str) -> None:
+    """Run commands in one session of psql. Raises ``CalledProcessError`` if one fails."""
+    program = binaries(os.environ) / "psql"
+    arguments = ["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", url.replace("+psycopg2", "")]
+    for command in commands:
+        arguments += ["--command", command]
+    subprocess.run([program, *arguments], check=True)
