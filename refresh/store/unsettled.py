@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, Leg
-from refresh.core.series import NO_PERIOD, Series
+from refresh.core.series import Series
 from refresh.store.statements import ALL_OR_SOME, lists_of, rows_of, series_of, some_assets
 from refresh.store.tables import ROWS_LOST
 from refresh.store.watermarks import comparable, contradicting, input_of_timeframe, input_watermarks
@@ -155,7 +155,9 @@ def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) ->
     By a difference of sets, which is hashed or sorted: a join of tables without statistics may be a loop in a loop.
     What is needed from and up to must have been seen up to and from, so both are one time.
     """
-    periods = "s.periods" if leg.shape.has_periods else f"ARRAY[{NO_PERIOD}]"
+    number, are_wanted = "count(*)", "true"
+    if leg.shape.has_periods:
+        number, are_wanted = "sum(cardinality(s.periods))", "s.periods <@ w.periods"
     through, seen = comparable("i.through"), comparable("s.seen_ts")
     query = text(f"""
         WITH wanted AS (SELECT tf COLLATE "C" AS tf, array_agg(period) AS periods FROM {_WANTED} GROUP BY 1),
@@ -164,9 +166,9 @@ def _all_settled(connection: Connection, leg: Leg, values: Mapping[str, Any]) ->
             FROM ({input_watermarks(leg)}) AS i JOIN wanted w ON {input_of_timeframe(leg)} GROUP BY i.id
         ),
         settled AS (
-            SELECT s.id, max({seen}), min({seen}), sum(cardinality({periods}))
+            SELECT s.id, max({seen}), min({seen}), {number}
             FROM {leg.state} s JOIN wanted w USING (tf)
-            WHERE s.dirty_from IS NULL AND s.version >= :version AND {periods} <@ w.periods GROUP BY s.id
+            WHERE s.dirty_from IS NULL AND s.version >= :version AND {are_wanted} GROUP BY s.id
         )
         SELECT NOT EXISTS (SELECT * FROM needed EXCEPT SELECT * FROM settled) AND NOT EXISTS ({contradicting(leg)})
     """)
