@@ -74,11 +74,15 @@ def rows(engine: Engine, table: str, *, without: Sequence[str] = ()) -> list[str
 
 def digest(engine: Engine, table: str, *, without: Sequence[str] = ()) -> tuple[int, str]:
     """The number of rows of a table, and a digest of them that does not depend on their order."""
-    row = f"hash_record_extended(ROW({', '.join(columns(table))}), 0)"
-    query = text(f"SELECT count(*), coalesce(sum({row}), 0)::text FROM {table} WHERE NOT tf = ANY(:without)")
+    query = text(f"SELECT count(*), coalesce(sum({hash_of(table)}), 0)::text FROM {table} WHERE NOT tf = ANY(:without)")
     with engine.connect() as connection:
         number, hashes = connection.execute(query, {"without": list(without)}).one()
     return number, hashes
+
+
+def hash_of(table: str) -> str:
+    """SQL for the hash of a row."""
+    return f"hash_record_extended(ROW({', '.join(columns(table))}), 0)"
 
 
 def digests(engine: Engine) -> dict[str, tuple[int, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from programs import run
-from refreshing import FEW, NOW, TARGETS, digests, enable, moved, refresh
+from refreshing import FEW, NOW, digests, enable, hash_of, moved, refresh
 from sqlalchemy import Engine
 from statements import address, ask, execute
 from unpacked import TABLES
@@ -85,8 +85,8 @@ def test_old_revision_rewrites_one_asset_from_that_day(engine: Engine) -> None:
     assert {outcome.reason for outcome in outcomes[1:]} == {"revise from 2019-05-01"}
     assert ledger(engine) == [(7, date(2019, 5, 1), date(2019, 5, 1), 1, close, 101.5, reason)]
     after = moved(engine)
-    for table in TARGETS:
-        columns = f"count(*), min(id), max(id), min({time_of(table)})::date"
+    for target, table in TABLES.items():
+        columns = f"count(*), min(id), max(id), min({time_of(target)})::date"
         ((written, *scope),) = ask(engine, f"SELECT {columns} FROM {table} WHERE ingested_at > :built", built=built)
         assert scope == [7, 7, date(2019, 5, 1)], table
         inserted, updated, deleted = (now - then for now, then in zip(after[table], before[table], strict=True))
@@ -285,15 +285,22 @@ def test_timeframes_and_periods_are_data(engine: Engine) -> None:
     """An added timeframe or period builds its own series. A disabled one keeps its rows and is not refreshed."""
     fill(engine, 1, "2023-01-01", 200)
     refresh(engine)
-    before = moved(engine)
+    before, kept = moved(engine), digests(engine)
     execute(engine, "INSERT INTO dim_period VALUES (5, true, 1)")
     execute(engine, "INSERT INTO dim_timeframe VALUES ('6D', 'D', 6, 6, 'rolling', NULL, true, 1)")
     refresh(engine)
     after = moved(engine)
-    for table in TARGETS:
-        new = "period = 5 OR tf = '6D'" if "ema" in table else "tf = '6D'"
-        ((rows,),) = ask(engine, f"SELECT count(*) FROM {table} WHERE {new}")
-        assert after[table] == (before[table][0] + rows, *before[table][1:]), table
+    for target, table in TABLES.items():
+        new = "period = 5 OR tf = '6D'" if "ema" in target else "tf = '6D'"
+        ((rows,),) = ask(engine, f"SELECT count(*) FROM {target} WHERE {new}")
+        inserted, updated, deleted = (now - then for now, then in zip(after[table], before[table], strict=True))
+        if target == table:
+            assert (inserted, updated, deleted) == (rows, 0, 0), table
+        else:
+            assert rows
+            assert (updated, deleted <= before[table][0]) == (0, True), table
+        others = f"SELECT count(*), coalesce(sum({hash_of(target)}), 0)::text FROM {target} WHERE NOT ({new})"
+        assert ask(engine, others) == [kept[target]], target
     execute(engine, "UPDATE dim_timeframe SET is_enabled = false WHERE tf = '6D'")
     execute(engine, "UPDATE dim_period SET is_enabled = false WHERE period = 5")
     execute(engine, f"UPDATE {SOURCE} SET close = 100.5 WHERE \"timestamp\"::date = '2023-06-01'")
