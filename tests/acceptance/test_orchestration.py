@@ -49,7 +49,7 @@ BROKEN = """
 import os, resource, signal, time
 from refresh.builder import work
 
-def refresh(engine, scope, listeners, whole=work.refresh):
+def refresh(engine, scope, listeners, whole=work.refresh, **others):
     if scope.builder.key == "bars.cal_us":
         time.sleep(600)
     if scope.builder.key == "bars.cal_iso":
@@ -57,7 +57,7 @@ def refresh(engine, scope, listeners, whole=work.refresh):
     if scope.builder.key == "bars.cal_anchor_us":
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.kill(os.getpid(), signal.SIGSEGV)
-    whole(engine, scope, listeners)
+    whole(engine, scope, listeners, **others)
 
 work.refresh = refresh
 """
