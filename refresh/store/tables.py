@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import DDL, Index, MetaData, Table, UniqueConstraint, event, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Index, MetaData, Table, UniqueConstraint, text
 from sqlalchemy.schema import SchemaItem
 
 from refresh.catalog import DAILY, SOURCE, Leg, legs
 from refresh.shapes import SERIES_PLACES, Shape, columns, packed_shape
-from refresh.store.declaration import declared_table
+from refresh.store.declaration import declared_table, keep_noise_in_rows
 
 METADATA = MetaData()
 TARGET_TABLES: dict[str, Table] = {}
@@ -194,14 +193,7 @@ def _target(leg: Leg) -> None:
         return
     TARGET_TABLES[leg.target] = _shaped(MetaData(), leg.target, leg.shape)
     _shaped(METADATA, leg.places, SERIES_PLACES)
-    packed = _shaped(METADATA, leg.table, packed_shape(leg.averages))
-    event.listen(packed, "after_create", DDL(f"ALTER TABLE {leg.table} {_plain(packed)}"))  # type: ignore[no-untyped-call]
-
-
-def _plain(packed: Table) -> str:
-    """No value of a row lies outside of it, and none is compressed or analyzed: noise has neither pattern nor use."""
-    arrays = [f'ALTER COLUMN "{column.name}"' for column in packed.columns if isinstance(column.type, ARRAY)]
-    return ", ".join(f"{array} SET STORAGE PLAIN, {array} SET STATISTICS 0" for array in arrays)
+    keep_noise_in_rows(_shaped(METADATA, leg.table, packed_shape(leg.averages)))
 
 
 def _shaped(metadata: MetaData, name: str, shape: Shape) -> Table:
