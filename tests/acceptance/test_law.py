@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, nullcontext, suppress
@@ -25,14 +26,14 @@ from overlapping import PATIENCE, held
 from refreshing import TARGETS, digest, enable, refresh, rows
 from sqlalchemy import URL, Engine, TextClause, text
 from sqlalchemy.exc import OperationalError
-from statements import address, execute
+from statements import address, ask, execute
 
 from refresh.builder.work import VALUES_AT_ONCE
 from refresh.catalog import BUILDERS, SOURCE
 from refresh.errors import UsageError
 from refresh.options.request import Request
 from refresh.store.database import connect
-from refresh.store.tables import METADATA
+from refresh.store.tables import LEDGER, METADATA
 
 EXAMPLES = int(os.environ.get("REFRESH_LAW_EXAMPLES", "300"))
 HALVES = 2
@@ -259,10 +260,12 @@ class History(RuleBasedStateMachine):
     ) -> None:
         """One refresh is held anywhere in its work while the source changes and another one does all it can.
 
-        Either may be of one builder, of several or of all. The session of the one that is held may end.
+        Either may be of one builder, of several or of all. The session of the one that is held may end. The ledger gets
+        at most one line for what had changed before, and one for what changes meanwhile.
         """
         url = address(self.pair.refreshed)
         accepting = Request(accept_restatement=True)
+        known = self.lines()
         early, late = ([builder for builder in BUILDERS if builder in some] for some in (first, second))
         with (
             held(url, point, *early, request=accepting, values_at_once=values) as working,
@@ -277,6 +280,12 @@ class History(RuleBasedStateMachine):
             with suppress(OperationalError) if ends_session else nullcontext():  # before its work, it fails as a whole
                 assert not [outcome for outcome in working.outcomes if outcome.error]
             assert not [outcome for outcome in beside.result(PATIENCE) if outcome.error]
+        added = self.lines() - known
+        assert added <= Counter(IDS) + Counter({asset for asset, _, _ in revisions})
+
+    def lines(self) -> Counter[int]:
+        """The number of lines in the ledger, by asset."""
+        return Counter(dict(ask(self.pair.refreshed, f"SELECT id, count(*) FROM {LEDGER} GROUP BY id")))
 
     def wait_for_rollback(self) -> None:
         """Wait until the server has noticed that its client is gone."""
