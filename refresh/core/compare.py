@@ -27,7 +27,7 @@ def difference(stored: Rows, computed: Rows, keys: Sequence[str], values: Sequen
     for name in values:
         old = stored[name][is_equal]
         new = computed[name][partner[is_equal]]
-        is_equal[is_equal] = _equal(old, new)
+        is_equal[is_equal] = equal(old, new)
     fresh[partner[is_equal]] = False
     return Difference(stale=~is_equal, fresh=fresh)
 
@@ -63,7 +63,8 @@ def rows_in_order(rows: Rows, keys: Sequence[str]) -> Rows:
     return take(rows, np.lexsort([rows[key] for key in reversed(keys)]))
 
 
-def _equal(left: Array, right: Array) -> Array:
+def equal(left: Array, right: Array) -> Array:
+    """Which values are the same; NULL equals NULL."""
     left, right = np.ma.getdata(left), np.ma.getdata(right)
     is_same = left == right
     if left.dtype.kind == "f":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refresh.core.compare import partners
+from refresh.core.compare import equal, partners
 from refresh.core.rows import Array, Rows, stack, starts, take
 
 
@@ -113,18 +113,11 @@ def changed(stored: Rows, rows: Rows, keys: Sequence[str]) -> Changed:
     partner, is_paired = partners(stored, rows, keys)
     lanes = np.ones(rows[values[0]].shape, bool)
     if is_paired.any():
-        is_equal = [_equal(stored[name][is_paired], rows[name][partner[is_paired]]) for name in values]
+        is_equal = [equal(stored[name][is_paired], rows[name][partner[is_paired]]) for name in values]
         lanes[partner[is_paired]] = ~np.logical_and.reduce(is_equal)
     stale = ~is_paired
     stale[is_paired] = lanes[partner[is_paired]].any(axis=1)
     return Changed(stale=stale, lanes=lanes)
-
-
-def _equal(left: Array, right: Array) -> Array:
-    is_same = left == right
-    if left.dtype.kind == "f":
-        is_same |= np.isnan(left) & np.isnan(right)
-    return np.asarray(is_same)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

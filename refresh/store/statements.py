@@ -6,7 +6,7 @@ Every statement binds its values by ``:name``.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -79,24 +79,6 @@ def series_of(alias: str, series: Iterable[Series]) -> dict[str, str]:
     series = list(series)
     tfs = [member.timeframe.tf for member in series]
     return columns_of(alias, tf=tfs, period=(member.period for member in series))
-
-
-def among_series(tfs: Collection[str], periods: Collection[int]) -> str:
-    """A condition on rows t: those of some timeframes or, position by position, of some (timeframe, period) pairs.
-
-    ``values_of_series`` binds its values. Rows are looked up in lists, because pairs would be compared one by one.
-    """
-    if not periods:
-        return "t.tf = ANY(:tfs)"
-    by_both = "t.tf = ANY(:tfs) AND t.period = ANY(:periods)"
-    has_every_pair = len(set(tfs)) * len(set(periods)) == len(tfs)
-    return by_both if has_every_pair else f"{by_both} AND t.tf || ':' || t.period = ANY(:pairs)"
-
-
-def values_of_series(tfs: Collection[str], periods: Collection[int]) -> dict[str, list[Any]]:
-    """The values that ``among_series`` binds."""
-    pairs = [f"{tf}:{period}" for tf, period in zip(tfs, periods, strict=False)]
-    return {"tfs": sorted(set(tfs)), "periods": sorted(set(periods)), "pairs": pairs}
 
 
 def quoted(names: Iterable[str], alias: str = "") -> str:
