@@ -57,6 +57,10 @@ class DatabaseUnreachableError(CannotStartError):
     """No connection to the database could be made."""
 
 
+class PoolingError(CannotStartError):
+    """A pooler gives every transaction another session of the server, so locks and settings do not hold."""
+
+
 class EmbeddedServerError(CannotStartError):
     """The PostgreSQL that comes with the package could not be set up or started."""
 

@@ -107,18 +107,21 @@ def test_usage_error(shared_url: str, program: str, arguments: list[str], line: 
 
 
 ADDRESSES = {
-    "nobody listens": (NOBODY, "cannot connect to postgresql://postgres:***@127.0.0.1:1/prices: "),
-    "another kind": (f"mysql://root:{PASSWORD}@127.0.0.1/prices", "the database URL begins with mysql://"),
+    "nobody listens": (NOBODY, "cannot connect to postgresql://127.0.0.1:1/prices: "),
+    "another kind": (
+        f"mysql://root:{PASSWORD}@127.0.0.1/prices",
+        "the database URL cannot be read: it does not begin with postgresql://",
+    ),
     "no URL": (f"postgres:{PASSWORD}@127.0.0.1", "the database URL cannot be read"),
     "port in words": (f"postgresql://postgres:{PASSWORD}@127.0.0.1:port/prices", "the database URL cannot be read"),
     "no host": (f"postgresql://postgres:{PASSWORD}/prices", "the database URL cannot be read"),
     "password as an option": (
         f"postgresql://postgres@127.0.0.1:1/prices?password={PASSWORD}",
-        "cannot connect to postgresql://postgres@127.0.0.1:1/prices",
+        "cannot connect to postgresql://127.0.0.1:1/prices",
     ),
     "unknown option": (
         f"postgresql://postgres:{PASSWORD}@127.0.0.1:1/prices?fast=1",
-        "invalid dsn: invalid connection",
+        "the database URL cannot be read: libpq knows no such parameter as number 1 after the ?",
     ),
 }
 
@@ -132,7 +135,7 @@ def test_unusable_address(url: str, line: str) -> None:
 def test_address_on_the_command_line() -> None:
     """A URL on the command line is treated in the same way, and goes before the one of the environment."""
     line = refusal(DAILY, "--all", "--db-url", NOBODY, url="nonsense", code=3)
-    assert line.startswith("cannot connect to postgresql://postgres:***@127.0.0.1:1/prices: ")
+    assert line.startswith("cannot connect to postgresql://127.0.0.1:1/prices: ")
 
 
 @pytest.mark.parametrize("url", [NOBODY, *(ADDRESSES[name][0] for name in ("no URL", "no host"))])

@@ -34,6 +34,7 @@ from refresh.options.request import Request
 from refresh.records import Outcome, Status
 from refresh.stop import Stop
 from refresh.store import database, dimensions, locks, retry, schema
+from refresh.store.server_errors import ASSET_ERRORS, first_line
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> in
     except RefreshError as error:
         _complain(error, str(error), arguments)
         return error.exit_code
-    except database.ASSET_ERRORS as error:
-        _complain(error, database.first_line(error), arguments)
+    except ASSET_ERRORS as error:
+        _complain(error, first_line(error), arguments)
         return ExitCode.FAILED
 
 
@@ -76,7 +77,7 @@ def _opened(stack: ExitStack, request: Request, environ: Mapping[str, str], now:
     return retry.retried(
         lambda _: stack.enter_context(database.opened(request.db_url, environ, name)),
         retries,
-        lambda error: _say(f"trying again: {database.first_line(error)}"),
+        lambda error: _say(f"trying again: {first_line(error)}"),
     )
 
 

@@ -28,10 +28,11 @@ from refresh.due.scope import Scope
 from refresh.errors import RefreshError, ViolationError
 from refresh.records import VIOLATIONS, Outcome
 from refresh.store import history
-from refresh.store.database import ASSET_ERRORS, begin_writing, first_line, read_committed, repeatable_read, transaction
+from refresh.store.database import begin_writing, read_committed, repeatable_read, transaction
 from refresh.store.locks import assets_held, claims
 from refresh.store.places import give_places
 from refresh.store.retry import is_transient, retried
+from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.store.state import forget_contradictions
 
 VALUES_AT_ONCE = 7_000_000

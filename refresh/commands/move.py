@@ -15,6 +15,7 @@ from refresh.errors import ExitCode, RefreshError
 from refresh.options.environment import settings
 from refresh.stop import TerminatedError, raising
 from refresh.store import database, layout, locks, move
+from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.wording import counted
 
 
@@ -29,8 +30,8 @@ def main(environ: Mapping[str, str]) -> int:
         return ExitCode.TERMINATED
     except RefreshError as error:
         return _failed(str(error), error.exit_code)
-    except database.ASSET_ERRORS as error:
-        return _failed(database.first_line(error), ExitCode.FAILED)
+    except ASSET_ERRORS as error:
+        return _failed(first_line(error), ExitCode.FAILED)
 
 
 def _failed(reason: str, code: int) -> int:

@@ -32,6 +32,7 @@ from refresh.options.request import Request
 from refresh.run.summary import Severity, Summary
 from refresh.stop import SIGNALS, Stop, TerminatedError, raising
 from refresh.store import database, locks
+from refresh.store.server_errors import ASSET_ERRORS, first_line
 
 Environ = Mapping[str, str]
 Result = tuple[int, Summary | None]
@@ -57,7 +58,7 @@ def _guarded(program: Program, arguments: Sequence[str]) -> int:
         _print_traceback(arguments)
         complain(f"error: {error}")
         return ExitCode.FAILED
-    except (RefreshError, *database.ASSET_ERRORS) as error:
+    except (RefreshError, *ASSET_ERRORS) as error:
         _print_traceback(arguments)
         complain(f"error: {_line(error)}")
         return error.exit_code if isinstance(error, RefreshError) else ExitCode.CANNOT_START
@@ -69,7 +70,7 @@ def _print_traceback(arguments: Sequence[str]) -> None:
 
 
 def _line(error: Exception) -> str:
-    return str(error) if isinstance(error, RefreshError) else database.first_line(error)
+    return str(error) if isinstance(error, RefreshError) else first_line(error)
 
 
 def _main(program: Program, arguments: Sequence[str], environ: Environ) -> int:
@@ -108,7 +109,7 @@ def _alerting(program: Program, request: Request, environ: Environ, now: datetim
         sends_heartbeat = False  # the other refresh reports to the monitor how it ended
         _send_error(courier, channels, Severity.ERROR, error, now)
         raise
-    except (RefreshError, *database.ASSET_ERRORS) as error:
+    except (RefreshError, *ASSET_ERRORS) as error:
         _send_error(courier, channels, Severity.CRITICAL, error, now)
         raise
     except (KeyboardInterrupt, TerminatedError):

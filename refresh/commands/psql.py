@@ -14,6 +14,8 @@ from refresh.options.environment import settings
 from refresh.server.programs import find_psql, run_psql
 from refresh.stop import TerminatedError, raising
 from refresh.store import database
+from refresh.store.address import read_address
+from refresh.store.server_errors import ASSET_ERRORS, first_line
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -27,8 +29,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return ExitCode.TERMINATED
     except RefreshError as error:
         return _cannot_start(str(error))
-    except (OSError, *database.ASSET_ERRORS) as error:
-        return _cannot_start(database.first_line(error))
+    except (OSError, *ASSET_ERRORS) as error:
+        return _cannot_start(first_line(error))
 
 
 def _cannot_start(reason: str) -> int:
@@ -41,8 +43,7 @@ def _session(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     with database.opened(None, merged, "psql") as opened:
         opened.engine.dispose()  # psql has a connection of its own
         program = find_psql(merged, is_embedded=opened.embedded is not None)
-        _, parameters = opened.engine.dialect.create_connect_args(opened.engine.url)
-        return run_psql(program, parameters, arguments=arguments, environ=environ)
+        return run_psql(program, read_address(opened.url).parameters, arguments=arguments, environ=environ)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from refresh.run.plan import Plan, Step
 from refresh.run.report import StepReport
 from refresh.run.summary import Facts, Summary
 from refresh.store import history, ledger, locks, runs
-from refresh.store.database import ASSET_ERRORS, first_line, read_committed
+from refresh.store.database import read_committed
 from refresh.store.retry import retried
+from refresh.store.server_errors import ASSET_ERRORS, first_line
 
 Say = Callable[[str], None]
 Result = TypeVar("Result")

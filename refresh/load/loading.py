@@ -20,8 +20,8 @@ from refresh.load.cell_times import DateOrder
 from refresh.load.files import Notify, PriceFile, open_file
 from refresh.load.lines import PriceFileError
 from refresh.load.prices import Asset, Prices, provided_columns, read_prices, settle_notation
-from refresh.store import database
 from refresh.store.prices import Counts, Repeats, upsert_prices
+from refresh.store.server_errors import ASSET_ERRORS, first_line
 
 SAMPLE = Asset(id=900_000_001, name="Apple (sample)")
 """Far above the ids that CoinMarketCap assigns, and below the limit of an integer column."""
@@ -97,8 +97,8 @@ def load(file: PriceFile, engine: Engine, *, now: datetime, order: DateOrder | N
                 counts, repeats = upsert_prices(connection, rows, provided=columns, source_file=file.path.name, now=now)
     except PriceFileError as error:
         return observer.result(Counts(), str(error))
-    except database.ASSET_ERRORS as error:
-        raise LoadRefusedError(f"{file.path}: not loaded: {database.first_line(error)}") from error
+    except ASSET_ERRORS as error:
+        raise LoadRefusedError(f"{file.path}: not loaded: {first_line(error)}") from error
     observer.report(repeats)
     return observer.result(counts)
 

@@ -1,93 +1,70 @@
-"""URL, engine, transaction: how a process reaches its database. No message from here holds a password."""
+"""Engine and transactions: how a process works with its database. No message from here holds a password."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-import psycopg2
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 
-from refresh.errors import DatabaseUnreachableError, SettingsError
+from refresh.errors import DatabaseUnreachableError, PoolingError
 from refresh.server.embedded import EmbeddedServer, lease
 from refresh.store import absent
+from refresh.store.address import Address, read_address
+from refresh.store.server_errors import first_line
+from refresh.store.session import Session, open_session, shares_sessions
 
 DRIVER = "postgresql+psycopg2"
-CONNECT_SECONDS = 10
-CLIENT_CHECK_SECONDS = 1
-ASSET_ERRORS = (SQLAlchemyError, psycopg2.Error)
-"""What a statement of one asset may raise."""
-
-SESSION = {
-    "timezone": "UTC",
-    "client_encoding": "UTF8",
-    "extra_float_digits": "1",
-    "search_path": "public",
-    "jit": "off",
-}
-
-
-def normalise(url: str) -> URL:
-    """The URL for psycopg2. Raises ``SettingsError`` without repeating it: it may hold a password."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise SettingsError(
-            "the database URL cannot be read; write it as postgresql://user:password@host:5432/database"
-        ) from None
-    if parsed.drivername.split("+")[0] not in {"postgresql", "postgres"}:
-        raise SettingsError(
-            f"the database URL begins with {parsed.drivername}://; only postgresql:// databases can be refreshed"
-        )
-    return parsed.set(drivername=DRIVER)
 
 
 @contextmanager
 def connect(url: str, name: str = "refresh") -> Iterator[Engine]:
     """An engine on a database that answers, for the length of the block.
 
-    ``name`` is what others see of its sessions. Raises ``DatabaseUnreachableError`` with the server's own words.
+    ``name`` is what others see of its sessions. Raises ``SettingsError`` for an address or a setting that cannot be
+    used, ``PoolingError``, and ``DatabaseUnreachableError`` with the server's own words.
     """
-    parsed = normalise(url)
-    options = " ".join(f"-c {option}={value}" for option, value in SESSION.items())
+    address = read_address(url)
+    open_one = partial(open_session, address, name)
     engine = create_engine(
-        parsed,
-        pool_size=2,  # one for work, one for the lock of a refresh
-        connect_args={"options": options, "connect_timeout": CONNECT_SECONDS, "application_name": name},
+        _shown(address),
+        creator=open_one,
+        pool_size=2,  # one for work, one for a lock
+        use_native_hstore=False,  # it would be looked for in every session
     )
-    event.listen(engine, "connect", _watch_client)
     absent.listen(engine)
     try:
-        _try_connection(engine, parsed)
+        _try_connection(engine, address, open_one)
         yield engine
     finally:
         engine.dispose()
 
 
-def _try_connection(engine: Engine, url: URL) -> None:
+def _shown(address: Address) -> URL:
+    """The address in the form of SQLAlchemy, which connects nothing by it."""
+    rest = dict(address.parameters)
+    user, password, name = (rest.pop(part, None) for part in ("user", "password", "dbname"))
+    return URL.create(DRIVER, username=user, password=password, database=name, query=rest)
+
+
+def _try_connection(engine: Engine, address: Address, open_one: Callable[[], Session]) -> None:
     try:
-        engine.connect().close()
+        with engine.connect() as connection:
+            session = cast("Session", connection.connection.dbapi_connection)
+        if session.is_pooled and shares_sessions(open_one):
+            raise PoolingError(
+                f"{address.shown} is a pool that gives every transaction another session, in which no lock holds "
+                "(PgBouncer's pool_mode = transaction); connect to the server itself, or to a pool with "
+                "pool_mode = session"
+            )
     except OperationalError as error:
         raise DatabaseUnreachableError(
-            f"cannot connect to {_without_secrets(url)}: {first_line(error)}; check --db-url or TARGET_DB_URL"
+            f"cannot connect to {address.shown}: {first_line(error)}; check --db-url or TARGET_DB_URL"
         ) from None
-
-
-def _watch_client(connection: psycopg2.extensions.connection, _: object) -> None:
-    """Have the server end a running statement when its client is gone, if it can (PostgreSQL 14 and newer)."""
-    connection.autocommit = True
-    with connection.cursor() as cursor, suppress(psycopg2.Error):
-        cursor.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_SECONDS}s'")
-    connection.autocommit = False
-
-
-def _without_secrets(url: URL) -> str:
-    """The URL without its password, and of its parameters only the host: others may hold secrets too."""
-    host = {name: value for name, value in url.query.items() if name == "host"}
-    return url.set(drivername="postgresql", query=host).render_as_string(hide_password=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,27 +137,3 @@ def use_all_cores(connection: Connection) -> None:
     """Share large passes among all cores for the rest of the transaction, with memory for what they gather."""
     for setting, value in {"work_mem": "64MB", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}.items():
         connection.execute(text(f"SET LOCAL {setting} = '{value}'"))
-
-
-def connection_lost(error: Exception) -> bool:
-    """Whether the error says that the server is gone or out of reach, not that a statement was wrong."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or (isinstance(error.orig, Exception) and connection_lost(error.orig))
-    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and not getattr(error, "pgcode", None)
-
-
-def sql_state(error: Exception) -> str | None:
-    """The SQLSTATE of an error."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(cause, "pgcode", None)
-
-
-def first_line(error: Exception) -> str:
-    """The server's message in one line; the first error, if the clean-up failed as well."""
-    while isinstance(error.__context__, ASSET_ERRORS):
-        error = error.__context__
-    cause: object = error
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        cause = error.orig
-    lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__

@@ -20,12 +20,12 @@ from sqlalchemy import Connection, Engine, text
 
 from refresh.catalog import BUILDERS, BuilderConfig, Leg, writer_of
 from refresh.errors import AlreadyRunningError
-from refresh.store.database import ASSET_ERRORS
+from refresh.store.server_errors import ASSET_ERRORS
 from refresh.store.statements import columns_of, lists_of, rows_of
 
 _REFRESH = 0x7265_6672  # "refr"; builders have the numbers after it
 _SHORTEST_PAUSE, _SECONDS_BETWEEN_TRIES = 0.01, 0.25
-_NAME = re.compile(r"refresh (?P<pid>\d+)@(?P<host>\S*) (?P<since>\S+)Z")
+_NAME = re.compile(r"refresh (?P<pid>\d+)@(?P<host>\S*) (?P<since>\S+)Z(?: .*)?")
 _HOST_LENGTH = 24  # with it a session's name stays below the 63 bytes that PostgreSQL keeps
 
 
@@ -69,15 +69,16 @@ class RefreshLock:
             self.take()
 
     def _is_held(self) -> bool:
-        """Whether the session of the lock still exists; one that does not is closed."""
+        """Whether the session of the lock still exists and has it; any other is closed."""
         if self._session is None:
             return False
-        try:
-            self._session.execute(text("SELECT 1"))
-        except ASSET_ERRORS:
+        is_held = False
+        with suppress(*ASSET_ERRORS):
+            is_held = bool(self._session.execute(_HELD, {"number": _REFRESH}).scalar_one())
+        if not is_held:
             _close(self._session)
             self._session = None
-        return self._session is not None
+        return is_held
 
     def release(self) -> None:
         """Release the lock, even if the server is gone."""
@@ -85,6 +86,12 @@ class RefreshLock:
         if self._session is not None:
             _close(self._session)
             self._session = None
+
+
+_HELD = text("""
+    SELECT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted
+                   AND classid = :number AND objid = 0 AND objsubid = 2)
+""")
 
 
 def _await(session: Connection, until: float, on_wait: Callable[[str], None]) -> None:

@@ -8,18 +8,21 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from refresh.errors import DatabaseUnreachableError
-from refresh.store.database import connection_lost, sql_state
+from refresh.store.server_errors import connection_lost, sql_state
 
 _PAUSE = wait_exponential_jitter(initial=1, max=30, jitter=1)
 """Four retries wait at least fifteen seconds in all: a restarting server is back by then."""
 _TRANSIENT = {
     "40001",  # serialization failure
+    "25P03",  # a session that waited too long in a transaction
+    "25P04",  # a transaction that took too long
     "40P01",  # deadlock
     "53300",  # too many connections
     "55P03",  # lock not available
     "57P01",  # the administrator ended the session, as when the server stops
     "57P02",  # the server crashed
     "57P03",  # the server is starting
+    "57P05",  # a session that waited too long
 }
 
 Result = TypeVar("Result")

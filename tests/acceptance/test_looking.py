@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -120,37 +120,25 @@ def reader(server: URL) -> Iterator[str]:
     execute_outside(server, f"DROP ROLE {READER}")
 
 
-Restrict = Callable[[Engine], str]
-
-
-@pytest.fixture(params=["SELECT only", "read-only session"])
-def restrict(request: pytest.FixtureRequest, reader: str) -> Restrict:
-    """A function that makes a database read-only for a URL, which it returns."""
-
-    def only_select(engine: Engine) -> str:
-        name = engine.url.database
-        execute(
-            engine,
-            f"REVOKE CREATE ON SCHEMA public FROM PUBLIC; REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC",
-            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}",
-        )
-        return engine.url.set(username=reader).render_as_string(hide_password=False)
-
-    def read_only(engine: Engine) -> str:
-        execute(engine, f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
-        return address(engine)
-
-    return only_select if request.param == "SELECT only" else read_only
+def only_select(engine: Engine, reader: str) -> str:
+    """The URL of a role that may read what there is now, and do nothing else."""
+    name = engine.url.database
+    execute(
+        engine,
+        f"REVOKE CREATE ON SCHEMA public FROM PUBLIC; REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}",
+    )
+    return engine.url.set(username=reader).render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_looking_needs_no_right_to_write(engine: Engine, restrict: Restrict, name: str, tmp_path: Path) -> None:
+def test_looking_needs_no_right_to_write(engine: Engine, reader: str, name: str, tmp_path: Path) -> None:
     """It prints the same as for the owner of the tables, and creates and changes nothing."""
     by_owner = look(address(engine), tmp_path, *LOOKS[name])
     assert (by_owner.returncode, by_owner.stderr) == (CODES.get(name, 0), "")
     assert SEEN[name] in by_owner.stdout
     page = page_in(tmp_path) if name == "page" else {}
-    url = restrict(engine)
+    url = only_select(engine, reader)
     before = relations(engine), written(engine)
     by_reader = look(url, tmp_path, *LOOKS[name])
     assert (by_reader.returncode, by_reader.stderr) == (CODES.get(name, 0), "")
@@ -160,15 +148,13 @@ def test_looking_needs_no_right_to_write(engine: Engine, restrict: Restrict, nam
         assert page_in(tmp_path) == page
 
 
-def test_run_needs_the_right_to_write(engine: Engine, restrict: Restrict) -> None:
+def test_run_needs_the_right_to_write(engine: Engine, reader: str) -> None:
     """A run is refused in one line before any builder is started."""
-    url = restrict(engine)
+    url = only_select(engine, reader)
     before = relations(engine), written(engine)
     refused = run(PROGRAM, "--all", url=url)
     assert (refused.returncode, refused.stdout) == (3, "")
-    assert re.fullmatch(
-        "error: (permission denied|cannot execute INSERT in a read-only transaction).*\n", refused.stderr
-    )
+    assert re.fullmatch("error: permission denied.*\n", refused.stderr)
     assert (relations(engine), written(engine)) == before
 
 

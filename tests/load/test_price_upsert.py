@@ -13,8 +13,9 @@ from statements import execute
 
 from refresh.core.rows import NULL_TEXT, TIME, Rows
 from refresh.errors import SchemaError
-from refresh.store.database import ASSET_ERRORS, connect
+from refresh.store.database import connect
 from refresh.store.prices import Counts, Repeats, open_prices, upsert_prices
+from refresh.store.server_errors import ASSET_ERRORS
 
 NOW = datetime(2024, 3, 8, 6, tzinfo=UTC)
 LATER = datetime(2024, 3, 9, 6, tzinfo=UTC)

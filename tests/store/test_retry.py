@@ -18,8 +18,9 @@ from waiting import PATIENCE
 
 from refresh.errors import DatabaseUnreachableError, SettingsError, ViolationError
 from refresh.store import retry
-from refresh.store.database import connect, connection_lost, sql_state
+from refresh.store.database import connect
 from refresh.store.retry import is_transient, retried
+from refresh.store.server_errors import connection_lost, sql_state
 
 RENAME = "UPDATE cmc_price_histories7 SET name = 'x' WHERE id = :id"
 
