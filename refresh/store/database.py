@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
+import psycopg2
 from sqlalchemy import URL, Connection, Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from refresh.errors import DatabaseUnreachableError, PoolingError
 from refresh.server.embedded import EmbeddedServer, lease
@@ -30,15 +30,16 @@ def connect(url: str, name: str = "refresh") -> Iterator[Engine]:
     """
     address = read_address(url)
     open_one = partial(open_session, address, name)
+    opened = [_first_session(address, open_one)]
     engine = create_engine(
         _shown(address),
-        creator=open_one,
+        creator=lambda: opened.pop() if opened else open_one(),
         pool_size=2,  # one for work, one for a lock
         use_native_hstore=False,  # it would be looked for in every session
     )
     absent.listen(engine)
     try:
-        _try_connection(engine, address, open_one)
+        engine.connect().close()
         yield engine
     finally:
         engine.dispose()
@@ -51,20 +52,22 @@ def _shown(address: Address) -> URL:
     return URL.create(DRIVER, username=user, password=password, database=name, query=rest)
 
 
-def _try_connection(engine: Engine, address: Address, open_one: Callable[[], Session]) -> None:
+def _first_session(address: Address, open_one: Callable[[], Session]) -> Session:
+    """A session of a database in which sessions last."""
     try:
-        with engine.connect() as connection:
-            session = cast("Session", connection.connection.dbapi_connection)
+        session = open_one()
         if session.is_pooled and shares_sessions(open_one):
+            session.close()
             raise PoolingError(
                 f"{address.shown} is a pool that gives every transaction another session, in which no lock holds "
                 "(PgBouncer's pool_mode = transaction); connect to the server itself, or to a pool with "
                 "pool_mode = session"
             )
-    except OperationalError as error:
+    except psycopg2.Error as error:
         raise DatabaseUnreachableError(
             f"cannot connect to {address.shown}: {first_line(error)}; check --db-url or TARGET_DB_URL"
         ) from None
+    return session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

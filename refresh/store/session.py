@@ -139,21 +139,21 @@ def shares_sessions(open: Callable[[], Session]) -> bool:
     Two clients then meet the same session, or one of them meets two.
     """
     with closing(open()) as one, closing(open()) as other:
+        one.autocommit = other.autocommit = True
         of_one = {_backend(one), _backend(one)}
         of_other = {_backend(other), _backend(other)}
-        with closing(one.cursor()) as cursor:  # keep the session, and the other client takes another
-            cursor.execute("SELECT 1")
+        if len(of_one) == len(of_other) == 1 and of_one != of_other:
+            one.autocommit = False
+            of_one |= {_backend(one)}  # in a transaction, so that the other client has to take another session
             of_other |= {_backend(other)}
-        one.rollback()
-        of_other |= {_backend(other)}
-        of_one |= {_backend(one)}
-    return len(of_one) > 1 or len(of_other) > 1 or bool(of_one & of_other)
+            one.rollback()
+            of_other |= {_backend(other)}
+            of_one |= {_backend(one)}
+    return len(of_one) > 1 or len(of_other) > 1 or of_one == of_other
 
 
 def _backend(session: Session) -> Any:
     """The process of the server that answers now."""
     with closing(session.cursor()) as cursor:
         cursor.execute("SELECT pg_catalog.pg_backend_pid()")
-        answer = cursor.fetchone()
-    session.rollback()
-    return answer
+        return cursor.fetchone()

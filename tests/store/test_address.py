@@ -10,7 +10,7 @@ from refresh.errors import SettingsError
 from refresh.store.address import read_address
 
 READ = {
-    "postgresql://u:p@h:5432/db": ({"user": "u", "password": "p", "host": "h", "port": "5432", "dbname": "db"}, "h:5432/db"),
+    "postgresql://u:p@h:1/db": ({"user": "u", "password": "p", "host": "h", "port": "1", "dbname": "db"}, "h:1/db"),
     "postgres://h/db": ({"host": "h", "dbname": "db"}, "h/db"),
     "postgresql+psycopg2://h/db": ({"host": "h", "dbname": "db"}, "h/db"),
     " postgresql://h/db\n": ({"host": "h", "dbname": "db"}, "h/db"),
