@@ -29,7 +29,7 @@ from refresh.errors import ExitCode, RefreshError
 from refresh.options.builders import named_builder
 from refresh.options.declaration import Program
 from refresh.options.environment import settings
-from refresh.options.parsing import parse
+from refresh.options.parsing import completed, parse
 from refresh.options.request import Request
 from refresh.records import Outcome, Status
 from refresh.stop import Stop
@@ -40,7 +40,9 @@ from refresh.store.server_errors import ASSET_ERRORS, first_line
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
     """Run one builder. Returns its exit code: 0 if every asset is done."""
     try:
-        return _build(parse(Program.BUILDER, arguments, environ), environ, stop)
+        typed = parse(Program.BUILDER, arguments)
+        merged = settings(environ, typed.config)
+        return _build(completed(Program.BUILDER, typed, merged), merged, stop)
     except RefreshError as error:
         _complain(error, str(error), arguments)
         return error.exit_code
@@ -137,7 +139,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one builder as a process of its own, which a signal stops. Returns its exit code."""
     stop = Stop()
     with stop.listening():
-        return printing.run(lambda: main(arguments, settings(os.environ), stop))
+        return printing.run(lambda: main(arguments, os.environ, stop))
 
 
 if __name__ == "__main__":

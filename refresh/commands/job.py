@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,8 +15,10 @@ from refresh.faces import document
 from refresh.faces.log import Log
 from refresh.options.arguments import typed
 from refresh.options.declaration import Program
+from refresh.options.environment import Settings
 from refresh.options.request import Request
 from refresh.run.summary import Summary
+from refresh.store.address import read_address
 from refresh.store.database import Opened
 
 
@@ -29,7 +30,7 @@ class Job:
     request: Request
     builders: tuple[BuilderConfig, ...]
     now: datetime
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Settings = field(repr=False)
     opened: Opened
     console: Console
 
@@ -42,6 +43,16 @@ class Job:
     def typed(self) -> str:
         """The command line, without the address of the database, which may hold a password."""
         return typed(self.program, self.request)
+
+    @property
+    def where(self) -> str:
+        """The database, and which setting named it."""
+        if self.opened.embedded:
+            return f"embedded PostgreSQL, data in {self.opened.embedded.directory} (TARGET_DB_URL is not set)"
+        setting = "--db-url"
+        if "db_url" in self.request.from_environment:
+            setting = f"TARGET_DB_URL in {self.environ.origin('TARGET_DB_URL')}"
+        return f"database {read_address(self.opened.url).shown} ({setting})"
 
     def say(self, line: str) -> None:
         """Print a line about the run itself, unless ``--quiet`` was given."""

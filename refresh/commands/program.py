@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from refresh.commands.check import check
 from refresh.commands.explain import explain_asset
 from refresh.commands.job import Job, complain
 from refresh.commands.page import write_page
+from refresh.commands.settings import show_settings
 from refresh.due.survey import run_name
 from refresh.errors import AlreadyRunningError, ExitCode, RefreshError
 from refresh.faces import alerts, words
@@ -26,15 +27,14 @@ from refresh.faces.log import Log, open_log
 from refresh.faces.sending import SECONDS_AFTER_A_SIGNAL, SECONDS_TO_SEND, Courier
 from refresh.options.builders import selected
 from refresh.options.declaration import Program
-from refresh.options.environment import settings
-from refresh.options.parsing import parse
+from refresh.options.environment import Settings, settings
+from refresh.options.parsing import completed, parse
 from refresh.options.request import Request
 from refresh.run.summary import Severity, Summary
 from refresh.stop import SIGNALS, Stop, TerminatedError, raising
 from refresh.store import database, locks
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 
-Environ = Mapping[str, str]
 Result = tuple[int, Summary | None]
 """The exit code, and the summary if something was run."""
 
@@ -47,7 +47,7 @@ def main(program: Program) -> int:
 def _guarded(program: Program, arguments: Sequence[str]) -> int:
     try:
         with raising():
-            return _main(program, arguments, settings(os.environ))
+            return _main(program, arguments)
     except KeyboardInterrupt:
         complain("stopped by Ctrl-C; no builder was running")
         return ExitCode.INTERRUPTED
@@ -73,13 +73,17 @@ def _line(error: Exception) -> str:
     return str(error) if isinstance(error, RefreshError) else first_line(error)
 
 
-def _main(program: Program, arguments: Sequence[str], environ: Environ) -> int:
-    request = parse(program, arguments, environ)
+def _main(program: Program, arguments: Sequence[str]) -> int:
+    typed = parse(program, arguments)
+    environ = settings(os.environ, typed.config)
+    request = completed(program, typed, environ)
     selected(program, request)
     now = datetime.now(UTC)
-    is_question = request.dry_run or request.check or request.explain is not None
+    is_question = request.dry_run or request.check or request.explain is not None or request.show_settings
     if is_question or request.json == TERMINAL:
         printing.expect_result()
+    if request.show_settings:
+        return show_settings(request, environ)
     if is_question:
         code, _ = _work(program, request, environ, now)
         return code
@@ -93,7 +97,7 @@ def _main(program: Program, arguments: Sequence[str], environ: Environ) -> int:
         return _alerting(program, request, environ, now, channels)
 
 
-def _alerting(program: Program, request: Request, environ: Environ, now: datetime, channels: alerts.Settings) -> int:
+def _alerting(program: Program, request: Request, environ: Settings, now: datetime, channels: alerts.Settings) -> int:
     """Run, with alerts and heartbeats. Returns the exit code, which is known before anything is sent about it."""
     if not request.launches:
         channels = replace(channels, heartbeat=None)  # a monitor waits for refreshes
@@ -150,7 +154,7 @@ def _send_error(
     alerts.send(courier, channels, digest)
 
 
-def _work(program: Program, request: Request, environ: Environ, now: datetime) -> Result:
+def _work(program: Program, request: Request, environ: Settings, now: datetime) -> Result:
     """Open the database and do what was asked for."""
     with database.opened(request.db_url, environ, locks.session_name(now)) as opened:
         job = Job(
@@ -164,6 +168,7 @@ def _work(program: Program, request: Request, environ: Environ, now: datetime) -
         )
         if request.check:
             return check(job), None
+        job.say(job.where)
         if request.explain is not None:
             explain_asset(job, request.explain)
             return ExitCode.DONE, None

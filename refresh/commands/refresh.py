@@ -34,14 +34,13 @@ from refresh.validate.finding import Validity
 def refresh(job: Job) -> Summary | None:
     """Plan, launch the builders and sum up; a dry run only shows the plan. ``None`` if no builder was to run."""
     if job.request.dry_run:
-        _say_where(job)
         with schema.looking(job.engine, job.request.tz) as connection:
             planned = plan_job(job, connection)
         if planned:
             _show_plan(job, planned.plan)
         return None
     with _locked(job) as lock:
-        _greet(job)
+        _fill_new(job)
         with database.read_committed(job.engine) as connection:
             schema.prepare(connection, job.request.tz)
             planned = plan_job(job, connection)
@@ -60,9 +59,8 @@ def _locked(job: Job) -> Iterator[locks.RefreshLock]:
         lock.release()
 
 
-def _greet(job: Job) -> None:
-    """Say where an embedded database keeps its data, and fill a new one with the sample."""
-    _say_where(job)
+def _fill_new(job: Job) -> None:
+    """Fill a new embedded database with the sample."""
     if not job.opened.embedded or not _is_without_prices(job):
         return
     from refresh.load.loading import SAMPLE, load_sample  # noqa: PLC0415 - needed once in the life of a database
@@ -72,11 +70,6 @@ def _greet(job: Job) -> None:
         f"the database is empty: loaded {counts.inserted:,} days of Apple as a sample, asset {SAMPLE.id}; "
         "load your own files with: python -m refresh.load FILE..."
     )
-
-
-def _say_where(job: Job) -> None:
-    if job.opened.embedded:
-        job.say(f"embedded PostgreSQL, data in {job.opened.embedded.directory}")
 
 
 def _is_without_prices(job: Job) -> bool:
@@ -94,7 +87,7 @@ def _show_plan(job: Job, plan: Plan) -> None:
 def _refresh(planned: Planned, lock: locks.RefreshLock) -> Summary:
     """Run the plan, keep its history, and publish its result."""
     recorder = _recorder(planned, lock)
-    _log_start(recorder.run)
+    _log_start(recorder.run, planned.job.where)
     stop = Stop()
     with stop.listening():
         report = _run(planned, recorder, stop)
@@ -129,8 +122,10 @@ def _recorder(planned: Planned, lock: locks.RefreshLock) -> Recorder:
     )
 
 
-def _log_start(run: history.Started) -> None:
-    Log(run.run_id).event("start", command=run.command, assets=run.assets, host=run.host, pid=run.pid)
+def _log_start(run: history.Started, where: str) -> None:
+    Log(run.run_id).event(
+        "start", command=run.command, where=where, assets=run.assets, host=run.host, pid=run.pid
+    )  # fmt: skip
 
 
 def _run(planned: Planned, recorder: Recorder, stop: Stop) -> RunReport:

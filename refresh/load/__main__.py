@@ -15,7 +15,7 @@ from refresh.load.loading import FileResult, load, sample_file, warn
 from refresh.load.prices import Asset
 from refresh.options.environment import settings
 from refresh.options.load_request import LoadRequest
-from refresh.options.parsing import parse_load
+from refresh.options.parsing import completed_load, parse_load
 from refresh.store import database
 from refresh.store.prices import Counts
 from refresh.wording import counted
@@ -24,7 +24,9 @@ from refresh.wording import counted
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Load the files that the command line names. Returns the exit code: 0 if every line of every file is loaded."""
     try:
-        request = parse_load(arguments, environ)
+        typed = parse_load(arguments)
+        environ = settings(environ, typed.config)
+        request = completed_load(typed, environ)
         files = _files(request)
         order = DateOrder(request.dates) if request.dates else None
         with database.opened(request.db_url, environ) as opened:
@@ -89,4 +91,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(printing.run(lambda: main(sys.argv[1:], settings(os.environ))))
+    sys.exit(printing.run(lambda: main(sys.argv[1:], os.environ)))

@@ -63,6 +63,8 @@ class Setting:
     help: str
     default: str = ""
     example: str = ""
+    is_secret: bool = False
+    kind: ValueKind | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +134,10 @@ class Option:
     @property
     def setting(self) -> Setting:
         """The variable of the environment that gives the option."""
-        return Setting(name=self.environment, help=self.help, default=self.default_text, example=self.example)
+        return Setting(
+            name=self.environment, help=self.help, default=self.default_text, example=self.example,
+            is_secret=self.is_secret, kind=self.value,
+        )  # fmt: skip
 
     def is_for(self, builder: BuilderConfig) -> bool:
         """Whether the builder is given the option."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from refresh.errors import ExitCode
-from refresh.options.declaration import EVERYWHERE, Option, Program, Section, Setting
-from refresh.options.environment import SETTINGS
+from refresh.options.declaration import EVERYWHERE, Option, Program, Section
+from refresh.options.environment import every_setting
 from refresh.options.help import FLAG
 from refresh.options.load_request import LOAD_OPTIONS
 from refresh.options.request import OPTIONS
 from refresh.wording import listed
 
-_ENV_START = "# Copy to .env and set what you need. The environment and the command line come before this file.\n"
+_ENV_START = """\
+# Copy to .env beside the programs, or to ~/.config/daily-refresh/.env, and set what you need.
+# The environment and the command line come before this file.
+"""
 
 
 def _every_option() -> list[Option]:
@@ -46,14 +47,6 @@ def exit_code_table() -> str:
 def _marked(text: str) -> str:
     """The text with its flags as code."""
     return FLAG.sub(r"`\g<0>`", text)
-
-
-def every_setting() -> Iterator[Setting]:
-    """Every variable of the environment, those of options first."""
-    for option in OPTIONS:
-        if option.environment:
-            yield option.setting
-    yield from SETTINGS
 
 
 def setting_table() -> str:

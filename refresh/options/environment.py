@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from dotenv import dotenv_values
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from refresh.options.declaration import Setting
+from refresh.options.request import OPTIONS
+from refresh.options.settings_file import places, read_settings
 
 SETTINGS = (
     Setting(
@@ -20,18 +22,25 @@ SETTINGS = (
         default="those of the package",
         example="/usr/lib/postgresql/16/bin",
     ),
-    Setting(name="TELEGRAM_BOT_TOKEN", help="token of the Telegram bot that sends alerts", default="no messages"),
+    Setting(
+        name="TELEGRAM_BOT_TOKEN",
+        help="token of the Telegram bot that sends alerts",
+        default="no messages",
+        is_secret=True,
+    ),
     Setting(name="TELEGRAM_CHAT_ID", help="Telegram chat that receives alerts", default="no messages"),
     Setting(
         name="TELEGRAM_API_URL",
         help="server of the Telegram Bot API",
         default="https://api.telegram.org",
         example="https://api.telegram.org",
+        is_secret=True,
     ),
     Setting(
         name="ALERT_URLS",
         help="other alert channels, as addresses of the package apprise, with spaces between them",
         default="none",
+        is_secret=True,
     ),
     Setting(
         name="ALERT_LEVEL",
@@ -43,12 +52,84 @@ SETTINGS = (
         name="HEARTBEAT_URL",
         help="address to request at the start and end of a run, as healthchecks.io expects",
         default="none",
+        is_secret=True,
     ),
 )
 """The settings that no option gives."""
+CONFIG = "REFRESH_CONFIG"
 
 
-def settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment over the ``.env`` of the current folder. An empty value counts as unset."""
-    merged = {**dotenv_values(".env"), **environ}
-    return {name: value for name, value in merged.items() if value}
+def every_setting() -> Iterator[Setting]:
+    """Every variable of the environment, those of options first."""
+    for option in OPTIONS:
+        if option.environment:
+            yield option.setting
+    yield from SETTINGS
+
+
+NAMES = frozenset(setting.name for setting in every_setting())
+
+
+class Settings(Mapping[str, str]):
+    """What the environment says, and for names that it lacks a file. An empty value counts as unset."""
+
+    def __init__(
+        self, environ: Mapping[str, str], files: Mapping[str, Mapping[str, str]] | None = None, places: str = "nothing"
+    ) -> None:
+        """``files``: what each says, by its path; the first one that has a name counts. ``places``: all, in words."""
+        self.places = places
+        origins = {"the environment": environ, **(files or {})}
+        self._values: dict[str, str] = {}
+        self._origins: dict[str, str] = {}
+        for origin, values in origins.items():
+            for name, value in values.items():
+                if value and name not in self._values:
+                    self._values[name], self._origins[name] = value, origin
+
+    def origin(self, name: str) -> str:
+        """Where a setting is from, for a sentence."""
+        return self._origins[name]
+
+    @property
+    def of_libpq(self) -> list[str]:
+        """The variables that libpq reads."""
+        return sorted(name for name in self._values if name.startswith("PG") and name not in NAMES)
+
+    def __getitem__(self, name: str) -> str:
+        """The value of a setting. Raises ``KeyError`` if it is unset."""
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of what is set."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """The number of settings."""
+        return len(self._values)
+
+
+def settings(environ: Mapping[str, str], file: str | None = None) -> Settings:
+    """The environment over a file of settings: ``file``, else that of ``REFRESH_CONFIG``, else those in their places.
+
+    Names of libpq from a file are set for this process too, because libpq itself looks for them there.
+    Raises ``SettingsError`` for a file that is broken or not to be believed.
+    """
+    named = file or environ.get(CONFIG)
+    if named:
+        environ = {**environ, CONFIG: named}  # builders read the same
+    paths = [Path(named)] if named else list(places(environ))
+    read = [path for path in paths if path != Path(os.devnull) and (named or _exists(path))]
+    in_words = [f"{path} ({'read' if path in read else 'not there'})" for path in paths]
+    merged = Settings(environ, {str(path): read_settings(path, NAMES) for path in read}, ", then ".join(in_words))
+    for name in merged.of_libpq:
+        os.environ.setdefault(name, merged[name])
+    return merged
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file; what lies in a folder of another user is none of ours."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from refresh.options.declaration import LOAD, Option, Program, Section, declared_options, option
-from refresh.options.request import OPTIONS, database_option
+from refresh.options.request import OPTIONS, database_option, settings_option
 from refresh.options.values import DATE_ORDER, NAME, PATH, SWITCH, TEXT_ID
 
 SAMPLE_ID = 900_000_001
@@ -34,6 +34,7 @@ class LoadRequest:
     dates: str | None = loading(DATE_ORDER, "mdy or dmy: how to read 04/05/2013 in a file that leaves it open")
     sample: bool = loading(SWITCH, f"load the daily prices of Apple, 2019 to 2024, as asset {SAMPLE_ID}", default=False)
     db_url: str | None = database_option()
+    config: str | None = settings_option()
 
 
 LOAD_OPTIONS = declared_options(LoadRequest)

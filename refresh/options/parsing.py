@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from argparse import SUPPRESS as ABSENT
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -16,7 +16,7 @@ from refresh.catalog import Group
 from refresh.errors import SettingsError, UsageError
 from refresh.options.declaration import Option, Program, Section
 from refresh.options.help import Formatter, description, epilog, usage
-from refresh.options.load_request import LoadRequest, options_of
+from refresh.options.load_request import LOAD_OPTIONS, LoadRequest, options_of
 from refresh.options.request import OPTIONS, Request
 
 _TARGETS = ("all", *(group.key for group in Group))
@@ -81,11 +81,16 @@ def parse(program: Program, arguments: Sequence[str], environ: Mapping[str, str]
     request = Request(**typed, given=frozenset(typed))
     _check_targets(program, request)
     _check_companions(request)
-    settings = _from_environment(program, environ or {}, typed)
+    return completed(program, request, environ or {})
+
+
+def completed(program: Program, request: Request, environ: Mapping[str, str]) -> Request:
+    """The request with what the environment gives to options that were not typed. Raises ``SettingsError``."""
+    settings = _from_environment(program, environ, request.given)
     return replace(request, **settings, given=request.given.union(settings), from_environment=frozenset(settings))
 
 
-def parse_load(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> LoadRequest:
+def parse_load(arguments: Sequence[str]) -> LoadRequest:
     """The request of a command line that loads price files. Raises ``UsageError``."""
     typed = _typed(Program.LOAD, arguments)
     request = LoadRequest(**typed)
@@ -95,7 +100,13 @@ def parse_load(arguments: Sequence[str], environ: Mapping[str, str] | None = Non
         raise UsageError("--manifest: not allowed with argument --id; both say which asset a file holds")
     if not request.files and not request.sample:
         raise UsageError("name one or more price files, or say --sample")
-    return replace(request, **_from_environment(Program.LOAD, environ or {}, typed))
+    return request
+
+
+def completed_load(request: LoadRequest, environ: Mapping[str, str]) -> LoadRequest:
+    """The same with what the environment gives. Raises ``SettingsError``."""
+    typed = {option.name for option in LOAD_OPTIONS if getattr(request, option.name) != option.default}
+    return replace(request, **_from_environment(Program.LOAD, environ, typed))
 
 
 def _typed(program: Program, arguments: Sequence[str]) -> dict[str, Any]:
@@ -104,7 +115,7 @@ def _typed(program: Program, arguments: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _from_environment(program: Program, environ: Mapping[str, str], typed: Mapping[str, Any]) -> dict[str, Any]:
+def _from_environment(program: Program, environ: Mapping[str, str], typed: Collection[str]) -> dict[str, Any]:
     """The values that the environment gives to options that were not typed. Raises ``SettingsError``."""
     values = {}
     for option in options_of(program):

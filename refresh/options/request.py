@@ -87,6 +87,18 @@ def database_option() -> Any:
     )
 
 
+def settings_option() -> Any:
+    """The file of settings, which every program takes."""
+    return connection(
+        FILE,
+        "file of settings; none of the usual ones is read then",
+        default_words=".env beside the programs, and ~/.config/daily-refresh/.env",
+        programs=EVERYWHERE,
+        environment="REFRESH_CONFIG",
+        example="/etc/daily-refresh.env",
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """What a command line asks of a refresh; ``None`` is no narrowing, or a default that is computed later.
@@ -140,6 +152,10 @@ class Request:
     )
 
     db_url: str | None = database_option()
+    config: str | None = settings_option()
+    show_settings: bool = connection(
+        SWITCH, "print every setting with its value and where it is from, and nothing secret", default=False
+    )
     tz: str = connection(
         ZONE,
         "time zone in which a day starts",
@@ -200,7 +216,7 @@ class Request:
     def launches(self) -> bool:
         """Whether builders run: without a target, --check, --explain, --validate and --html only look."""
         has_target = self.all or self.bars or self.emas
-        looks = self.check or self.validate or self.html is not None or self.explain is not None
+        looks = self.check or self.validate or self.html is not None or self.explain is not None or self.show_settings
         return has_target or not looks
 
     @property

@@ -15,6 +15,7 @@ from refresh.commands.job import Job
 from refresh.commands.record import Recorder
 from refresh.faces.alerts import read_settings
 from refresh.options.declaration import Program
+from refresh.options.environment import Settings
 from refresh.options.request import Request
 from refresh.run.launch import RunContext
 from refresh.store.database import Opened, opened
@@ -49,7 +50,7 @@ def open_database(url: str) -> Iterator[Opened]:
 
 def test_no_record_shows_a_secret(url: str, open_database: Opened) -> None:
     """The database, the request, the alerts and whatever contains them print without a password, token or address."""
-    environ = {**ENVIRON, "TARGET_DB_URL": url}
+    environ = Settings({**ENVIRON, "TARGET_DB_URL": url})
     request = Request(all=True, db_url=url)
     job = Job(
         program=Program.DAILY,

@@ -10,8 +10,8 @@ import pytest
 from refresh import errors
 from refresh.errors import ExitCode, RefreshError
 from refresh.options.declaration import Option, Program, Setting
-from refresh.options.documents import env_example, every_setting, exit_code_table, option_table, setting_table
-from refresh.options.environment import SETTINGS
+from refresh.options.documents import env_example, exit_code_table, option_table, setting_table
+from refresh.options.environment import SETTINGS, every_setting
 from refresh.options.load_request import LOAD_OPTIONS
 from refresh.options.request import OPTIONS
 
@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENT = (CHECKOUT / "docs/options.md").read_text(encoding="utf-8")
 GENERATED = {"options": option_table(), "settings": setting_table(), "exit codes": exit_code_table()}
 READ_BY_NAME = re.compile(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"(?!\] = )")
-OF_THE_SYSTEM = {"HOME", "PATH", "PYTHONPATH", "XDG_DATA_HOME"}
+OF_THE_SYSTEM = {"HOME", "PATH", "PGCONNECT_TIMEOUT", "PYTHONPATH", "XDG_DATA_HOME"}
 
 
 def sources() -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from refresh.errors import UsageError
 from refresh.options.load_request import LoadRequest
-from refresh.options.parsing import parse_load
+from refresh.options.parsing import completed_load, parse_load
 
 ADDRESS = "postgresql://user:s3cret/pa ss@w0rd@host/prices?password=s3cret"
 
@@ -36,7 +36,7 @@ def test_loading() -> None:
     assert parse_load(["--sample"]) == LoadRequest(sample=True)
     assert parse_load(["--id", "7", "x.csv"]) == LoadRequest(files=(Path("x.csv"),), id="7")
     environ = {"TARGET_DB_URL": "postgresql://host/p"}
-    assert parse_load(["--sample"], environ) == LoadRequest(sample=True, db_url="postgresql://host/p")
+    assert completed_load(parse_load(["--sample"]), environ) == LoadRequest(sample=True, db_url="postgresql://host/p")
 
 
 @pytest.mark.parametrize(

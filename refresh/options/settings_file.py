@@ -1,0 +1,117 @@
+"""Files of settings: where they lie, who may have written them, and what they say.
+
+A file can name programs that are run and databases that are written to, so nobody else may have written it: it belongs
+to the user of this process, to root, or to whoever the programs themselves belong to. No message repeats a value.
+"""
+
+from __future__ import annotations
+
+import grp
+import io
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+
+import refresh
+from refresh.errors import SettingsError
+from refresh.wording import nearest
+
+PROGRAMS = Path(refresh.__file__).resolve().parents[1]
+NAME = ".env"
+_OURS = ("REFRESH_", "TARGET_")
+"""How names begin that no other program uses: one that is unknown is misspelt."""
+_LARGEST = 1 << 20
+
+
+def places(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where settings are looked for, the first place before the second: beside the programs, and for the user."""
+    yield PROGRAMS / NAME
+    home = environ.get("HOME", "")
+    folder = Path(home, "Library/Application Support" if sys.platform == "darwin" else ".config")
+    if sys.platform != "darwin" and environ.get("XDG_CONFIG_HOME", ""):
+        folder = Path(environ["XDG_CONFIG_HOME"])
+    if folder.is_absolute():
+        yield folder / "daily-refresh" / NAME
+
+
+def read_settings(path: Path, known: Collection[str]) -> dict[str, str]:
+    """What a file says, by name. Raises ``SettingsError`` for a file that is broken or not to be believed."""
+    text = _text(path)
+    for binding in parse_stream(io.StringIO(text)):
+        if problem := _problem(binding, known):
+            raise SettingsError(f"{path}, line {binding.original.line}: {problem}")
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
+
+
+def _problem(binding: Binding, known: Collection[str]) -> str:
+    """What is wrong with a line."""
+    if binding.error or (binding.key in known and binding.value is None):
+        return "this is no setting; write NAME=value, with quotes around a value that has spaces or # in it"
+    if binding.key and binding.key.startswith(_OURS) and binding.key not in known:
+        return f"there is no such setting; {nearest(binding.key, known)}"
+    return ""
+
+
+def _text(path: Path) -> str:
+    try:
+        data = _believed(path)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: {error.strerror}; let this user read it, or name another file: --config"
+        ) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        encoding = "UTF-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "another encoding"
+        raise SettingsError(f"{path} is written in {encoding}; save it as UTF-8") from None
+
+
+def _believed(path: Path) -> bytes:
+    """The bytes of a file that nobody else can have written. Opening it never waits, as it would for a pipe."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise SettingsError(f"{path} is no regular file; name one with --config")
+        if other := _other_writer(status):
+            raise SettingsError(
+                f"{path} could have been written by {other}, so it is not believed; "
+                f"make it your own: chown {os.geteuid()} and chmod 600"
+            )
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise SettingsError(f"{path} has more than {_LARGEST:,} bytes, as no file of settings has; name another")
+    return data
+
+
+def _other_writer(status: os.stat_result) -> str:
+    """Who else could have written a file; empty if nobody."""
+    trusted = {0, os.geteuid(), Path(refresh.__file__).stat().st_uid}
+    if status.st_uid not in trusted:
+        return f"user {_user_name(status.st_uid)}"
+    if status.st_mode & stat.S_IWOTH:
+        return "every user"
+    if status.st_mode & stat.S_IWGRP and not _members(status.st_gid) <= trusted:
+        return f"the group {status.st_gid}"
+    return ""
+
+
+def _members(gid: int) -> set[int]:
+    """The users of a group; of one that has no name, nobody knows them."""
+    try:
+        named = grp.getgrgid(gid).gr_mem
+        return {user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid or user.pw_name in named}
+    except KeyError:
+        return {-1}
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
