@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -76,9 +77,10 @@ def run(
 
 
 def refusal(program: str, *arguments: str, url: str | None, code: int, environ: Mapping[str, str] | None = None) -> str:
-    """The one line on stderr of a program that could not start. Nothing is on stdout."""
+    """The one line on stderr of a program that could not start. Stdout has at most the database that was opened."""
     ended = run(program, *arguments, url=url, environ=environ)
-    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.returncode == code
+    assert re.fullmatch(r"(database postgresql://\S+ \(TARGET_DB_URL in the environment\)\n)?", ended.stdout)
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
     return line.removeprefix("error: ")
@@ -87,7 +89,7 @@ def refusal(program: str, *arguments: str, url: str | None, code: int, environ: 
 USAGE = {
     "no target": (DAILY, [], "name exactly one of --all, --bars and --emas, not none of them"),
     "two targets": (DAILY, ["--bars", "--emas"], "name exactly one of --all, --bars and --emas, not --bars and --emas"),
-    "unknown option": (DAILY, ["--all", "--fast"], "unrecognized arguments: --fast"),
+    "unknown option": (DAILY, ["--all", "--fast"], "unrecognized arguments: number 2 is no option"),
     "unknown id": (DAILY, ["--all", "--ids", "1,9"], "--ids 9: not in cmc_price_histories7; nearest: 1, 52, 825"),
     "no id": (DAILY, ["--all", "--ids", ""], "--ids: the list is empty; leave the option out to select everything"),
     "unknown timeframe": (DAILY, ["--bars", "--tfs", "8d"], "--tfs 8d: no such timeframe in the builders being run"),

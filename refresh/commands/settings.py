@@ -44,6 +44,6 @@ def _rows(request: Request, environ: Settings) -> Iterator[tuple[str, str, str]]
 
 
 def _shown(setting: Setting, value: str) -> str:
-    if setting.kind is URL:
+    if setting.value is URL:
         return read_address(value).shown
     return _HIDDEN if setting.is_secret else value

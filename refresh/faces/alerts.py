@@ -108,7 +108,7 @@ def _level(name: str) -> Severity:
         return Severity[name.upper()]
     except KeyError:
         levels = listed(level.name.lower() for level in Severity)
-        raise SettingsError(f"ALERT_LEVEL={name}: unknown level; use one of {levels}") from None
+        raise SettingsError(f"ALERT_LEVEL has an unknown level; use one of {levels}") from None
 
 
 def _chat(environ: Mapping[str, str]) -> telegram.Chat | None:

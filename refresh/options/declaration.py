@@ -64,7 +64,7 @@ class Setting:
     default: str = ""
     example: str = ""
     is_secret: bool = False
-    kind: ValueKind | None = None
+    value: ValueKind | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +136,7 @@ class Option:
         """The variable of the environment that gives the option."""
         return Setting(
             name=self.environment, help=self.help, default=self.default_text, example=self.example,
-            is_secret=self.is_secret, kind=self.value,
+            is_secret=self.is_secret, value=self.value,
         )  # fmt: skip
 
     def is_for(self, builder: BuilderConfig) -> bool:

@@ -119,7 +119,7 @@ def settings(environ: Mapping[str, str], file: str | None = None) -> Settings:
         environ = {**environ, CONFIG: named}  # builders read the same
     paths = [Path(named)] if named else list(places(environ))
     read = [path for path in paths if path != Path(os.devnull) and (named or _exists(path))]
-    in_words = [f"{path} ({'read' if path in read else 'not there'})" for path in paths]
+    in_words = [f"{path} ({('not there', 'read')[path in read]})" for path in paths]
     merged = Settings(environ, {str(path): read_settings(path, NAMES) for path in read}, ", then ".join(in_words))
     for name in merged.of_libpq:
         os.environ.setdefault(name, merged[name])

@@ -5,7 +5,6 @@ A message never repeats the address of a database, which may hold a password.
 
 from __future__ import annotations
 
-import re
 from argparse import SUPPRESS as ABSENT
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 from refresh.catalog import Group
 from refresh.errors import SettingsError, UsageError
 from refresh.options.declaration import Option, Program, Section
+from refresh.options.discretion import reader, strange_words, without_values
 from refresh.options.help import Formatter, description, epilog, usage
 from refresh.options.load_request import LOAD_OPTIONS, LoadRequest, options_of
 from refresh.options.request import OPTIONS, Request
@@ -26,8 +26,14 @@ class _Parser(ArgumentParser):
     """Reports what is wrong in one line; the usage is for ``--help``."""
 
     def error(self, message: str) -> NoReturn:
-        line = re.sub("://.*", "://...", message.removeprefix("argument "), flags=re.DOTALL)
-        raise UsageError(f"{line} (see --help)") from None
+        raise UsageError(f"{without_values(message.removeprefix('argument '))} (see --help)") from None
+
+    def read(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """The values of a command line, by option."""
+        values, strange = self.parse_known_args(arguments)
+        if strange:
+            self.error(strange_words(strange, arguments, self._option_string_actions))
+        return vars(values)
 
 
 class _Joined(Action):
@@ -42,7 +48,7 @@ class _Joined(Action):
         setattr(namespace, self.dest, values)
 
 
-def parser(program: Program) -> ArgumentParser:
+def parser(program: Program) -> _Parser:
     """The parser of one program. Raises ``UsageError`` for an unknown option or a value that cannot be read."""
     arguments = _Parser(
         prog=program.value,
@@ -69,7 +75,7 @@ def _reading(option: Option) -> dict[str, Any]:
     """How argparse reads the option."""
     if option.is_switch:
         return {"action": "store_true"}
-    return {"action": _Joined, "metavar": option.value.metavar, "type": option.value.read, "nargs": option.nargs}
+    return {"action": _Joined, "metavar": option.value.metavar, "type": reader(option), "nargs": option.nargs}
 
 
 def parse(program: Program, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> Request:
@@ -111,7 +117,7 @@ def completed_load(request: LoadRequest, environ: Mapping[str, str]) -> LoadRequ
 
 def _typed(program: Program, arguments: Sequence[str]) -> dict[str, Any]:
     """The values that were typed, by option; the word for all assets is the same as not naming any."""
-    values = vars(parser(program).parse_args(arguments))
+    values = parser(program).read(arguments)
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -127,9 +133,9 @@ def _from_environment(program: Program, environ: Mapping[str, str], typed: Colle
 
 def _read_setting(option: Option, text: str) -> Any:
     try:
-        return option.value.read(text)
+        return reader(option)(text)
     except ArgumentTypeError as error:
-        raise SettingsError(f"{option.environment}: {error}") from error
+        raise SettingsError(f"{option.environment}: {error}") from None
 
 
 def _check_targets(program: Program, request: Request) -> None:

@@ -45,7 +45,8 @@ def read_settings(path: Path, known: Collection[str]) -> dict[str, str]:
     text = _text(path)
     for binding in parse_stream(io.StringIO(text)):
         if problem := _problem(binding, known):
-            raise SettingsError(f"{path}, line {binding.original.line}: {problem}")
+            blank_lines = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
+            raise SettingsError(f"{path}, line {binding.original.line + blank_lines}: {problem}")
     return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
 
 

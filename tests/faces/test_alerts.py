@@ -119,7 +119,7 @@ def test_unknown_level() -> None:
     """The error about an unknown level lists the levels."""
     with pytest.raises(SettingsError) as caught:
         read_settings({"ALERT_LEVEL": "loud", "TELEGRAM_BOT_TOKEN": TOKEN})
-    assert str(caught.value) == "ALERT_LEVEL=loud: unknown level; use one of info, warning, error, critical"
+    assert str(caught.value) == "ALERT_LEVEL has an unknown level; use one of info, warning, error, critical"
 
 
 @pytest.mark.parametrize(

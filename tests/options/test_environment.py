@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from pathlib import Path
 
 import pytest
 
 from refresh.errors import SettingsError, UsageError
 from refresh.options.declaration import Program
-from refresh.options.environment import settings
 from refresh.options.parsing import parse
 from refresh.options.request import Request
 
@@ -41,14 +39,6 @@ def test_bad_environment() -> None:
         parse(Program.BARS, [], environ)
     assert parse(Program.BARS, ["--tz", "UTC"], environ).tz == "UTC"
     assert parse(Program.BARS, [], {"REFRESH_TZ": ""}) == Request()
-
-
-def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment comes before the file .env, and empty values count as unset in both."""
-    (tmp_path / ".env").write_text("REFRESH_TZ=Asia/Tokyo\nALERT_LEVEL=error\nALERT_URLS=\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    assert settings({}) == {"REFRESH_TZ": "Asia/Tokyo", "ALERT_LEVEL": "error"}
-    assert settings({"REFRESH_TZ": "UTC", "HEARTBEAT_URL": ""}) == {"REFRESH_TZ": "UTC", "ALERT_LEVEL": "error"}
 
 
 @pytest.mark.parametrize(

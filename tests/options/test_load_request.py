@@ -46,8 +46,11 @@ def test_loading() -> None:
         ("x.csv --name Ay", "--name names the asset of --id; say --id as well"),
         ("x.csv --id 7 --manifest m.csv", "--manifest: not allowed with argument --id"),
         ("x.csv --dates ymd", "--dates: 'ymd' is neither mdy nor dmy"),
-        ("x.csv --ids 7", "unrecognized arguments: --ids"),
-        (f"x.csv --dburl {ADDRESS}", "unrecognized arguments: --dburl"),
+        ("x.csv --ids 7", "unrecognized arguments: --ids is no option of this program"),
+        (
+            f"x.csv --dburl {ADDRESS}",
+            "unrecognized arguments: number 2 is no option of this program; nearest",
+        ),
     ],
 )
 def test_loading_that_is_refused(line: str, message: str) -> None:

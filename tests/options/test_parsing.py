@@ -180,9 +180,9 @@ def test_a_list_in_parts_is_one_list() -> None:
         (["--timeout", "1d12h"], "'1d12h' is not a length of time"),
         (["--wait-lock", ""], "'' is not a length of time"),
         (["--tz"], "expected one argument"),
-        (["--full"], "unrecognized arguments: --full"),
-        (["bars.1d"], "unrecognized arguments: bars.1d"),
-        (["--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["--full"], "unrecognized arguments: number 1 is no option of this program"),
+        (["bars.1d"], "unrecognized arguments: number 1 belongs to no option"),
+        (["--dry_run"], "number 1 is no option of this program; nearest: --dry-run"),
     ],
     ids=" ".join,
 )
