@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from rich.console import Console
 from sqlalchemy import Engine
@@ -20,6 +22,10 @@ from refresh.options.request import Request
 from refresh.run.summary import Summary
 from refresh.store.address import read_address
 from refresh.store.database import Opened
+from refresh.store.retry import may_pass, retried
+from refresh.store.server_errors import first_line
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +64,14 @@ class Job:
         """Print a line about the run itself, unless ``--quiet`` was given."""
         if not self.request.quiet:
             self.console.print(line)
+
+    def patiently(self, work: Callable[[], Result]) -> Result:
+        """The result of work that changes nothing until its end: after an interruption it is done again."""
+
+        def note(error: Exception) -> None:
+            complain(f"trying again: {first_line(error)}")
+
+        return retried(lambda _: work(), self.request.retries, note, is_temporary=may_pass)
 
     def publish(self, summary: Summary) -> None:
         """Write the result of a run to the log and the console."""

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from refresh import printing
@@ -167,10 +168,10 @@ def _work(program: Program, request: Request, environ: Settings, now: datetime) 
             console=make_console(error=request.json == TERMINAL),
         )
         if request.check:
-            return check(job), None
+            return job.patiently(partial(check, job)), None
         job.say(job.where)
         if request.explain is not None:
-            explain_asset(job, request.explain)
+            job.patiently(partial(explain_asset, job, request.explain))
             return ExitCode.DONE, None
         return _run(job)
 
@@ -181,9 +182,9 @@ def _run(job: Job) -> Result:
     if job.request.launches:
         summary = refresh.refresh(job)
     elif job.request.validate:
-        summary = validate.validate(job)
+        summary = job.patiently(partial(validate.validate, job))
     if summary:
         job.deliver(summary)  # the lock is free, and a signal ends the wait for a reader
     if job.request.html is not None and not job.request.dry_run:
-        write_page(job, job.request.html)
+        job.patiently(partial(write_page, job, job.request.html))
     return summary.exit_code if summary else ExitCode.DONE, summary

@@ -34,17 +34,26 @@ from refresh.validate.finding import Validity
 def refresh(job: Job) -> Summary | None:
     """Plan, launch the builders and sum up; a dry run only shows the plan. ``None`` if no builder was to run."""
     if job.request.dry_run:
-        with schema.looking(job.engine, job.request.tz) as connection:
-            planned = plan_job(job, connection)
+        planned = job.patiently(lambda: _plan_without_writing(job))
         if planned:
             _show_plan(job, planned.plan)
         return None
     with _locked(job) as lock:
         _fill_new(job)
-        with database.read_committed(job.engine) as connection:
-            schema.prepare(connection, job.request.tz)
-            planned = plan_job(job, connection)
+        planned = job.patiently(lambda: _plan(job, lock))
         return _refresh(planned, lock) if planned else None
+
+
+def _plan_without_writing(job: Job) -> Planned | None:
+    with schema.looking(job.engine, job.request.tz) as connection:
+        return plan_job(job, connection)
+
+
+def _plan(job: Job, lock: locks.RefreshLock) -> Planned | None:
+    lock.keep()
+    with database.read_committed(job.engine) as connection:
+        schema.prepare(connection, job.request.tz)
+        return plan_job(job, connection)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from refresh.errors import DatabaseUnreachableError
-from refresh.store.server_errors import connection_lost, sql_state
+from refresh.store.server_errors import connection_lost, limit, sql_state
 
 _PAUSE = wait_exponential_jitter(initial=1, max=30, jitter=1)
 """Four retries wait at least fifteen seconds in all: a restarting server is back by then."""
@@ -35,8 +35,19 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, Exception) and (connection_lost(error) or sql_state(error) in _TRANSIENT)
 
 
-def retried(work: Callable[[int], Result], retries: int, note: Callable[[Exception], None]) -> Result:
-    """The result of ``work``, which is retried up to ``retries`` times while its error is transient.
+def may_pass(error: BaseException) -> bool:
+    """The same for work that only reads: also a limit of the session that ended it may not do so again."""
+    return is_transient(error) or (isinstance(error, Exception) and limit(error) is not None)
+
+
+def retried(
+    work: Callable[[int], Result],
+    retries: int,
+    note: Callable[[Exception], None],
+    *,
+    is_temporary: Callable[[BaseException], bool] = is_transient,
+) -> Result:
+    """The result of ``work``, which is retried up to ``retries`` times while its error is temporary.
 
     ``work`` gets the number of earlier tries; ``note`` gets each error that is retried, before the pause.
     """
@@ -49,7 +60,7 @@ def retried(work: Callable[[int], Result], retries: int, note: Callable[[Excepti
     for attempt in Retrying(
         stop=stop_after_attempt(retries + 1),
         wait=_PAUSE,
-        retry=retry_if_exception(is_transient),
+        retry=retry_if_exception(is_temporary),
         before_sleep=before_pause,
         reraise=True,
     ):

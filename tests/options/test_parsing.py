@@ -180,9 +180,6 @@ def test_a_list_in_parts_is_one_list() -> None:
         (["--timeout", "1d12h"], "'1d12h' is not a length of time"),
         (["--wait-lock", ""], "'' is not a length of time"),
         (["--tz"], "expected one argument"),
-        (["--full"], "unrecognized arguments: number 1 is no option of this program"),
-        (["bars.1d"], "unrecognized arguments: number 1 belongs to no option"),
-        (["--dry_run"], "number 1 is no option of this program; nearest: --dry-run"),
     ],
     ids=" ".join,
 )
@@ -192,6 +189,21 @@ def test_value_that_cannot_be_read(refusal: Refusal, arguments: list[str], messa
     assert message in line
     assert arguments[0] in line
     assert line.endswith(" (see --help)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--full"], "number 1 is no option of this program; none is similar"),
+        (["--quiet", "bars.1d"], "number 2 belongs to no option; put quotes around a value with spaces, & or ; in it"),
+        (["--dry_run"], "number 1 is no option of this program; nearest: --dry-run"),
+        (["--check"], "--check is no option of this program"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_belong_to_no_option(refusal: Refusal, arguments: list[str], message: str) -> None:
+    """The line names the place, and an option that may have been meant."""
+    assert refusal(Program.EMAS, arguments) == f"unrecognized arguments: {message} (see --help)"
 
 
 @pytest.mark.parametrize(
