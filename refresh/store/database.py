@@ -25,7 +25,7 @@ SESSION = {
     "timezone": "UTC",
     "client_encoding": "UTF8",
     "extra_float_digits": "1",
-    "search_path": "public",
+    "search_path": "pg_catalog,pg_temp",
     "jit": "off",
 }
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-_OURS = "c.oid = ANY (SELECT to_regclass(n) FROM unnest(CAST(:names AS text[])) AS n)"
+from refresh.store.statements import relation
+
+_OURS = f"c.oid = ANY (SELECT {relation('n')} FROM unnest(CAST(:names AS text[])) AS n)"
 _COLUMNS = text(f"""
     SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type, a.attnotnull, a.atthasdef,
            a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS is_required
@@ -16,12 +18,13 @@ _COLUMNS = text(f"""
 """)
 _KINDS = text(f"SELECT c.relname, c.relkind::text FROM pg_class c WHERE {_OURS}")
 _INDEXES = text(f"""
-    SELECT c.relname, i.indexrelid::regclass::text AS name, i.indisunique, i.indisprimary,
+    SELECT c.relname, x.relname AS name, i.indisunique, i.indisprimary,
            i.indisvalid AND i.indisready AS is_valid, pg_get_expr(i.indpred, i.indrelid) AS predicate,
            ARRAY(SELECT coalesce(a.attname::text, '') || CASE WHEN i.indoption[n] & 1 = 1 THEN ' DESC' ELSE '' END
                  FROM generate_series(0, i.indnkeyatts - 1) AS n
                  LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n] ORDER BY n) AS columns
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE {_OURS} ORDER BY 1, 2
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
+    WHERE {_OURS} ORDER BY 1, 2
 """)
 
 
