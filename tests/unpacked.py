@@ -34,7 +34,7 @@ _WITH_ITEM = """
 
 
 _WRITE = """
-    CREATE OR REPLACE FUNCTION {view}_write() RETURNS trigger LANGUAGE plpgsql AS $body$
+    CREATE OR REPLACE FUNCTION {view}_write() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $body$
     DECLARE
         s {places}%ROWTYPE;
         roll bool;
