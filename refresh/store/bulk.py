@@ -23,7 +23,6 @@ from refresh.store.wire import (
     INT,
     LABEL,
     TIMESTAMP,
-    Address,
     Field,
     decode,
     encoded,
@@ -32,7 +31,7 @@ from refresh.store.wire import (
 )
 
 __all__ = [
-    "ADDRESS", "BIGINT", "BLOCK_ROWS", "DATE", "FLOAT", "INT", "LABEL", "TIMESTAMP", "Address", "Field", "encoded",
+    "ADDRESS", "BIGINT", "BLOCK_ROWS", "DATE", "FLOAT", "INT", "LABEL", "TIMESTAMP", "Field", "encoded",
     "fields", "read", "text_field", "text_widths", "write",
 ]  # fmt: skip
 

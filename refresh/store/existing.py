@@ -11,7 +11,8 @@ from refresh.store.statements import relation
 
 _OURS = f"c.oid = ANY (SELECT {relation('n')} FROM unnest(CAST(:names AS text[])) AS n)"
 _COLUMNS = text(f"""
-    SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type, a.attnotnull, a.atthasdef,
+    SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type, a.attnotnull,
+           a.atthasdef OR a.attidentity <> '' AS has_default,
            a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS is_required
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE {_OURS} AND a.attnum > 0 AND NOT a.attisdropped
@@ -58,7 +59,7 @@ def existing_columns(connection: Connection, names: Iterable[str]) -> Mapping[st
     tables: dict[str, dict[str, ExistingColumn]] = {}
     for row in connection.execute(_COLUMNS, {"names": list(names)}):
         column = ExistingColumn(
-            type=row.type, is_required=row.is_required, is_nullable=not row.attnotnull, has_default=row.atthasdef
+            type=row.type, is_required=row.is_required, is_nullable=not row.attnotnull, has_default=row.has_default
         )
         tables.setdefault(row.relname, {})[row.attname] = column
     return tables
