@@ -20,7 +20,7 @@ from refresh.core.rows import Rows
 from refresh.errors import SchemaError
 from refresh.store import bulk
 from refresh.store.existing import existing_columns
-from refresh.store.schema import verify_source
+from refresh.store.schema import refuse_standby, verify_source
 from refresh.store.source import OPTIONAL, TABLE
 from refresh.store.statements import quoted, relation
 from refresh.wording import listed
@@ -94,8 +94,10 @@ class Repeats:
 def open_prices(connection: Connection) -> frozenset[str]:
     """The columns of the price table, which is created if it does not exist.
 
-    Raises ``SchemaError`` if an existing table lacks a column or the key that an upsert needs.
+    Raises ``SchemaError`` if an existing table lacks a column or the key that an upsert needs, and ``SettingsError`` if
+    nothing can be written.
     """
+    refuse_standby(connection)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOADER_LOCK})
     if not existing_columns(connection, [SOURCE]):
         TABLE.create(connection, checkfirst=False)

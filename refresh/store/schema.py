@@ -47,8 +47,9 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
     """Create what is missing, verify what exists, insert default timeframes and periods, pin the time zone.
 
     Raises ``SchemaError`` that lists every difference with the statement that mends it, and ``SettingsError`` if the
-    tables were built with another time zone.
+    tables were built with another time zone or nothing can be written.
     """
+    refuse_standby(connection)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
     lacking = verify(connection)
     if lacking.tables:
@@ -62,6 +63,15 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
     _insert_absent(connection, "dim_period", DEFAULT_PERIOD_ROWS)
     _insert_absent(connection, SETTINGS, [{"name": "tz", "value": tz}])
     check_time_zone(connection, tz)
+
+
+def refuse_standby(connection: Connection) -> None:
+    """Raise ``SettingsError`` if the server follows another one, and so can only be read."""
+    if connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
+        raise SettingsError(
+            "this server is a standby, on which --dry-run, --explain, --validate, --check and --html work; "
+            "to write, name its primary in --db-url or TARGET_DB_URL"
+        )
 
 
 def _watch(connection: Connection, lacking: Lacking) -> None:

@@ -124,7 +124,7 @@ def test_our_trigger_is_not_for_strangers(beside_strangers: Engine) -> None:
         prepare(connection)
     trigger = f"""CREATE TRIGGER mine AFTER TRUNCATE ON {strangers.SCHEMA}.dim_period FOR EACH STATEMENT
                   EXECUTE FUNCTION public.refresh_note_lost_rows('{SOURCE}', 'reject')"""
-    with pytest.raises(DBAPIError, match="permission denied for function public.refresh_note_lost_rows"):
+    with pytest.raises(DBAPIError, match=r"permission denied for function .*refresh_note_lost_rows"):
         execute(beside_strangers, f"SET ROLE {strangers.ROLE}", trigger)
 
 
