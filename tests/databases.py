@@ -71,12 +71,12 @@ def guarded_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def closing_server(folder: Path, programs: Programs) -> Iterator[Postgresql]:
-    """A server on a free port of loopback, in ``folder``."""
+def closing_server(folder: Path, programs: Programs, settings: str = "") -> Iterator[Postgresql]:
+    """A server on a free port of loopback, in ``folder``, with some settings of its own."""
     cluster = folder / "cluster"
     cluster.mkdir()
     commands = {name: str(as_user(folder, programs, name)) for name in ("initdb", "postgres")}
-    running = Postgresql(base_dir=str(cluster), initdb_args=INITDB, postgres_args=POSTGRES, **commands)
+    running = Postgresql(base_dir=str(cluster), initdb_args=INITDB, postgres_args=f"{POSTGRES} {settings}", **commands)
     try:
         yield running
     finally:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import URL, Engine, make_url, text
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+
+@cache
+def as_user(url: URL) -> Engine:
+    """An engine whose sessions are those of a user: with the server's settings, and nothing done to statements."""
+    return create_engine(url, poolclass=NullPool)
 
 
 def execute(engine: Engine, *statements: str, **values: Any) -> None:
-    """Run statements in one transaction, each with the same values."""
-    with engine.begin() as connection:
+    """Run a user's statements in one transaction, each with the same values."""
+    with as_user(engine.url).begin() as connection:
         for statement in statements:
             connection.execute(text(statement), values)
 
 
 def ask(engine: Engine, query: str, **values: Any) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with engine.connect() as connection:
+    """The rows of a user's query."""
+    with as_user(engine.url).connect() as connection:
         return [tuple(row) for row in connection.execute(text(query), values)]
 
 

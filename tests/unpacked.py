@@ -7,7 +7,8 @@ one number for a whole series: whoever changes either changes it wherever it is 
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from statements import execute
 
 from refresh.catalog import Leg, legs
 
@@ -33,7 +34,7 @@ _WITH_ITEM = """
 
 
 _WRITE = """
-    CREATE OR REPLACE FUNCTION {view}_write() RETURNS trigger LANGUAGE plpgsql AS $body$
+    CREATE OR REPLACE FUNCTION {view}_write() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $body$
     DECLARE
         s {places}%ROWTYPE;
         roll bool;
@@ -74,15 +75,15 @@ _WRITE = """
 
 def make_writable(engine: Engine) -> None:
     """Let the views of averages be written, row by row."""
-    with engine.begin() as connection:
-        connection.execute(text(_WITH_ITEM))
-        for _, leg in legs():
-            if leg.averages:
-                connection.execute(text(_function(leg)))
-                connection.execute(
-                    text(f"""CREATE OR REPLACE TRIGGER write_lane INSTEAD OF INSERT OR UPDATE OR DELETE ON {leg.target}
-                             FOR EACH ROW EXECUTE FUNCTION {leg.target}_write()""")
-                )
+    execute(engine, _WITH_ITEM)
+    for _, leg in legs():
+        if leg.averages:
+            execute(
+                engine,
+                _function(leg),
+                f"""CREATE OR REPLACE TRIGGER write_lane INSTEAD OF INSERT OR UPDATE OR DELETE ON {leg.target}
+                    FOR EACH ROW EXECUTE FUNCTION {leg.target}_write()""",
+            )
 
 
 def _function(leg: Leg) -> str:

@@ -14,14 +14,16 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Table, event
 
 from refresh.store.declaration import type_name
+from refresh.store.names import qualified
 from refresh.store.problems import default_sql
+from refresh.store.statements import SCHEMA
 
 _OPTION = "absent_tables"
 _WITH = re.compile(r"\s*WITH\s+(RECURSIVE\s+)?", re.IGNORECASE)
 
 
 def listen(engine: Engine) -> None:
-    """Complete every statement of connections that ``read_as_if_prepared`` returned."""
+    """Complete every statement before it is sent."""
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def complete(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: object) -> tuple[str, Any]:
@@ -37,14 +39,15 @@ def read_as_if_prepared(
     for column in columns:
         missing.setdefault(column.table.name, []).append(f'{default_sql(column)} AS "{column.name}"')
     for name, defaults in missing.items():
-        absent[name] = f"SELECT t.*, {', '.join(defaults)} FROM public.{name} t"
+        absent[name] = f"SELECT t.*, {', '.join(defaults)} FROM {SCHEMA}.{name} t"
     return connection.execution_options(**{_OPTION: absent})
 
 
 def completed(connection: Connection, statement: str) -> str:
-    """The statement with the absent tables of its connection that it names."""
+    """The statement with the schema of our tables, and with the absent tables of its connection that it names."""
     absent: Mapping[str, str] = connection.get_execution_options().get(_OPTION, {})
     missing = [name for name in absent if re.search(rf"\b{name}\b", statement)]
+    statement = qualified(statement, missing)
     if not missing:
         return statement
     definitions = ", ".join(f"{name} AS NOT MATERIALIZED ({absent[name]})" for name in missing)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from refresh.core.rows import Rows, count
 from refresh.store.absent import completed
 from refresh.store.database import raw_cursor
+from refresh.store.names import qualified
 from refresh.store.statements import quoted
 from refresh.store.wire import (
     ADDRESS,
@@ -22,7 +23,6 @@ from refresh.store.wire import (
     INT,
     LABEL,
     TIMESTAMP,
-    Address,
     Field,
     decode,
     encoded,
@@ -31,7 +31,7 @@ from refresh.store.wire import (
 )
 
 __all__ = [
-    "ADDRESS", "BIGINT", "BLOCK_ROWS", "DATE", "FLOAT", "INT", "LABEL", "TIMESTAMP", "Address", "Field", "encoded",
+    "ADDRESS", "BIGINT", "BLOCK_ROWS", "DATE", "FLOAT", "INT", "LABEL", "TIMESTAMP", "Field", "encoded",
     "fields", "read", "text_field", "text_widths", "write",
 ]  # fmt: skip
 
@@ -71,7 +71,7 @@ def write(connection: Connection, table: Table, rows: Rows) -> int:
     """Append rows to a table by COPY; columns that ``rows`` lacks get their defaults. Returns the number of rows."""
     if not count(rows):
         return 0
-    statement = f'COPY "{table.name}" ({quoted(rows)}) FROM STDIN (FORMAT binary)'
+    statement = qualified(f"COPY {table.name} ({quoted(rows)}) FROM STDIN (FORMAT binary)")
     with raw_cursor(connection) as cursor:
         cursor.copy_expert(statement, _Stream(encoded(table, rows)), BUFFER_BYTES)
     return count(rows)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Double,
+    Identity,
     Integer,
     LargeBinary,
     MetaData,
@@ -43,14 +44,19 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "written": DateTime(timezone=True),
     "enabled": Boolean(),
     "version": Integer(),
+    "numbered": BigInteger(),
     "int4[]": ARRAY(Integer),
     "float8[]": ARRAY(Double),
     "bytea": LargeBinary(),
     "text[]": ARRAY(Text),
     "jsonb": JSONB(),
 }
-"""PostgreSQL's types, and three with a default: ``written`` is the time of writing, ``enabled`` true, ``version`` 1."""
+"""PostgreSQL's types, and four with a default: ``written`` is the time of writing, ``enabled`` true, ``version`` 1.
+
+``numbered`` counts the rows ever written, the key of tables without another: only rows with a key can be published.
+"""
 _DEFAULTS: dict[str, Any] = {"written": func.now(), "enabled": text("true"), "version": text("1")}
+_NUMBERED = "numbered"
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -65,12 +71,14 @@ def declared_table(
 
 
 def _column(column: Column) -> SqlColumn[Any]:
+    is_numbered = column.type == _NUMBERED
     return SqlColumn(
         column.name,
         _TYPES[column.type],
+        *([Identity(always=True)] if is_numbered else []),
         nullable=column.nullable,
         server_default=_DEFAULTS.get(column.type),
-        autoincrement=False,
+        autoincrement=is_numbered,
     )
 
 

@@ -7,21 +7,25 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-_OURS = "c.oid = ANY (SELECT to_regclass(n) FROM unnest(CAST(:names AS text[])) AS n)"
+from refresh.store.statements import relation
+
+_OURS = f"c.oid = ANY (SELECT {relation('n')} FROM unnest(CAST(:names AS text[])) AS n)"
 _COLUMNS = text(f"""
-    SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type, a.attnotnull, a.atthasdef,
+    SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type, a.attnotnull,
+           a.atthasdef OR a.attidentity <> '' AS has_default,
            a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS is_required
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE {_OURS} AND a.attnum > 0 AND NOT a.attisdropped
 """)
 _KINDS = text(f"SELECT c.relname, c.relkind::text FROM pg_class c WHERE {_OURS}")
 _INDEXES = text(f"""
-    SELECT c.relname, i.indexrelid::regclass::text AS name, i.indisunique, i.indisprimary,
+    SELECT c.relname, x.relname AS name, i.indisunique, i.indisprimary,
            i.indisvalid AND i.indisready AS is_valid, pg_get_expr(i.indpred, i.indrelid) AS predicate,
            ARRAY(SELECT coalesce(a.attname::text, '') || CASE WHEN i.indoption[n] & 1 = 1 THEN ' DESC' ELSE '' END
                  FROM generate_series(0, i.indnkeyatts - 1) AS n
                  LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n] ORDER BY n) AS columns
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE {_OURS} ORDER BY 1, 2
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
+    WHERE {_OURS} ORDER BY 1, 2
 """)
 
 
@@ -55,7 +59,7 @@ def existing_columns(connection: Connection, names: Iterable[str]) -> Mapping[st
     tables: dict[str, dict[str, ExistingColumn]] = {}
     for row in connection.execute(_COLUMNS, {"names": list(names)}):
         column = ExistingColumn(
-            type=row.type, is_required=row.is_required, is_nullable=not row.attnotnull, has_default=row.atthasdef
+            type=row.type, is_required=row.is_required, is_nullable=not row.attnotnull, has_default=row.has_default
         )
         tables.setdefault(row.relname, {})[row.attname] = column
     return tables

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from refresh.catalog import Leg, legs
 from refresh.errors import SchemaError
 from refresh.store.existing import existing_kinds
+from refresh.store.statements import relation
 from refresh.wording import counted, listed
 
 COMMAND = "python -m refresh.commands.move"
@@ -38,5 +39,5 @@ def refuse_former(connection: Connection) -> None:
 
 def _gigabytes(connection: Connection, former: Sequence[Leg]) -> str:
     """About the room that the packed rows take: half of that of the others, to be safe."""
-    query = text("SELECT sum(pg_total_relation_size(to_regclass(n))) / 2e9 FROM unnest(CAST(:names AS text[])) AS n")
+    query = text(f"SELECT sum(pg_total_relation_size({relation('n')})) / 2e9 FROM unnest(CAST(:names AS text[])) AS n")
     return f"{connection.execute(query, {'names': [leg.target for leg in former]}).scalar_one():.1f} GB"

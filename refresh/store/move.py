@@ -20,10 +20,11 @@ from refresh.errors import SchemaError
 from refresh.shapes import CLOSED
 from refresh.store import bulk
 from refresh.store.database import begin_writing, read_committed, transaction
-from refresh.store.existing import existing_columns
+from refresh.store.existing import existing_columns, existing_kinds
 from refresh.store.packed import append
 from refresh.store.places import Places, give_numbers, read_places
 from refresh.store.problems import column_problems
+from refresh.store.statements import SCHEMA, relation
 from refresh.store.tables import METADATA, TARGET_TABLES
 from refresh.store.triggers import watch
 from refresh.store.views import VIEWS
@@ -41,7 +42,8 @@ def prepare_move(connection: Connection, leg: Leg) -> list[int]:
     if problems:
         raise SchemaError("the former table does not fit: " + "; ".join(problems))
     tables = [METADATA.tables[name] for name in (leg.places, leg.table)]
-    METADATA.create_all(connection, tables)
+    existing = existing_kinds(connection, [table.name for table in tables])
+    METADATA.create_all(connection, [table for table in tables if table.name not in existing], checkfirst=False)
     watch(connection, [table.name for table in tables])
     query = text(f"SELECT tf, period, tf_days FROM {leg.target} GROUP BY 1, 2, 3 ORDER BY tf_days * period, tf")
     give_numbers(connection, leg, [(row.tf, row.period, row.tf_days) for row in connection.execute(query)])
@@ -145,10 +147,10 @@ def finish_move(engine: Engine, leg: Leg) -> list[int]:
 
 
 def _readers(connection: Connection, leg: Leg) -> list[str]:
-    query = text("""
+    query = text(f"""
         SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
         FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a
-        WHERE c.oid = to_regclass(:name) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+        WHERE c.oid = {relation(":name")} AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
     """)
     return list(connection.execute(query, {"name": leg.target}).scalars())
 
@@ -159,7 +161,7 @@ def _drop(connection: Connection, leg: Leg) -> None:
         connection.execute(text(f"DROP TABLE {leg.target}"))
     except DBAPIError as error:
         attempt.rollback()
-        why = " ".join(str(error.orig).split())
+        why = " ".join(str(error.orig).replace(f"{SCHEMA}.", "").split())
         raise SchemaError(
             f"{leg.target} is packed, but cannot be dropped yet: {why} To go on, drop what depends on it and move "
             "again; it can be created anew on the view"

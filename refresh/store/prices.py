@@ -20,9 +20,9 @@ from refresh.core.rows import Rows
 from refresh.errors import SchemaError
 from refresh.store import bulk
 from refresh.store.existing import existing_columns
-from refresh.store.schema import verify_source
+from refresh.store.schema import refuse_standby, verify_source
 from refresh.store.source import OPTIONAL, TABLE
-from refresh.store.statements import quoted
+from refresh.store.statements import quoted, relation
 from refresh.wording import listed
 
 _KEY = ("id", "timestamp")
@@ -45,10 +45,10 @@ _STAGE = Table(
     postgresql_on_commit="DROP",
 )
 
-_HAS_KEY = text("""
+_HAS_KEY = text(f"""
     SELECT EXISTS (
         SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum IN (i.indkey[0], i.indkey[1])
-        WHERE i.indrelid = to_regclass(:table) AND i.indisunique AND i.indimmediate AND i.indisvalid
+        WHERE i.indrelid = {relation(":table")} AND i.indisunique AND i.indimmediate AND i.indisvalid
           AND i.indnkeyatts = 2 AND i.indpred IS NULL AND i.indexprs IS NULL
         GROUP BY i.indexrelid HAVING array_agg(a.attname::text ORDER BY a.attname) = ARRAY['id', 'timestamp'])
 """)
@@ -94,8 +94,10 @@ class Repeats:
 def open_prices(connection: Connection) -> frozenset[str]:
     """The columns of the price table, which is created if it does not exist.
 
-    Raises ``SchemaError`` if an existing table lacks a column or the key that an upsert needs.
+    Raises ``SchemaError`` if an existing table lacks a column or the key that an upsert needs, and ``SettingsError`` if
+    nothing can be written.
     """
+    refuse_standby(connection)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOADER_LOCK})
     if not existing_columns(connection, [SOURCE]):
         TABLE.create(connection, checkfirst=False)

@@ -39,17 +39,27 @@ def column_problems(table: Table, existing: ExistingColumns, *, added: Collectio
         if found.is_nullable and name in key:
             yield f"{table.name}.{name} is of the key and may be NULL: {alter} SET NOT NULL"
         if column.server_default is not None and not found.has_default:
-            yield f"{table.name}.{name} is without a default: {alter} SET DEFAULT {default_sql(column)}"
+            yield f"{table.name}.{name} is without a default: {_default(table, column)}"
     for name, extra in existing.items():
         if extra.is_required and name not in table.columns:
             change = f'ALTER TABLE {table.name} ALTER COLUMN "{name}" DROP NOT NULL'
             yield f"{table.name}.{name} is not ours and may not be NULL: {change}"
 
 
-def key_problems(table: Table, existing: Sequence[ExistingIndex]) -> Iterator[str]:
-    """Keys and indexes that are missing or invalid. Others, and other names, are the user's business."""
+def _default(table: Table, column: Column[Any]) -> str:
+    """The statement that gives a column its default; a number that nothing counts is added again by the next run."""
+    if column.identity is not None:
+        return f'ALTER TABLE {table.name} DROP COLUMN "{column.name}"'
+    return f'ALTER TABLE {table.name} ALTER COLUMN "{column.name}" SET DEFAULT {default_sql(column)}'
+
+
+def key_problems(table: Table, existing: Sequence[ExistingIndex], *, added: Collection[str] = ()) -> Iterator[str]:
+    """Keys and indexes that are missing or invalid. Others, and other names, are the user's business.
+
+    A key of a column that is just ``added`` is added with it.
+    """
     key = tuple(column.name for column in table.primary_key)
-    if key and not any(index.is_primary and index.columns == key for index in existing):
+    if not set(key).intersection(added) and not any(index.is_primary and index.columns == key for index in existing):
         yield f"{table.name} is without its primary key: ALTER TABLE {table.name} ADD PRIMARY KEY ({_quoted(key)})"
     for constraint in table.constraints:
         if isinstance(constraint, UniqueConstraint):
@@ -100,11 +110,13 @@ def addition(table: Table, column: Column[Any]) -> str:
     definition = " ".join(str(CreateColumn(column).compile(dialect=DIALECT)).split())
     if column.server_default is None:
         definition = definition.removesuffix(" NOT NULL")
+    if column.identity is not None:
+        definition += " PRIMARY KEY"
     return f"ALTER TABLE {table.name} ADD COLUMN {definition}"
 
 
 def default_sql(column: Column[Any]) -> str:
     """The default of a column in SQL; NULL if it has none."""
-    if column.server_default is None:
+    if column.server_default is None or column.identity is not None:
         return f"CAST(NULL AS {type_name(column)})"
     return str(column.server_default.arg.compile(dialect=DIALECT))  # type: ignore[attr-defined]

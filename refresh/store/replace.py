@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, text
-from sqlalchemy.schema import CreateTable
+import numpy as np
+from sqlalchemy import Connection, Table, text
 
 from refresh.catalog import Leg, dependants
 from refresh.core.compare import difference, earliest
@@ -25,15 +25,8 @@ from refresh.store.tables import METADATA
 
 _ADDRESS = {"part": bulk.BIGINT, "address": bulk.ADDRESS}
 """The position of a row: in a partitioned table, an address alone is not enough."""
-_STALE = Table(
-    "stale_rows",
-    MetaData(),
-    Column("part", BigInteger, nullable=False),
-    Column("address", bulk.Address(), nullable=False),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DROP",
-)
-_SAME_ROW = "t.ctid = s.address AND t.tableoid = s.part::oid"
+_DELETED_AT_ONCE = 50_000
+"""The number of addresses that a statement names; a page has its rows deleted in one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,15 +202,24 @@ def read_stored(connection: Connection, target: Target, extent: Extent, like: Ro
 
 def delete_extent(connection: Connection, target: Target, extent: Extent) -> int:
     """Delete the rows of an extent. Returns their number."""
-    query = f"DELETE FROM {target.table} t USING ({_rows_of_extent(target, extent)}) AS s WHERE {_SAME_ROW}"
+    query = f"""
+        DELETE FROM {target.table} t USING ({_rows_of_extent(target, extent)}) AS s
+        WHERE t.ctid = s.address AND t.tableoid = s.part::oid
+    """
     return connection.execute(text(query), extent.values).rowcount
 
 
 def delete_rows(connection: Connection, target: Target, addresses: Rows) -> None:
-    """Delete rows by address. The addresses are copied to a temporary table first, however many there are."""
-    if not count(addresses):
-        return
-    connection.execute(CreateTable(_STALE))
-    bulk.write(connection, _STALE, addresses)
-    connection.execute(text(f"DELETE FROM {target.table} t USING {_STALE.name} s WHERE {_SAME_ROW}"))
-    connection.execute(text(f"DROP TABLE {_STALE.name}"))
+    """Delete rows by address, part by part of a partitioned table."""
+    query = text(f"DELETE FROM {target.table} t WHERE t.ctid = ANY(CAST(:places AS tid[])) AND t.tableoid = :part")
+    for part in np.unique(addresses["part"]).tolist():
+        places = wire.places(addresses["address"][addresses["part"] == part])
+        for first in range(0, len(places), _DELETED_AT_ONCE):
+            some = places[first : first + _DELETED_AT_ONCE]
+            connection.execute(query, {"places": _array_of_pairs(some.tolist()), "part": part})
+
+
+def _array_of_pairs(pairs: list[tuple[int, int]]) -> str:
+    """Pairs as PostgreSQL writes an array of them: what Python prints, which is fast, with other brackets."""
+    printed = str(pairs).strip("[]").replace("(", '"(').replace(")", ')"')
+    return f"{{{printed}}}"

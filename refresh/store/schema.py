@@ -21,7 +21,7 @@ from refresh.store.existing import existing_columns, existing_indexes, existing_
 from refresh.store.layout import refuse_former
 from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
 from refresh.store.tables import METADATA, OURS_ALONE, SETTINGS, TARGET_TABLES
-from refresh.store.triggers import suspect, unwatched, watch
+from refresh.store.triggers import keep_to_ourselves, suspect, unwatched, watch
 from refresh.store.views import prepare_views
 from refresh.wording import listed
 
@@ -47,8 +47,9 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
     """Create what is missing, verify what exists, insert default timeframes and periods, pin the time zone.
 
     Raises ``SchemaError`` that lists every difference with the statement that mends it, and ``SettingsError`` if the
-    tables were built with another time zone.
+    tables were built with another time zone or nothing can be written.
     """
+    refuse_standby(connection)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
     lacking = verify(connection)
     if lacking.tables:
@@ -56,11 +57,21 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
     for column in lacking.columns:
         connection.execute(text(addition(column.table, column)))
     _watch(connection, lacking)
+    keep_to_ourselves(connection)
     prepare_views(connection)
     _insert_absent(connection, "dim_timeframe", DEFAULT_TIMEFRAME_ROWS)
     _insert_absent(connection, "dim_period", DEFAULT_PERIOD_ROWS)
     _insert_absent(connection, SETTINGS, [{"name": "tz", "value": tz}])
     check_time_zone(connection, tz)
+
+
+def refuse_standby(connection: Connection) -> None:
+    """Raise ``SettingsError`` if the server follows another one, and so can only be read."""
+    if connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
+        raise SettingsError(
+            "this server is a standby, on which --dry-run, --explain, --validate, --check and --html work; "
+            "to write, name its primary in --db-url or TARGET_DB_URL"
+        )
 
 
 def _watch(connection: Connection, lacking: Lacking) -> None:
@@ -99,8 +110,9 @@ def verify(connection: Connection) -> Lacking:
             continue
         own = [column for column in table.columns if _is_added(column) and column.name not in columns.get(name, {})]
         added += own
-        problems += column_problems(table, columns.get(name, {}), added=[column.name for column in own])
-        problems += key_problems(table, indexes.get(name, ()))
+        names_added = [column.name for column in own]
+        problems += column_problems(table, columns.get(name, {}), added=names_added)
+        problems += key_problems(table, indexes.get(name, ()), added=names_added)
     if problems:
         raise SchemaError("the tables do not fit: " + "; ".join(problems))
     missing = tuple(table for name, table in METADATA.tables.items() if name not in kinds)
@@ -114,7 +126,12 @@ def _missing_views(connection: Connection) -> Iterator[Table]:
 
 
 def _is_added(column: Column[Any]) -> bool:
-    """Whether a run adds the column where it is missing: the table is ours alone, and its rows have a value for it."""
+    """Whether a run adds the column where it is missing: the table is ours alone, and its rows have a value for it.
+
+    A number that only counts rows says nothing about them, whosever the table is.
+    """
+    if column.identity is not None:
+        return True
     if column.table.name not in OURS_ALONE:
         return False
     return bool(column.nullable) or column.server_default is not None

@@ -38,7 +38,7 @@ SETTINGS = {
     "quote_all_identifiers": "off",
     "restrict_nonsystem_relation_kind": "",
     "row_security": "on",
-    "search_path": "public",
+    "search_path": "pg_catalog, pg_temp",
     "session_replication_role": "origin",
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
@@ -53,7 +53,7 @@ LIMITS = (
 
 _WANTED = ", ".join(["(%s, %s)"] * len(SETTINGS))
 _SET = f"""
-    SET search_path TO pg_catalog;
+    SET search_path TO pg_catalog, pg_temp;
     SELECT set_config(name, wanted, false) FROM (VALUES {_WANTED}) AS w (name, wanted)
     WHERE current_setting(name, true) <> wanted
 """

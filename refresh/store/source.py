@@ -15,7 +15,7 @@ from refresh.store.database import use_all_cores
 from refresh.store.declaration import type_name
 from refresh.store.schema import verify_source
 from refresh.store.source_index import assets_sql
-from refresh.store.statements import ALL_OR_SOME, day_of, lists_of, rows_of, some_assets
+from refresh.store.statements import ALL_OR_SOME, day_of, lists_of, relation, rows_of, some_assets
 from refresh.store.tables import DAILY_STATE, MONTHS, REJECTS, source_table
 
 TABLE: Table = source_table(MetaData())
@@ -54,7 +54,7 @@ def open_source(connection: Connection, tz: str) -> Source:
 
 def is_absent_or_empty(connection: Connection) -> bool:
     """Whether there are no prices at all."""
-    exists = connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": SOURCE}).scalar_one()
+    exists = connection.execute(text(f"SELECT {relation(':name')} IS NOT NULL"), {"name": SOURCE}).scalar_one()
     return not exists or not has_rows(connection)
 
 

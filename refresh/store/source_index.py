@@ -5,12 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from refresh.catalog import SOURCE
+from refresh.store.statements import relation
 
 
 def is_indexed(connection: Connection) -> bool:
     """Whether the source has a whole index on id and timestamp."""
-    query = text("""
-        SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(:name) AND i.indisvalid
+    query = text(f"""
+        SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = {relation(":name")} AND i.indisvalid
             AND i.indpred IS NULL AND ARRAY['id', 'timestamp'] = ARRAY(
                 SELECT a.attname::text FROM generate_series(0, 1) AS n
                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n] ORDER BY n))

@@ -12,6 +12,9 @@ from typing import Any
 
 from refresh.core.series import Series
 
+SCHEMA = "public"
+"""Where our tables are. ``names`` puts it before their names."""
+
 ALL_OR_SOME = "(:everything OR id = ANY(CAST(:ids AS int[])))"
 """The assets of ``some_assets``, as a condition on ``id``."""
 
@@ -85,6 +88,11 @@ def quoted(names: Iterable[str], alias: str = "") -> str:
     """Columns as a list in a statement, of the table that ``alias`` names."""
     prefix = f"{alias}." if alias else ""
     return ", ".join(f'{prefix}"{name}"' for name in names)
+
+
+def relation(name: str) -> str:
+    """SQL for the table or view of ours that has a name, given as SQL; NULL if there is none."""
+    return f"to_regclass(format('{SCHEMA}.%I', CAST({name} AS text)))"
 
 
 def day_of(time: str) -> str:

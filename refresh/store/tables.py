@@ -25,7 +25,7 @@ ROWS_LOST = 0
 
 
 def _table(name: str, declared: str, key: str, *extras: SchemaItem, **options: Any) -> None:
-    """Declare a table. ``key``: the columns of its primary key, separated by spaces; "" for none."""
+    """Declare a table. ``key``: the columns of its primary key, separated by spaces."""
     declared_table(METADATA, name, columns(declared), key.split(), *extras, **options)
 
 
@@ -76,7 +76,6 @@ _table(
     "tf period",
 )
 _table(SETTINGS, "name value: text", "name")
-
 _table(
     REJECTS,
     """
@@ -88,8 +87,9 @@ _table(
     open high low close volume marketcap: float8 null
     run_id: text
     rejected_at: written
+    number: numbered
     """,
-    "",
+    "number",
     Index(f"{REJECTS}_id_timestamp", "id", "timestamp"),
 )
 _table(
@@ -126,8 +126,9 @@ _table(
     old_close new_close: float8 null
     reason run_id: text
     noted_at: written
+    number: numbered
     """,
-    "",
+    "number",
     Index(f"{LEDGER}_id", "id", "noted_at"),
 )
 
@@ -166,7 +167,6 @@ _table(
     """,
     "run_id builder",
 )
-
 _table(
     OUTCOMES,
     """

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection, text
 
 from refresh.catalog import legs
+from refresh.store.statements import relation
 from refresh.store.tables import MONTHS, REJECTS, ROWS_LOST
 
 FUNCTION = "refresh_note_lost_rows"
@@ -75,12 +76,12 @@ END
 
 def unwatched(connection: Connection, tables: Collection[str]) -> list[str]:
     """Which of these tables lack a trigger, have it disabled, or with another definition of what it does."""
-    query = text("""
+    query = text(f"""
         SELECT c.relname, count(*) FILTER (
                    WHERE t.tgenabled IN ('O', 'A') AND p.proname = :function AND p.pronamespace = 2200
                      AND p.prosrc = :body AND t.tgname = ANY (:triggers)) AS number
         FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid LEFT JOIN pg_proc p ON p.oid = t.tgfoid
-        WHERE c.oid = ANY (SELECT to_regclass(n) FROM unnest(CAST(:names AS text[])) AS n) GROUP BY c.relname
+        WHERE c.oid = ANY (SELECT {relation("n")} FROM unnest(CAST(:names AS text[])) AS n) GROUP BY c.relname
     """)
     names = sorted(set(tables).intersection(states()))
     values = {"names": names, "function": FUNCTION, "body": _body(), "triggers": _TRIGGERS}
@@ -109,6 +110,19 @@ def watch(connection: Connection, tables: Collection[str]) -> None:
                     EXECUTE FUNCTION {call};
             """)
         )
+
+
+def keep_to_ourselves(connection: Connection) -> None:
+    """Let nobody else make a trigger of the function, which works with our rights on the table that its caller names.
+
+    The triggers that exist need no right to it, whoever's statement fires them.
+    """
+    is_open = text("""
+        SELECT EXISTS (SELECT FROM pg_proc p WHERE p.proname = :function AND p.pronamespace = 2200
+            AND has_function_privilege('public', p.oid, 'EXECUTE') AND pg_has_role(p.proowner, 'USAGE'))
+    """)
+    if connection.execute(is_open, {"function": FUNCTION}).scalar_one():
+        connection.execute(text(f"REVOKE ALL ON FUNCTION public.{FUNCTION}() FROM PUBLIC"))
 
 
 def suspect(connection: Connection, tables: Collection[str]) -> None:

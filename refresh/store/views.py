@@ -11,6 +11,7 @@ from refresh.catalog import Leg, legs
 from refresh.errors import SchemaError
 from refresh.shapes import CLOSED
 from refresh.store.existing import existing_kinds
+from refresh.store.statements import SCHEMA, relation
 from refresh.store.tables import OUTCOMES, RUNS, SETTINGS, STEPS
 
 
@@ -49,9 +50,9 @@ VIEWS = {leg.target: _unpacked(leg) for _, leg in legs() if leg.averages} | _HIS
 """The definition of each view by its name."""
 
 _SETTING = "views"
-_DEFINITIONS = text("""
-    SELECT n AS name, pg_get_viewdef(to_regclass(n)) AS definition
-    FROM unnest(CAST(:names AS text[])) AS n WHERE to_regclass(n) IS NOT NULL
+_DEFINITIONS = text(f"""
+    SELECT n AS name, pg_get_viewdef(r) AS definition
+    FROM unnest(CAST(:names AS text[])) AS n CROSS JOIN LATERAL {relation("n")} AS r WHERE r IS NOT NULL
 """)
 
 
@@ -86,7 +87,7 @@ def _compare(connection: Connection) -> None:
     copies = {name: f"{name}_as_declared" for name in VIEWS}
     attempt = connection.begin_nested()
     for name, copy in copies.items():
-        connection.execute(text(f"CREATE VIEW {copy} AS {VIEWS[name]}"))
+        connection.execute(text(f"CREATE VIEW {SCHEMA}.{copy} AS {VIEWS[name]}"))
     declared = _definitions(connection, copies.values())
     attempt.rollback()
     different = [name for name, copy in copies.items() if found[name] != declared[copy]]

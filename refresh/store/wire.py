@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import BigInteger, Boolean, Date, DateTime, Double, Integer, Table, Text
-from sqlalchemy.types import TypeEngine, UserDefinedType
+from sqlalchemy.types import TypeEngine
 
 from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count, take
 
@@ -53,14 +53,9 @@ ADDRESS = Field("V6", "{0}", "V6")
 """The position of a row version in its table, ``ctid``: the fastest way to it in the transaction that read it."""
 
 
-class Address(UserDefinedType[object]):
-    """The type of ``ctid``."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        """Its name in PostgreSQL."""
-        return "tid"
+def places(addresses: Array) -> Array:
+    """The page of each address, and the number of the row in it."""
+    return addresses.view([("page", ">u4"), ("number", ">u2")])
 
 
 def text_field(width: int) -> Field:
@@ -109,7 +104,6 @@ _OF_TYPE: dict[type[TypeEngine[Any]], Field] = {
     DateTime: TIMESTAMP,
     Date: DATE,
     Text: LABEL,
-    Address: ADDRESS,
 }
 
 

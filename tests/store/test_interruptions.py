@@ -56,12 +56,13 @@ def end_waiting_session(other: Engine, holder: Connection, table: str) -> int:
     query = """
         SELECT pg_terminate_backend(a.pid, 60000) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
         WHERE a.datname = current_database() AND a.application_name = 'refresh'
-          AND NOT l.granted AND l.relation = CAST(:table AS regclass)
+          AND NOT l.granted AND l.relation = CAST('public.' || :table AS regclass)
     """
     ended: list[object] = []
 
     def end() -> bool:
-        ended.extend(ask(other, query, table=table))
+        with other.begin() as session:  # one that is open: the database may refuse new ones
+            ended.extend(session.execute(text(query), {"table": table}))
         return bool(ended)
 
     try:

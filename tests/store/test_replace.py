@@ -195,8 +195,9 @@ def test_days_beside_the_stored_rows(engine: Engine) -> None:
     assert count(rows) == 2
 
 
-def test_many_rows_at_once(engine: Engine) -> None:
-    """More rows than one block holds are compared, deleted and written."""
+def test_many_rows_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than one block holds and than one statement deletes are compared, deleted and written."""
+    monkeypatch.setattr("refresh.store.replace._DELETED_AT_ONCE", 100)
     size = 2 * BLOCK_ROWS
     single = snapshots({(1, 1, "2D", 10): (1.0, None)})
     rows = {name: np.repeat(column, size) for name, column in single.items()}

@@ -16,7 +16,7 @@ from refresh.catalog import legs
 from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES
 from refresh.errors import SchemaError, SettingsError
 from refresh.store.database import connect, read_committed, transaction
-from refresh.store.schema import prepare
+from refresh.store.schema import looking, prepare
 from refresh.store.tables import METADATA
 
 SNAPSHOTS = [leg.target for _, leg in legs() if leg.shape.has_timeframes and not leg.averages]
@@ -25,7 +25,7 @@ KEYS = {
     "cmc_price_bars_1d": {("p", "id, timestamp"), ("u", "id, tf, bar_seq")},
     "cmc_price_bars_1d_state": {("p", "id")},
     "cmc_price_bars_1d_source_months": {("p", "id, month")},
-    "cmc_price_bars_1d_rejects": set(),
+    "cmc_price_bars_1d_rejects": {("p", "number")},
     **{table: {("p", "id, timestamp, tf")} for table in SNAPSHOTS},
     **{f"{table}_state": {("p", "id, tf")} for table in SNAPSHOTS},
     **{f"{table}_packed": {("p", "id, ts, shelf")} for table in EMAS},
@@ -35,7 +35,7 @@ KEYS = {
     "dim_period": {("p", "period")},
     "ema_alpha_lookup": {("p", "tf, period")},
     "refresh_settings": {("p", "name")},
-    "refresh_restatements": set(),
+    "refresh_restatements": {("p", "number")},
     "refresh_runs": {("p", "run_id")},
     "refresh_steps": {("p", "run_id, builder")},
     "refresh_outcomes": {("p", "run_id, builder, id")},
@@ -333,6 +333,28 @@ def test_names_and_indexes_of_the_user(prepared: Engine, statement: str) -> None
     prepare_in(prepared)
     found = "SELECT FROM pg_indexes WHERE indexname IN ('mine', 'cmc_ema_multi_tf_packed_ts_idx')"
     assert len(ask(prepared, found)) == 1
+
+
+@pytest.mark.parametrize("table", ["cmc_price_bars_1d_rejects", "refresh_restatements"])
+def test_key_of_former_tables(prepared: Engine, table: str) -> None:
+    """A table that was made without a key gets one, and its rows are numbered."""
+    execute(prepared, f"ALTER TABLE {table} DROP number")
+    columns = "id, run_id, reason, " + ("copy" if "rejects" in table else "first_day, last_day, rows_changed")
+    values = "7, 'r', 'why', " + ("n" if "rejects" in table else "'2024-01-01', '2024-01-01', n")
+    execute(prepared, f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, 3) AS n")
+    with looking(prepared) as connection:
+        assert connection.execute(text(f"SELECT count(*), max(number) FROM {table}")).one() == (3, None)
+    prepare_in(prepared)
+    assert ask(prepared, f"SELECT number FROM {table} ORDER BY 1") == [(1,), (2,), (3,)]
+    prepare_in(prepared)
+
+
+def test_key_that_counts_no_more(prepared: Engine) -> None:
+    """A number that the user made a plain column is named, with the statement that mends it."""
+    execute(prepared, "ALTER TABLE refresh_restatements ALTER COLUMN number DROP IDENTITY")
+    execute(prepared, *problems(prepared).values())
+    prepare_in(prepared)
+    assert ask(prepared, "SELECT attidentity FROM pg_attribute WHERE attname = 'number' AND attnum > 0")
 
 
 def test_name_that_is_taken(prepared: Engine) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from programs import run
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
-from statements import address, ask, execute
+from statements import address, execute
 
 from refresh.errors import SettingsError
 from refresh.store.database import connect
@@ -31,26 +32,39 @@ def with_options(engine: Engine, **parameters: str) -> str:
     return address(engine) + "".join(f"&{name}={quote(value)}" for name, value in parameters.items())
 
 
+def ask_ours(engine: Engine, query: str, **values: str) -> list[tuple[Any, ...]]:
+    """The rows of a query in a session as programs open them."""
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query), values)]
+
+
+def run_all(engine: Engine, statements: Iterable[str]) -> None:
+    """Run statements in one transaction of such a session."""
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
 def test_settings_hold(engine: Engine) -> None:
     """A role that has other settings works with ours."""
     for name, value in {"search_path": "nowhere", "TimeZone": "Asia/Tokyo", "DateStyle": "German"}.items():
         execute(engine, f"ALTER DATABASE {engine.url.database} SET {name} = {value!r}")
     with connect(address(engine)) as other:
         for name, value in SETTINGS.items():
-            assert ask(other, "SELECT current_setting(:name, true)", name=name) in ([(value,)], [(None,)])
+            assert ask_ours(other, "SELECT current_setting(:name, true)", name=name) in ([(value,)], [(None,)])
 
 
 def test_options_of_users_stay(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the URL or PGOPTIONS sets is set, beside what has to hold."""
     url = with_options(engine, options="-c work_mem=7MB -c search_path=nowhere", application_name="mine")
     with connect(url, "refresh 1@here") as other:
-        assert ask(other, "SELECT current_setting('work_mem'), current_setting('search_path')") == [
+        assert ask_ours(other, "SELECT current_setting('work_mem'), current_setting('search_path')") == [
             ("7MB", SETTINGS["search_path"])
         ]
-        assert ask(other, NAME) == [("refresh 1@here mine",)]
+        assert ask_ours(other, NAME) == [("refresh 1@here mine",)]
     monkeypatch.setenv("PGOPTIONS", "-c work_mem=9MB")
     with connect(address(engine)) as other:
-        assert ask(other, "SELECT current_setting('work_mem')") == [("9MB",)]
+        assert ask_ours(other, "SELECT current_setting('work_mem')") == [("9MB",)]
 
 
 def test_service_file(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +79,9 @@ def test_service_file(engine: Engine, tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     (tmp_path / "services").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
-    for text in ("service=prices", "postgresql:///?service=prices"):
-        with connect(text) as other:
-            assert ask(other, "SELECT current_database()") == [(url.database,)]
+    for named in ("service=prices", "postgresql:///?service=prices"):
+        with connect(named) as other:
+            assert ask_ours(other, "SELECT current_database()") == [(url.database,)]
 
 
 def test_several_hosts(engine: Engine) -> None:
@@ -75,7 +89,7 @@ def test_several_hosts(engine: Engine) -> None:
     url = make_url(address(engine))
     several = f"postgresql://postgres@127.0.0.1:1,127.0.0.1:{url.query['port']}/{url.database}"
     with connect(several) as other:
-        assert ask(other, "SELECT current_database()") == [(url.database,)]
+        assert ask_ours(other, "SELECT current_database()") == [(url.database,)]
 
 
 def test_setting_that_cannot_be_changed_back(engine: Engine) -> None:
@@ -102,7 +116,7 @@ def test_limits_are_named(
     """What ended a statement is named, with its value and the way to lift it; some limits are worth another try."""
     with connect(with_options(engine, options=f"-c {limit}={value}")) as limited:
         with pytest.raises(DBAPIError) as caught:
-            execute(limited, *statements)
+            run_all(limited, statements)
         assert first_line(caught.value).endswith(
             f"({limit} is {value} for this role, database or server; lift it with ALTER ROLE ... SET {limit} = 0, "
             f"or in the URL: ?options=-c%20{limit}%3D0)"

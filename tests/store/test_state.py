@@ -99,8 +99,8 @@ def test_series_of_an_asset_without_bars(engine: Engine) -> None:
 def written(connection: Connection, table: str) -> list[int]:
     """What the session has lately done to a table: rows inserted, updated, of these without its indexes, deleted."""
     kinds = ("inserted", "updated", "hot_updated", "deleted")
-    counts = ", ".join(f"pg_stat_get_xact_tuples_{kind}(to_regclass(:table))" for kind in kinds)
-    return list(connection.execute(text(f"SELECT {counts}"), {"table": table}).one())
+    counts = ", ".join(f"pg_stat_get_xact_tuples_{kind}(CAST(:table AS regclass))" for kind in kinds)
+    return list(connection.execute(text(f"SELECT {counts}"), {"table": f"public.{table}"}).one())
 
 
 @contextmanager

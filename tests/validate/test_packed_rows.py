@@ -81,7 +81,9 @@ def test_bit_of_a_number(
     lane = data.draw(st.sampled_from(stored))
     value = flipped(lane.value, bit)
     assume(value != lane.value)  # 0 and -0 are equal numbers
-    found = damaged(varied_session, parts, leg, lane, f"{column} = with_item({column}, :place, :value)", value=value)
+    found = damaged(
+        varied_session, parts, leg, lane, f"{column} = public.with_item({column}, :place, :value)", value=value
+    )
     before, after = (words(varied_session, leg, column, number) for number in (lane.value, value))
     assert found == [finding(leg.target, lane, before, after)]
 
@@ -95,7 +97,7 @@ def test_number_that_is_gone(
     """A NULL in place of a number is found, also where readers no longer see the row."""
     stored = [lane for lane in lanes(varied_session, leg, column) if lane.value is not None]
     lane = data.draw(st.sampled_from(stored))
-    found = damaged(varied_session, parts, leg, lane, f"{column} = with_item({column}, :place, NULL)")
+    found = damaged(varied_session, parts, leg, lane, f"{column} = public.with_item({column}, :place, NULL)")
     assert found == [finding(leg.target, lane, words(varied_session, leg, column, lane.value), f"{column} None")]
 
 
@@ -108,7 +110,9 @@ def test_number_where_none_is(
     """A number or NaN in place of a NULL is found, also beside what readers see."""
     absent = [lane for lane in lanes(varied_session, leg, column) if lane.value is None]
     lane = data.draw(st.sampled_from(absent))
-    found = damaged(varied_session, parts, leg, lane, f"{column} = with_item({column}, :place, :value)", value=value)
+    found = damaged(
+        varied_session, parts, leg, lane, f"{column} = public.with_item({column}, :place, :value)", value=value
+    )
     sides = {True: (f"{column} None", words(varied_session, leg, column, value)), False: ("no row", "a row")}
     assert found == [finding(leg.target, lane, *sides[lane.is_row])]
 
@@ -149,7 +153,7 @@ def test_list_that_is_too_long(varied_session: Connection, parts: Parts, leg: Le
     """Numbers beyond the last series are those of no series, and hide nothing of others."""
     stored = lanes(varied_session, leg, column)
     lane = next(lane for lane in reversed(stored) if lane.value is not None)
-    longer = f"{column} = with_item(with_item({column}, 200, 7), :place, :value)"
+    longer = f"{column} = public.with_item(public.with_item({column}, 200, 7), :place, :value)"
     assert damaged(varied_session, parts, leg, lane, longer, value=lane.value) == []
     found = damaged(varied_session, parts, leg, lane, longer, value=7)
     assert [(wrong.tf, wrong.period, wrong.found) for wrong in found] == [(lane.tf, lane.period, f"{column} 7")]

@@ -1,0 +1,30 @@
+"""Where our tables are: in the schema ``public``, whatever else a database has and wherever a session looks for names.
+
+Statements name tables and views plainly, as users do. As a statement is sent, each name gets its schema here, in one
+place. Sessions look for all other names in ``pg_catalog`` alone, so a name that is not ours fails, and no function,
+operator, type or table of a stranger is ever meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from refresh.catalog import SOURCE
+from refresh.store.statements import SCHEMA
+from refresh.store.tables import METADATA, TARGET_TABLES
+from refresh.store.views import VIEWS
+
+OURS = frozenset({SOURCE, *METADATA.tables, *TARGET_TABLES, *VIEWS})
+"""Every table and view that a statement may name."""
+_NAME = re.compile(rf"""(?<![\w."'])({"|".join(sorted(OURS))})(?![\w"'])""")
+
+
+def qualified(statement: str, absent: Collection[str] = ()) -> str:
+    """The statement with the schema before each of our names, except those of ``absent`` tables."""
+
+    def with_schema(match: re.Match[str]) -> str:
+        name = match[1]
+        return name if name in absent else f"{SCHEMA}.{name}"
+
+    return _NAME.sub(with_schema, statement)
