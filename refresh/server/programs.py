@@ -111,12 +111,12 @@ def find_psql(environ: Mapping[str, str], *, is_embedded: bool) -> Path:
 
     Raises ``CannotStartError`` if both are missing.
     """
-    folders = [environ.get("PATH", os.defpath)]
+    folders = [_search_path(environ)]
     with suppress(EmbeddedServerError):
         folders.append(str(binaries(environ)))
     if is_embedded:
         folders.reverse()
-    program = shutil.which("psql", path=os.pathsep.join(folders))
+    program = shutil.which("psql", path=os.pathsep.join(filter(None, folders)))
     if program is None:
         raise CannotStartError(
             f"no psql found: it is neither on PATH nor in PG_BIN_DIR nor in the package {_WHEEL}; "
@@ -177,8 +177,14 @@ def _wheel_folder() -> Path | None:
 
 
 def _path_folder(environ: Mapping[str, str]) -> Path | None:
-    program = shutil.which("initdb", path=environ.get("PATH", os.defpath))
+    program = shutil.which("initdb", path=_search_path(environ))
     return Path(program).resolve().parent if program else None
+
+
+def _search_path(environ: Mapping[str, str]) -> str:
+    """``PATH`` without relative and empty entries: no program is run from the current folder."""
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(filter(os.path.isabs, folders))
 
 
 def _owner(directory: Path) -> pwd.struct_passwd | None:
