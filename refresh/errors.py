@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
     CANNOT_START = 3, "nothing could start: a setting, the database, a table or a dimension row does not fit"
     INVALID = 4, "validation found wrong values"
     ALREADY_RUNNING = 75, "another refresh of this database is running"
+    HUNG_UP = 129, "stopped by SIGHUP: the terminal was closed"
     INTERRUPTED = 130, "stopped by Ctrl-C (SIGINT)"
     TERMINATED = 143, "stopped by SIGTERM"
 

@@ -57,7 +57,7 @@ IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requ
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")
 OUTSIDE_OF_ARITHMETIC = re.compile(r"--[a-zA-Z]|\.csv")
 """A flag, or a file format."""
-STARTS_PROGRAMS = {"refresh.run.process", "refresh.server.programs"}
+STARTS_PROGRAMS = {"refresh.run.process", "refresh.server.programs", "refresh.server.psql"}
 KNOWS_KINDS = {"refresh.catalog", "refresh.builder.recipes"}
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)$|^base(_|$)")
 LONGEST = 250

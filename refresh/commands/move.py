@@ -25,8 +25,8 @@ def main(environ: Mapping[str, str]) -> int:
             return _move(settings(environ))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except TerminatedError:
-        return ExitCode.TERMINATED
+    except TerminatedError as error:
+        return error.exit_code
     except RefreshError as error:
         return _failed(str(error), error.exit_code)
     except database.ASSET_ERRORS as error:

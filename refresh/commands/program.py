@@ -50,9 +50,9 @@ def _guarded(program: Program, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         complain("stopped by Ctrl-C; no builder was running")
         return ExitCode.INTERRUPTED
-    except TerminatedError:
-        complain("stopped by SIGTERM; no builder was running")
-        return ExitCode.TERMINATED
+    except TerminatedError as error:
+        complain(f"{error}; no builder was running")
+        return error.exit_code
     except OSError as error:
         _print_traceback(arguments)
         complain(f"error: {error}")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from refresh.errors import ExitCode, RefreshError
 from refresh.options.environment import settings
-from refresh.server.programs import find_psql, run_psql
+from refresh.server.psql import find_psql, run_psql
 from refresh.stop import TerminatedError, raising
 from refresh.store import database
 
@@ -23,8 +23,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return _session(arguments, environ)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except TerminatedError:
-        return ExitCode.TERMINATED
+    except TerminatedError as error:
+        return error.exit_code
     except RefreshError as error:
         return _cannot_start(str(error))
     except (OSError, *database.ASSET_ERRORS) as error:

@@ -17,6 +17,7 @@ from refresh.errors import CannotStartError
 from refresh.run.forking import Forks
 from refresh.run.process import Ends, NewPythons, Way
 from refresh.server import programs
+from refresh.server.psql import find_psql
 
 WAYS = (Forks, NewPythons) if sys.platform == "linux" else (NewPythons,)
 NAMES = ("refresh", "json", "numpy", "sqlalchemy", "psycopg2", "sitecustomize", "usercustomize")
@@ -75,6 +76,6 @@ def test_programs_are_not_run_from_there(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(programs, "_PACKAGE", "no_such_package")
     with pytest.raises(CannotStartError, match="no psql found"):
-        programs.find_psql({"PATH": paths}, is_embedded=False)
+        find_psql({"PATH": paths}, is_embedded=False)
     with pytest.raises(CannotStartError, match="no PostgreSQL found"):
         programs.binaries({"PATH": paths})
