@@ -34,6 +34,7 @@ from refresh.options.request import Request
 from refresh.records import Outcome, Status
 from refresh.stop import Stop
 from refresh.store import database, dimensions, locks, retry, schema
+from refresh.wording import escaped
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
@@ -55,7 +56,7 @@ def _complain(error: Exception, line: str, arguments: Sequence[str]) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the process border
+    print(escaped(line), file=sys.stderr, flush=True)  # noqa: T201 - the process border
 
 
 def _build(request: Request, environ: Mapping[str, str], stop: Stop) -> int:

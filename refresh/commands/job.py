@@ -19,6 +19,7 @@ from refresh.options.declaration import Program
 from refresh.options.request import Request
 from refresh.run.summary import Summary
 from refresh.store.database import Opened
+from refresh.wording import escaped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,4 +62,4 @@ class Job:
 
 def complain(line: str) -> None:
     """Print a line on stderr, in one piece: other threads print too."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{escaped(line)}\n")

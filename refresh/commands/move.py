@@ -10,12 +10,13 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from refresh import printing
 from refresh.catalog import Leg
 from refresh.errors import ExitCode, RefreshError
 from refresh.options.environment import settings
 from refresh.stop import TerminatedError, raising
 from refresh.store import database, layout, locks, move
-from refresh.wording import counted
+from refresh.wording import counted, escaped
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -34,7 +35,7 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 def _failed(reason: str, code: int) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {escaped(reason)}", file=sys.stderr)
     return code
 
 
@@ -68,4 +69,4 @@ def _move_leg(opened: database.Opened, leg: Leg) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(printing.run(lambda: main(os.environ)))

@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from refresh import printing
 from refresh.errors import ExitCode, RefreshError
 from refresh.options.environment import settings
 from refresh.server.psql import find_psql, run_psql
 from refresh.stop import TerminatedError, raising
 from refresh.store import database
+from refresh.wording import escaped
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _cannot_start(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {escaped(reason)}", file=sys.stderr)
     return ExitCode.CANNOT_START
 
 
@@ -46,4 +48,4 @@ def _session(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(printing.run(lambda: main(sys.argv[1:], os.environ)))

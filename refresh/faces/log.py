@@ -18,12 +18,13 @@ from refresh.records import Outcome, Status
 from refresh.run.plan import Step
 from refresh.run.report import StepReport
 from refresh.run.summary import Summary
+from refresh.wording import UNSEEN, escaped
 
 _FILE = re.compile(r"refresh-(\d{4}-\d\d-\d\d)\.log")
 _PLAIN = re.compile(r"[^\s\"=]+")
 """A value that needs no quotes."""
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""Characters that end a line for some reader, or move a terminal's cursor."""
+_CONTROLS = re.compile(f"(?![\ud800-\udfff]){UNSEEN.pattern}")
+"""Characters that are escaped here; the file escapes what it cannot encode."""
 _LEVELS = {Status.DONE: logging.INFO, Status.SKIPPED: logging.WARNING}
 
 
@@ -39,7 +40,7 @@ class _Handler(logging.FileHandler):
 
 
 def _complain(path: str, problem: str) -> None:
-    print(f"the log {path} is incomplete: {problem}", file=sys.stderr)
+    print(escaped(f"the log {path} is incomplete: {problem}"), file=sys.stderr)
 
 
 class Log:
@@ -104,7 +105,7 @@ class Log:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and not _CONTROLS.search(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return '"' + _CONTROLS.sub(_as_code, escaped) + '"'
