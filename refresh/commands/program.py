@@ -17,6 +17,7 @@ from refresh.commands.check import check
 from refresh.commands.explain import explain_asset
 from refresh.commands.job import Job, complain
 from refresh.commands.page import write_page
+from refresh.commands.targets import check_targets
 from refresh.due.survey import run_name
 from refresh.errors import AlreadyRunningError, ExitCode, RefreshError
 from refresh.faces import alerts, words
@@ -151,6 +152,7 @@ def _send_error(
 
 def _work(program: Program, request: Request, environ: Environ, now: datetime) -> Result:
     """Open the database and do what was asked for."""
+    check_targets(request)
     with database.opened(request.db_url, environ, locks.session_name(now)) as opened:
         job = Job(
             program=program,

@@ -6,14 +6,18 @@ A log that cannot be written is reported once and stops nothing.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
+from typing import cast
 
 from refresh.faces import words
+from refresh.faces.paths import followed, is_open_to_all
 from refresh.records import Outcome, Status
 from refresh.run.plan import Step
 from refresh.run.report import StepReport
@@ -25,11 +29,19 @@ _PLAIN = re.compile(r"[^\s\"=]+")
 """A value that needs no quotes."""
 _CONTROLS = re.compile(f"(?![\ud800-\udfff]){UNSEEN.pattern}")
 """Characters that are escaped here; the file escapes what it cannot encode."""
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+"""How a log is opened: a pipe without a reader is an error, not a wait."""
 _LEVELS = {Status.DONE: logging.INFO, Status.SKIPPED: logging.WARNING}
 
 
 class _Handler(logging.FileHandler):
-    """Writes to a file as long as that works."""
+    """Writes to a file as long as that works. A new one is for its owner only: builders may print anything."""
+
+    def _open(self) -> TextIOWrapper:
+        path = followed(Path(self.baseFilename))
+        descriptor = os.open(path, _APPEND | (os.O_NOFOLLOW if is_open_to_all(path.parent) else 0), 0o600)
+        file = os.fdopen(descriptor, self.mode, encoding=self.encoding, errors=self.errors)
+        return cast("TextIOWrapper", file)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
         """Report once that the log is incomplete."""
