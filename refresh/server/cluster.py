@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refresh.errors import EmbeddedServerError
-from refresh.server.programs import Programs, binaries, major_version, open_private, usable
+from refresh.server.programs import Programs, binaries, is_known, major_version, open_private, usable
 
 PORT = 5432
 """Part of the name of a socket, although nothing listens on TCP."""
@@ -55,7 +55,15 @@ class Cluster:
         self.programs.run(program, *arguments, data=self.directory, log=_sibling(self.directory, ".log"))
 
     def initialise(self) -> None:
-        """Create the data in a temporary folder and rename it, so that a killed ``initdb`` leaves no partial data."""
+        """Create the data in a temporary folder and rename it, so that a killed ``initdb`` leaves no partial data.
+
+        Raises ``EmbeddedServerError``, also for a user whom the system does not know, as in many containers.
+        """
+        if not is_known(os.geteuid()):
+            raise EmbeddedServerError(
+                f"user {os.geteuid()} has no entry in /etc/passwd, without which PostgreSQL creates no data: "
+                f"add one, start as another user, or set TARGET_DB_URL to use your own server"
+            )
         unfinished = Path(tempfile.mkdtemp(prefix=self._unfinished.name, dir=self.directory.parent))
         try:
             self.programs.change_owner(unfinished)

@@ -137,6 +137,15 @@ def _owner(directory: Path) -> pwd.struct_passwd | None:
     return None
 
 
+def is_known(user: int) -> bool:
+    """Whether the system knows a user by name."""
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
+
+
 def _user(name: str) -> pwd.struct_passwd | None:
     with suppress(KeyError):
         return pwd.getpwnam(name)
