@@ -47,10 +47,28 @@ class Outlet:
             if not is_result:
                 self._words += len(data)
                 self._drop_oldest()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write_for_ever, daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._start_thread():
+                self._write_at_once()
             self._change.notify_all()
+
+    def _start_thread(self) -> bool:
+        """Whether the system has a thread left."""
+        thread = threading.Thread(target=self._write_for_ever, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
+
+    def _write_at_once(self) -> None:
+        """Without a thread, the one that prints has to wait."""
+        while self._pieces and not self.error:
+            try:
+                self._write(self._take())
+            except OSError as error:
+                self._close(error)
+            self._being_written = []
 
     def _drop_oldest(self) -> None:
         """Keep half of what may wait, whole lines of it, so that this is rarely done."""

@@ -25,7 +25,7 @@ from refresh.core import ema
 from refresh.core.series import Series
 from refresh.due import survey
 from refresh.due.scope import Scope
-from refresh.errors import ExitCode, RefreshError
+from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
 from refresh.options.builders import named_builder
 from refresh.options.declaration import Program
 from refresh.options.environment import settings
@@ -46,6 +46,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> in
         return error.exit_code
     except database.ASSET_ERRORS as error:
         _complain(error, database.first_line(error), arguments)
+        return ExitCode.FAILED
+    except SHORTAGES as error:
+        _complain(error, shortage(error), arguments)
         return ExitCode.FAILED
 
 

@@ -19,7 +19,7 @@ from refresh.commands.job import Job, complain
 from refresh.commands.page import write_page
 from refresh.commands.targets import check_targets
 from refresh.due.survey import run_name
-from refresh.errors import AlreadyRunningError, ExitCode, RefreshError
+from refresh.errors import SHORTAGES, AlreadyRunningError, ExitCode, RefreshError, shortage
 from refresh.faces import alerts, words
 from refresh.faces.console import make_console
 from refresh.faces.document import TERMINAL
@@ -54,14 +54,14 @@ def _guarded(program: Program, arguments: Sequence[str]) -> int:
     except TerminatedError as error:
         complain(f"{error}; no builder was running")
         return error.exit_code
-    except OSError as error:
-        _print_traceback(arguments)
-        complain(f"error: {error}")
-        return ExitCode.FAILED
     except (RefreshError, *database.ASSET_ERRORS) as error:
         _print_traceback(arguments)
         complain(f"error: {_line(error)}")
         return error.exit_code if isinstance(error, RefreshError) else ExitCode.CANNOT_START
+    except SHORTAGES as error:
+        _print_traceback(arguments)
+        complain(f"error: {shortage(error)}")
+        return ExitCode.FAILED
 
 
 def _print_traceback(arguments: Sequence[str]) -> None:
@@ -70,6 +70,8 @@ def _print_traceback(arguments: Sequence[str]) -> None:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, SHORTAGES):
+        return shortage(error)
     return str(error) if isinstance(error, RefreshError) else database.first_line(error)
 
 
@@ -109,7 +111,7 @@ def _alerting(program: Program, request: Request, environ: Environ, now: datetim
         sends_heartbeat = False  # the other refresh reports to the monitor how it ended
         _send_error(courier, channels, Severity.ERROR, error, now)
         raise
-    except (RefreshError, *database.ASSET_ERRORS) as error:
+    except (RefreshError, *SHORTAGES, *database.ASSET_ERRORS) as error:
         _send_error(courier, channels, Severity.CRITICAL, error, now)
         raise
     except (KeyboardInterrupt, TerminatedError):

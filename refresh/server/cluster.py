@@ -5,6 +5,7 @@ Which processes use the server, and what it stores, this module does not know.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from refresh.errors import EmbeddedServerError
+from refresh.errors import EmbeddedServerError, shortage
 from refresh.server.programs import Programs, binaries, is_known, major_version, open_private, usable
 
 PORT = 5432
@@ -120,6 +121,8 @@ def open_cluster(environ: Mapping[str, str]) -> Cluster:
         with startup_lock(directory):
             return Cluster(directory=directory, programs=usable(programs, directory))
     except OSError as error:
+        if error.errno in {errno.EMFILE, errno.EAGAIN}:
+            raise EmbeddedServerError(shortage(error)) from error
         raise EmbeddedServerError(
             f"the data directory {folder} cannot be used ({error}): set REFRESH_DATA_DIR to a writable folder"
         ) from error
