@@ -120,3 +120,15 @@ def test_memory_of_a_builder(filled: Engine, bot: Bot, tmp_path_factory: pytest.
     result = limited(filled, bot, "RLIMIT_CORE", 0, PYTHONPATH=str(folder))
     check_told(filled, bot, result, "Unable to allocate")
     assert ask(filled, "SELECT DISTINCT id FROM cmc_price_bars_1d") == [(1,)]
+
+
+def test_one_huge_text(filled: Engine, bot: Bot) -> None:
+    """A builder's memory does not grow with the widest text: one of ten megabytes among many rows is no matter."""
+    execute(filled, FILL, asset=7, first="1990-01-01Z", last="2024-02-09Z")
+    wide = "UPDATE cmc_price_histories7 SET name = repeat('x', 10000000) WHERE id = 52 AND timeclose >= '2024-02-09Z'"
+    execute(filled, wide)
+    for _ in range(2):  # the second time the stored row is read too
+        result = limited(filled, bot, "RLIMIT_AS", 2 << 30)
+        assert (result.returncode, result.stderr) == (0, "")
+    widths = "SELECT max(length(src_name)) FROM cmc_price_bars_1d GROUP BY id = 52 ORDER BY 1 NULLS FIRST"
+    assert ask(filled, widths)[-1] == (256,)
