@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from refresh import printing
 from refresh.catalog import Leg
-from refresh.errors import ExitCode, RefreshError
+from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
 from refresh.options.environment import settings
 from refresh.stop import TerminatedError, raising
 from refresh.store import database, layout, locks, move
@@ -32,6 +32,8 @@ def main(environ: Mapping[str, str]) -> int:
         return _failed(str(error), error.exit_code)
     except database.ASSET_ERRORS as error:
         return _failed(database.first_line(error), ExitCode.FAILED)
+    except SHORTAGES as error:
+        return _failed(shortage(error), ExitCode.FAILED)
 
 
 def _failed(reason: str, code: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from refresh import printing
-from refresh.errors import ExitCode, RefreshError
+from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
 from refresh.load.cell_times import DateOrder
 from refresh.load.files import PriceFile, asset_id, asset_name, by_manifest, by_manifests_beside, of_asset, require_ids
 from refresh.load.loading import FileResult, load, sample_file, warn
@@ -33,6 +33,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except RefreshError as error:
         warn(f"error: {error}")
         return error.exit_code
+    except SHORTAGES as error:
+        warn(f"error: {shortage(error)}")
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         warn("stopped; the current file was not loaded")
         return ExitCode.INTERRUPTED
