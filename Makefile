@@ -2,8 +2,11 @@
 #   make daily-refresh ARGS="--ids 1,52"     arguments of the program that a target runs
 #   make setup PYTHON=python3.13             the Python to use, instead of the first suitable one
 
+# Targets run one after the other, in the order in which they are named, also with make -j.
+
 .DEFAULT_GOAL := help
 .SILENT:
+.NOTPARALLEL:
 .PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law bench lock
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)

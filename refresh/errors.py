@@ -5,8 +5,11 @@ A message is one line: it names the parameter, the value and the way out. It nev
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import Self
+
+_LIMITS = {errno.EMFILE: "open files (ulimit -n)", errno.EAGAIN: "processes (ulimit -u)"}
 
 
 class ExitCode(IntEnum):
@@ -27,8 +30,22 @@ class ExitCode(IntEnum):
     CANNOT_START = 3, "nothing could start: a setting, the database, a table or a dimension row does not fit"
     INVALID = 4, "validation found wrong values"
     ALREADY_RUNNING = 75, "another refresh of this database is running"
+    HUNG_UP = 129, "stopped by SIGHUP: the terminal was closed"
     INTERRUPTED = 130, "stopped by Ctrl-C (SIGINT)"
     TERMINATED = 143, "stopped by SIGTERM"
+
+
+SHORTAGES = (OSError, MemoryError, RuntimeError)
+"""What Python raises if the system gives no file, process, thread (a ``RuntimeError``) or memory."""
+
+
+def shortage(error: Exception) -> str:
+    """What the system does not give, in one line; any other error of these kinds as it is."""
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}" if str(error) else "out of memory"
+    if isinstance(error, OSError) and error.errno in _LIMITS:
+        return f"{error.strerror}: raise the limit of {_LIMITS[error.errno]}"
+    return str(error) or type(error).__name__
 
 
 class RefreshError(Exception):

@@ -5,6 +5,7 @@ Each message is a packet of JSON on a pair of sockets; descriptors travel with i
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -65,15 +66,22 @@ def send(line: socket.socket, message: Message) -> None:
 
 
 def receive(line: socket.socket) -> Message | None:
-    """Wait for a message; ``None`` once the other side is gone. Its descriptors are ours to close."""
+    """Wait for a message; ``None`` once the other side is gone. Its descriptors are ours to close.
+
+    Raises ``OSError`` if there is no room for its descriptors.
+    """
     try:
-        data, descriptors, _, _ = socket.recv_fds(line, LONGEST, len(_DESCRIPTORS["Order"]))
+        data, descriptors, flags, _ = socket.recv_fds(line, LONGEST, len(_DESCRIPTORS["Order"]))
     except ConnectionResetError:  # it left without having read everything
         return None
     if not data:
         return None
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
+    if flags & socket.MSG_CTRUNC:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     kind, values = json.loads(data)
     values.update(zip(_DESCRIPTORS.get(kind, ()), descriptors, strict=True))
     return _KINDS[kind](**values)

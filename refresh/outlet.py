@@ -11,7 +11,10 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+
+from refresh.wording import escaped_lines
 
 LONGEST_BACKLOG = 1 << 20
 """The bytes of words that wait for a destination. If there are more, the oldest are dropped."""
@@ -44,10 +47,28 @@ class Outlet:
             if not is_result:
                 self._words += len(data)
                 self._drop_oldest()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write_for_ever, daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._start_thread():
+                self._write_at_once()
             self._change.notify_all()
+
+    def _start_thread(self) -> bool:
+        """Whether the system has a thread left."""
+        thread = threading.Thread(target=self._write_for_ever, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
+
+    def _write_at_once(self) -> None:
+        """Without a thread, the one that prints has to wait."""
+        while self._pieces and not self.error:
+            try:
+                self._write(self._take())
+            except OSError as error:
+                self._close(error)
+            self._being_written = []
 
     def _drop_oldest(self) -> None:
         """Keep half of what may wait, whole lines of it, so that this is rarely done."""
@@ -122,11 +143,21 @@ class Outlet:
 
 
 class Stream(io.TextIOBase):
-    """Looks like the stream that it stands for, and hands everything to an outlet."""
+    """Looks like the stream that it stands for, and hands everything to an outlet.
+
+    What would move a terminal's cursor is written as an escape: it is in a name or a message of somebody else.
+    """
 
     def __init__(self, outlet: Outlet, encoding: str = "utf-8", *, is_result: bool = False) -> None:
         self.is_result = is_result
         self._outlet, self._encoding = outlet, encoding
+        self._shown: Callable[[str], str] = escaped_lines
+
+    def canvas(self) -> Stream:
+        """The same stream for who draws with a terminal's cursor and colors, and escapes the texts of others."""
+        canvas = Stream(self._outlet, self._encoding, is_result=self.is_result)
+        canvas._shown = str
+        return canvas
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -135,7 +166,8 @@ class Stream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Hand over text, without waiting."""
-        self._outlet.put(text.encode(self._encoding, "backslashreplace"), is_result=self.is_result)
+        data = self._shown(text).encode(self._encoding, "backslashreplace")
+        self._outlet.put(data, is_result=self.is_result)
         return len(text)
 
     def fileno(self) -> int:

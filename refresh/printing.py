@@ -23,6 +23,7 @@ SECONDS_FOR_THE_REST = 5.0
 SECONDS_AFTER_A_SIGNAL = 2.0
 """How long it waits for any reader once a signal has asked it to end."""
 _SECONDS_BETWEEN_LOOKS = 0.01
+_LAST_STANDARD = 2
 
 
 class _Printed:
@@ -64,10 +65,19 @@ def run(program: Callable[[], int]) -> int:
     That is ``FAILED`` instead of ``DONE`` if not everything could be written, because a disk is full or a reader is
     gone; and that of the signal that ended the wait for the reader of a result.
     """
+    _open_standard_streams()
+    os.environ["PYTHON_COLORS"] = "0"  # a traceback of Python's own is text for a stream that escapes colors
     gc.freeze()  # what is imported lives to the end, where looking at it would cost a fifth of the imports again
     with _installed() as printed:
         code = _guarded(program)
         return _finish(printed, code)
+
+
+def _open_standard_streams() -> None:
+    """Let nothing that is opened later get the number of a closed stream, to which libraries print."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _guarded(program: Callable[[], int]) -> int:

@@ -3,32 +3,56 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from refresh.errors import ExitCode
 
-SIGNALS = {signal.SIGTERM: ExitCode.TERMINATED, signal.SIGINT: ExitCode.INTERRUPTED}
+SIGNALS = {
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGHUP: ExitCode.HUNG_UP,
+}
 """The signals that ask for a stop, each with the exit code that a shell gives to a process it ended."""
+
+_Handler = Callable[[int, FrameType | None], None]
 
 
 class TerminatedError(BaseException):
-    """SIGTERM arrived while nothing was running that has to be stopped gracefully."""
+    """SIGTERM or SIGHUP arrived while nothing was running that has to be stopped gracefully."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(f"stopped by {self.signal.name}")
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of a process that was stopped by this signal."""
+        return SIGNALS[self.signal]
 
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """Let SIGTERM end the block with ``TerminatedError``, as Ctrl-C ends it with ``KeyboardInterrupt``."""
+    """Let a signal end the block with ``TerminatedError``, as Ctrl-C ends it with ``KeyboardInterrupt``."""
 
     def give_up(number: int, _: FrameType | None) -> None:
         raise TerminatedError(number)
 
-    previous = signal.signal(signal.SIGTERM, give_up)
+    with _handled(SIGNALS.keys() - {signal.SIGINT}, give_up):
+        yield
+
+
+@contextmanager
+def _handled(numbers: Iterable[signal.Signals], handler: _Handler) -> Iterator[None]:
+    """Handle these signals for the length of the block. SIGHUP stays ignored in what ``nohup`` started."""
+    heard = [number for number in numbers if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 class Stop:
@@ -52,13 +76,9 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Record SIGTERM and SIGINT for the length of the block."""
-        previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
-        try:
+        """Record the signals for the length of the block."""
+        with _handled(SIGNALS, self._receive):
             yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         self.urgent = self.requested

@@ -1,12 +1,43 @@
-"""Numbers and names as parts of sentences: counts with their nouns, lists that are cut, nearest spellings."""
+"""Numbers and names as parts of sentences: counts with their nouns, lists that are cut, nearest spellings.
+
+And words of others: ``escaped``, so that they stay on their line and move no cursor, and ``quoted``, so that they end.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 SHOWN_IDS = 12
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that end a line for some reader, move a terminal's cursor, turn the order of a text or are no text."""
+_UNSEEN_IN_LINES = re.compile(f"(?![\n\t]){UNSEEN.pattern}")
 _OFFERED = 3
+_LONGEST_QUOTE = 80
+_LAST_BYTE = 0xFF
+
+
+def escaped(text: str) -> str:
+    """A text as one line, where what a reader would not see is an escape, e.g. that of the escape key is x1b."""
+    return UNSEEN.sub(_as_escape, text)
+
+
+def escaped_lines(text: str) -> str:
+    """The same for a text of several lines, with tabs."""
+    return _UNSEEN_IN_LINES.sub(_as_escape, text)
+
+
+def _as_escape(unseen: re.Match[str]) -> str:
+    code = ord(unseen[0])
+    return f"\\x{code:02x}" if code <= _LAST_BYTE else f"\\u{code:04x}"
+
+
+def quoted(text: str) -> str:
+    """A text that somebody typed, in quotes and not longer than a line."""
+    if len(text) <= _LONGEST_QUOTE:
+        return repr(text)
+    return f"{text[:_LONGEST_QUOTE]!r}... ({len(text):,} characters)"
 
 
 def counted(number: int, noun: str) -> str:

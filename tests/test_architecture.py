@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "catalog": {"families", "shapes", "legs"},
     "records": set[str](),
     "stop": {"errors"},
-    "outlet": set[str](),
+    "outlet": {"wording"},
     "printing": {"errors", "stop", "outlet"},
     "forks": set[str](),
     "core": {"errors", "families"},
@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "validate": {"errors", "wording", *CATALOGUE, "core", "store", "due", "builder"},
     "run": {"errors", "wording", *CATALOGUE, "records", "stop", "forks", "due", "options", "validate"},
     "load": {"errors", "wording", "printing", "core", "store", "options"},
-    "faces": {"errors", "wording", *CATALOGUE, "records", "due", "validate", "run"},
+    "faces": {"errors", "wording", *CATALOGUE, "records", "outlet", "due", "validate", "run"},
 }
 """One way: what each room may import beside itself and the package. Each imports only rooms above it."""
 
@@ -57,7 +57,7 @@ IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requ
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")
 OUTSIDE_OF_ARITHMETIC = re.compile(r"--[a-zA-Z]|\.csv")
 """A flag, or a file format."""
-STARTS_PROGRAMS = {"refresh.run.process", "refresh.server.programs"}
+STARTS_PROGRAMS = {"refresh.run.process", "refresh.server.programs", "refresh.server.psql"}
 KNOWS_KINDS = {"refresh.catalog", "refresh.builder.recipes"}
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)$|^base(_|$)")
 LONGEST = 250

@@ -21,6 +21,7 @@ def test_codes() -> None:
         "CANNOT_START": 3,
         "INVALID": 4,
         "ALREADY_RUNNING": 75,
+        "HUNG_UP": 129,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }

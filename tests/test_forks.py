@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 
 import pytest
@@ -64,3 +65,21 @@ def test_the_other_side_is_gone() -> None:
         assert received[-1] is None
         with pytest.raises(BrokenPipeError):
             forks.send(ours, Refusal(error="too late"))
+
+
+def test_no_room_for_descriptors() -> None:
+    """Where files are used up, that is an error, and no descriptor is left open."""
+    ours, theirs = forks.pair()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ours, theirs:
+        forks.send(ours, Order(arguments=[], channel=ours.fileno(), output=ours.fileno()))
+        last = os.dup(0)  # the one after it fits, a second one does not
+        os.close(last)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                forks.receive(theirs)
+            assert os.dup(0) == last
+        finally:
+            os.close(last)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -107,3 +107,17 @@ def test_no_thread_before_the_first_word(pipe: tuple[int, int]) -> None:
     before = threading.active_count()
     Stream(Outlet(pipe[1])).write("")
     assert threading.active_count() == before
+
+
+def test_no_thread_is_left(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no thread, whoever prints writes."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    full = Outlet(pipe[1])
+    Stream(full).write("one\n")
+    Stream(full).write("two\n")
+    assert not full.holds(only_results=False)
+    assert os.read(pipe[0], 100) == b"one\ntwo\n"

@@ -12,7 +12,7 @@ from refresh.stop import SIGNALS, Stop, TerminatedError, raising
 
 
 def handlers() -> list[object]:
-    """The current handlers of SIGTERM and SIGINT."""
+    """The current handlers of the signals that stop."""
     return [signal.getsignal(number) for number in SIGNALS]
 
 
@@ -25,7 +25,7 @@ def test_no_signal() -> None:
     assert (stop.signal, stop.exit_code) == (None, 0)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_first_signal(number: int, code: int) -> None:
     """The first signal requests a stop; the exit code is the one that a shell reports."""
     stop = Stop()
@@ -75,21 +75,23 @@ def test_nested_blocks() -> None:
         assert (inner.urgent, outer.requested) == (False, True)
 
 
-def test_termination_ends_the_block() -> None:
-    """SIGTERM ends a block without another handler, and is not caught as an ordinary error."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_termination_ends_the_block(number: signal.Signals, code: int) -> None:
+    """The signal ends a block without another handler, and is not caught as an ordinary error."""
     previous = handlers()
     seen = []
 
     def work() -> None:
         with raising():
             try:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
             except Exception:  # noqa: BLE001 - this must not happen
                 seen.append("caught")
             seen.append("went on")
 
-    with pytest.raises(TerminatedError):
+    with pytest.raises(TerminatedError, match=f"stopped by {number.name}") as stopped:
         work()
+    assert stopped.value.exit_code == code
     assert seen == []
     assert handlers() == previous
 
@@ -101,3 +103,17 @@ def test_stop_within_a_block_that_termination_ends() -> None:
         with stop.listening():
             os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested
+
+
+def test_ignored_hangup_stays_ignored() -> None:
+    """What ``nohup`` started goes on when the terminal is closed, and hears the other signals."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = Stop()
+        with raising(), stop.listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.signal, stop.urgent) == (signal.SIGTERM, False)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from refresh.wording import SHOWN_IDS, counted, listed, nearest, nearest_numbers, nearest_of, shown_ids
+from refresh.wording import (
+    SHOWN_IDS,
+    counted,
+    escaped,
+    escaped_lines,
+    listed,
+    nearest,
+    nearest_numbers,
+    nearest_of,
+    quoted,
+    shown_ids,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +90,25 @@ def test_the_end_of_a_message() -> None:
     """What a user may have meant, or that there is nothing."""
     assert nearest_of(["7D", "14D"]) == "nearest: 7D, 14D"
     assert nearest_of([]) == "none is enabled"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "lines"),
+    [
+        ("plain, \u00fc \u4e2d \U0001f6a8", "plain, \u00fc \u4e2d \U0001f6a8", "plain, \u00fc \u4e2d \U0001f6a8"),
+        ("\x1b[2J\x07\x7f\x9b", r"\x1b[2J\x07\x7f\x9b", r"\x1b[2J\x07\x7f\x9b"),
+        ("a\nb\tc\rd", r"a\x0ab\x09c\x0dd", "a\nb\tc\\x0dd"),
+        ("\u202ea\u2066b\u200fc\u2028", r"\u202ea\u2066b\u200fc\u2028", r"\u202ea\u2066b\u200fc\u2028"),
+        ("\udcff\0", r"\udcff\x00", r"\udcff\x00"),
+    ],
+)
+def test_escaped(text: str, line: str, lines: str) -> None:
+    """What moves a cursor, turns the order or is no text is an escape; in a line also its end and a tab."""
+    assert escaped(text) == line
+    assert escaped_lines(text) == lines
+
+
+def test_quoted() -> None:
+    """A text in quotes is as typed if it fits a line, and else its beginning."""
+    assert quoted("a'\x1b") == '"a\'\\x1b"'
+    assert quoted("9" * 5000) == f"'{'9' * 80}'... (5,000 characters)"

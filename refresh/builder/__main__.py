@@ -25,7 +25,7 @@ from refresh.core import ema
 from refresh.core.series import Series
 from refresh.due import survey
 from refresh.due.scope import Scope
-from refresh.errors import ExitCode, RefreshError
+from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
 from refresh.options.builders import named_builder
 from refresh.options.declaration import Program
 from refresh.options.environment import settings
@@ -35,6 +35,7 @@ from refresh.records import Outcome, Status
 from refresh.stop import Stop
 from refresh.store import database, dimensions, locks, retry, schema
 from refresh.store.server_errors import ASSET_ERRORS, first_line
+from refresh.wording import escaped
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> in
     except ASSET_ERRORS as error:
         _complain(error, first_line(error), arguments)
         return ExitCode.FAILED
+    except SHORTAGES as error:
+        _complain(error, shortage(error), arguments)
+        return ExitCode.FAILED
 
 
 def _complain(error: Exception, line: str, arguments: Sequence[str]) -> None:
@@ -58,7 +62,7 @@ def _complain(error: Exception, line: str, arguments: Sequence[str]) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the process border
+    print(escaped(line), file=sys.stderr, flush=True)  # noqa: T201 - the process border
 
 
 def _build(request: Request, environ: Mapping[str, str], stop: Stop) -> int:

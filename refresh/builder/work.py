@@ -146,7 +146,7 @@ class _Work:
         """
         try:
             progress = self._retried(lambda tries: self._commit(leg, piece, tries), piece)
-        except (RefreshError, ArithmeticError, ValueError, *ASSET_ERRORS) as error:
+        except (RefreshError, ArithmeticError, ValueError, MemoryError, *ASSET_ERRORS) as error:
             if is_transient(error):
                 raise
             notes = {VIOLATIONS: 1} if isinstance(error, ViolationError) else {}

@@ -24,6 +24,7 @@ from refresh.store.address import read_address
 from refresh.store.database import Opened
 from refresh.store.retry import may_pass, retried
 from refresh.store.server_errors import first_line
+from refresh.wording import escaped
 
 Result = TypeVar("Result")
 
@@ -86,4 +87,4 @@ class Job:
 
 def complain(line: str) -> None:
     """Print a line on stderr, in one piece: other threads print too."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{escaped(line)}\n")

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from refresh import printing
 from refresh.catalog import Leg
-from refresh.errors import ExitCode, RefreshError
+from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
 from refresh.options.environment import settings
 from refresh.stop import TerminatedError, raising
 from refresh.store import database, layout, locks, move
 from refresh.store.server_errors import ASSET_ERRORS, first_line
-from refresh.wording import counted
+from refresh.wording import counted, escaped
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -26,16 +27,18 @@ def main(environ: Mapping[str, str]) -> int:
             return _move(settings(environ))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except TerminatedError:
-        return ExitCode.TERMINATED
+    except TerminatedError as error:
+        return error.exit_code
     except RefreshError as error:
         return _failed(str(error), error.exit_code)
     except ASSET_ERRORS as error:
         return _failed(first_line(error), ExitCode.FAILED)
+    except SHORTAGES as error:
+        return _failed(shortage(error), ExitCode.FAILED)
 
 
 def _failed(reason: str, code: int) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {escaped(reason)}", file=sys.stderr)
     return code
 
 
@@ -69,4 +72,4 @@ def _move_leg(opened: database.Opened, leg: Leg) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(printing.run(lambda: main(os.environ)))

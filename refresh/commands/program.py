@@ -19,8 +19,9 @@ from refresh.commands.explain import explain_asset
 from refresh.commands.job import Job, complain
 from refresh.commands.page import write_page
 from refresh.commands.settings import show_settings
+from refresh.commands.targets import check_targets
 from refresh.due.survey import run_name
-from refresh.errors import AlreadyRunningError, ExitCode, RefreshError
+from refresh.errors import SHORTAGES, AlreadyRunningError, ExitCode, RefreshError, shortage
 from refresh.faces import alerts, words
 from refresh.faces.console import make_console
 from refresh.faces.document import TERMINAL
@@ -52,17 +53,17 @@ def _guarded(program: Program, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         complain("stopped by Ctrl-C; no builder was running")
         return ExitCode.INTERRUPTED
-    except TerminatedError:
-        complain("stopped by SIGTERM; no builder was running")
-        return ExitCode.TERMINATED
-    except OSError as error:
-        _print_traceback(arguments)
-        complain(f"error: {error}")
-        return ExitCode.FAILED
+    except TerminatedError as error:
+        complain(f"{error}; no builder was running")
+        return error.exit_code
     except (RefreshError, *ASSET_ERRORS) as error:
         _print_traceback(arguments)
         complain(f"error: {_line(error)}")
         return error.exit_code if isinstance(error, RefreshError) else ExitCode.CANNOT_START
+    except SHORTAGES as error:
+        _print_traceback(arguments)
+        complain(f"error: {shortage(error)}")
+        return ExitCode.FAILED
 
 
 def _print_traceback(arguments: Sequence[str]) -> None:
@@ -71,6 +72,8 @@ def _print_traceback(arguments: Sequence[str]) -> None:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, SHORTAGES):
+        return shortage(error)
     return str(error) if isinstance(error, RefreshError) else first_line(error)
 
 
@@ -114,7 +117,7 @@ def _alerting(program: Program, request: Request, environ: Settings, now: dateti
         sends_heartbeat = False  # the other refresh reports to the monitor how it ended
         _send_error(courier, channels, Severity.ERROR, error, now)
         raise
-    except (RefreshError, *ASSET_ERRORS) as error:
+    except (RefreshError, *SHORTAGES, *ASSET_ERRORS) as error:
         _send_error(courier, channels, Severity.CRITICAL, error, now)
         raise
     except (KeyboardInterrupt, TerminatedError):
@@ -157,6 +160,7 @@ def _send_error(
 
 def _work(program: Program, request: Request, environ: Settings, now: datetime) -> Result:
     """Open the database and do what was asked for."""
+    check_targets(request)
     with database.opened(request.db_url, environ, locks.session_name(now)) as opened:
         job = Job(
             program=program,

@@ -9,13 +9,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from refresh import printing
 from refresh.errors import ExitCode, RefreshError
 from refresh.options.environment import settings
-from refresh.server.programs import find_psql, run_psql
+from refresh.server.psql import find_psql, run_psql
 from refresh.stop import TerminatedError, raising
 from refresh.store import database
 from refresh.store.address import read_address
 from refresh.store.server_errors import ASSET_ERRORS, first_line
+from refresh.wording import escaped
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -25,8 +27,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return _session(arguments, environ)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except TerminatedError:
-        return ExitCode.TERMINATED
+    except TerminatedError as error:
+        return error.exit_code
     except RefreshError as error:
         return _cannot_start(str(error))
     except (OSError, *ASSET_ERRORS) as error:
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _cannot_start(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {escaped(reason)}", file=sys.stderr)
     return ExitCode.CANNOT_START
 
 
@@ -47,4 +49,4 @@ def _session(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(printing.run(lambda: main(sys.argv[1:], os.environ)))

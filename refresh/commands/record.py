@@ -5,7 +5,8 @@ It also keeps the lock of the refresh: if its session was lost, the lock is take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from refresh.catalog import BuilderConfig
 from refresh.due.freshness import lagging
 from refresh.due.scope import Scope
+from refresh.errors import ExitCode
 from refresh.faces.document import run_document
 from refresh.records import Outcome, Status
 from refresh.run.launch import skipped, unlaunched
@@ -120,6 +122,15 @@ class Recorder:
                 history.forget_old(connection)
 
         self._write(save_end)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Save that the run failed if the block does, e.g. because the system gives no more files or memory."""
+        try:
+            yield
+        except Exception:
+            self._write(lambda connection: history.end_run(connection, self._run_id, ExitCode.FAILED, 0))
+            raise
 
     def lagging(self, builder: BuilderConfig) -> dict[int, str]:
         """The assets whose bars lag too far behind the source for this builder, and how far."""

@@ -98,7 +98,7 @@ def _refresh(planned: Planned, lock: locks.RefreshLock) -> Summary:
     recorder = _recorder(planned, lock)
     _log_start(recorder.run, planned.job.where)
     stop = Stop()
-    with stop.listening():
+    with stop.listening(), recorder.ending():
         report = _run(planned, recorder, stop)
         summary = _summary(planned, recorder, report)
         recorder.finish(summary)

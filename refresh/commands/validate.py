@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from refresh.catalog import BUILDERS, legs
-from refresh.commands.job import Job
+from refresh.commands.job import Job, complain
 from refresh.due import survey
 from refresh.errors import CannotStartError, ExitCode
+from refresh.faces import words
 from refresh.run.summary import Summary
 from refresh.store.schema import looking, verify
 from refresh.store.tables import METADATA
@@ -61,7 +62,10 @@ def judge(job: Job) -> tuple[Validity, int]:
         scopes = survey.open_scopes(connection, BUILDERS, selection, job.now)
         ids = survey.asset_ids(connection, scopes[0])
     number = _number_to_recompute(job.request.sample, len(ids))
-    return validate(job.engine, scopes, ids, number, job.now.date()), len(ids)
+    validity = validate(job.engine, scopes, ids, number, job.now.date())
+    if validity.is_void:  # whoever throws stdout away, as a weekly job does, has to notice it
+        complain(words.void(validity))
+    return validity, len(ids)
 
 
 def _number_to_recompute(sample: int | str | None, assets: int) -> int | None:

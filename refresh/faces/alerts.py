@@ -14,7 +14,7 @@ from refresh.errors import SettingsError
 from refresh.faces import telegram, web, words
 from refresh.faces.sending import Courier
 from refresh.run.summary import Severity, Summary
-from refresh.wording import listed, shown_ids
+from refresh.wording import escaped, listed, shown_ids
 
 SHOWN_FINDINGS = 5
 _MARKS = {
@@ -149,8 +149,9 @@ def _send_by_apprise(url: str, digest: Digest) -> str | None:
     channel = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # its threads would outlive the program
     if not channel.add(url):
         return "apprise does not recognize it"
-    body = "\n".join(digest.lines) or digest.headline
-    return None if channel.notify(title=digest.headline, body=body) else "apprise reports a failure"
+    headline, *lines = map(escaped, (digest.headline, *digest.lines))
+    body = "\n".join(lines) or headline
+    return None if channel.notify(title=headline, body=body) else "apprise reports a failure"
 
 
 def beat(courier: Courier, settings: Settings, signal: str) -> None:

@@ -6,31 +6,43 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import IO
+from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from refresh.due.standing import Standing, TableStanding
 from refresh.faces import words
+from refresh.outlet import Stream
 from refresh.run.plan import Plan, Step
 from refresh.run.summary import StepSummary, Summary
-from refresh.wording import counted, shown_ids
+from refresh.wording import counted, escaped, shown_ids
 
 PIPE_WIDTH = 120
 TABLE_WIDTH = 60
 """What numbers and names need; a narrower terminal breaks the lines itself."""
 
 
+class _Console(Console):
+    """Prints every text on one line, and what would move the cursor as an escape."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text of ours or of others, as it is drawn."""
+        return super().render_str(escaped(text), **options)
+
+
 def make_console(*, error: bool = False) -> Console:
     """A console as wide as the terminal; 120 columns where there is none."""
     stream = sys.stderr if error else sys.stdout
+    if isinstance(stream, Stream):
+        stream = cast("TextIO", stream.canvas())
     return _console(stream, None if stream.isatty() else PIPE_WIDTH)
 
 
 def _console(stream: IO[str], width: int | None) -> Console:
-    """A console that prints texts as they are."""
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    """A console that adds nothing to texts."""
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def show_plan(console: Console, plan: Plan, command: Sequence[str]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
-from refresh.faces import words
-from refresh.faces.files import unwritable, write_whole
+from refresh.errors import UsageError
+from refresh.faces import files, words
+from refresh.faces.paths import followed, is_stream
 from refresh.records import LedgerLine, Outcome, Status
 from refresh.run.launch import command
 from refresh.run.plan import Plan, Step, Task
@@ -21,6 +23,7 @@ from refresh.validate.finding import Finding, Validity
 
 VERSION = 1
 TERMINAL = "-"
+_FIRST_OF_A_LINE = b'{"builder": '
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -149,17 +152,48 @@ def write(document: dict[str, Any], target: str) -> None:
     if target == TERMINAL:
         sys.stdout.write(text)
     else:
-        write_whole(text, target, "--json")
+        files.write_whole(text, target, "--json")
+
+
+def check(target: str) -> None:
+    """Raise a ``RefreshError`` if the document of a run, or its lines, cannot be written there."""
+    files.check(target, "--json")
+    beside = f"{target}l"
+    try:
+        if is_stream(followed(Path(target))) or _may_be_replaced(followed(Path(beside))):
+            return
+    except OSError as error:
+        raise files.unwritable(beside, "--json", error) from None
+    raise UsageError(
+        f"--json {target}: the lines of the run would replace {beside}, which holds something else; "
+        "name another file, or remove that one"
+    )
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Whether a file is absent, empty, a link of nobody knows whom, or begins with a line of ours."""
+    if path.is_symlink() or not path.exists():
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        first = file.read(len(_FIRST_OF_A_LINE))
+    return first in {b"", _FIRST_OF_A_LINE}
 
 
 class OutcomeLines:
-    """A JSON line per outcome as it happens, in a file beside the document: its name and an ``l``."""
+    """A JSON line per outcome as it happens, in a file beside the document: its name and an ``l``.
+
+    Beside a pipe or a device there is no file.
+    """
 
     def __init__(self, target: str) -> None:
+        self._file: IO[str] = io.StringIO()
         try:
-            self._file: TextIO = Path(f"{target}l").open("w", buffering=1, encoding="utf-8")  # noqa: SIM115
+            if not is_stream(followed(Path(target))):
+                self._file = files.opened_anew(followed(Path(f"{target}l")))
         except OSError as error:
-            raise unwritable(target, "--json", error) from None
+            raise files.unwritable(target, "--json", error) from None
 
     def begin(self, step: Step, position: int, steps: int) -> None:
         """No outcome."""

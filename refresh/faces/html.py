@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
+from refresh.wording import escaped
+
 VERSION = 1
 
 
@@ -36,8 +38,19 @@ def _embedded(data: Mapping[str, Any], charts: Mapping[int, bytes]) -> str:
     """All data of the page, without a sign that could end the script around it."""
     blobs = {str(id): base64.b64encode(chart).decode() for id, chart in charts.items()}
     whole = {"version": VERSION, **data, "charts": blobs}
-    text = json.dumps(whole, separators=(",", ":"))
+    text = json.dumps(_shown(whole), separators=(",", ":"))
     return text.replace("<", "\\u003c")
+
+
+def _shown(value: Any) -> Any:
+    """A value for a reader: in its texts nothing is unseen."""
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, Mapping):
+        return {key: _shown(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(part) for part in value]
+    return value
 
 
 def _script(name: str) -> str:

@@ -6,29 +6,42 @@ A log that cannot be written is reported once and stops nothing.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
+from typing import cast
 
 from refresh.faces import words
+from refresh.faces.paths import followed, is_open_to_all
 from refresh.records import Outcome, Status
 from refresh.run.plan import Step
 from refresh.run.report import StepReport
 from refresh.run.summary import Summary
+from refresh.wording import UNSEEN, escaped
 
 _FILE = re.compile(r"refresh-(\d{4}-\d\d-\d\d)\.log")
 _PLAIN = re.compile(r"[^\s\"=]+")
 """A value that needs no quotes."""
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""Characters that end a line for some reader, or move a terminal's cursor."""
+_CONTROLS = re.compile(f"(?![\ud800-\udfff]){UNSEEN.pattern}")
+"""Characters that are escaped here; the file escapes what it cannot encode."""
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+"""How a log is opened: a pipe without a reader is an error, not a wait."""
 _LEVELS = {Status.DONE: logging.INFO, Status.SKIPPED: logging.WARNING}
 
 
 class _Handler(logging.FileHandler):
-    """Writes to a file as long as that works."""
+    """Writes to a file as long as that works. A new one is for its owner only: builders may print anything."""
+
+    def _open(self) -> TextIOWrapper:
+        path = followed(Path(self.baseFilename))
+        descriptor = os.open(path, _APPEND | (os.O_NOFOLLOW if is_open_to_all(path.parent) else 0), 0o600)
+        file = os.fdopen(descriptor, self.mode, encoding=self.encoding, errors=self.errors)
+        return cast("TextIOWrapper", file)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
         """Report once that the log is incomplete."""
@@ -39,7 +52,7 @@ class _Handler(logging.FileHandler):
 
 
 def _complain(path: str, problem: str) -> None:
-    print(f"the log {path} is incomplete: {problem}", file=sys.stderr)
+    print(escaped(f"the log {path} is incomplete: {problem}"), file=sys.stderr)
 
 
 class Log:
@@ -104,7 +117,7 @@ class Log:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and not _CONTROLS.search(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return '"' + _CONTROLS.sub(_as_code, escaped) + '"'

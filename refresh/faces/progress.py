@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -104,7 +104,8 @@ class Live(Lines):
         self._run = self._display.add_task("builders", total=tally.steps, more="")
 
     def __enter__(self) -> Self:
-        self._display.start()
+        with suppress(RuntimeError):  # the system has no thread left for it: lines are printed all the same
+            self._display.start()
         return self
 
     def __exit__(

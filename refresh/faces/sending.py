@@ -23,25 +23,31 @@ Result = TypeVar("Result")
 
 
 class Errand(Generic[Result]):
-    """Work in a thread of its own, which dies with the process."""
+    """Work in a thread of its own, which dies with the process. If the system has none left, it is done at once."""
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self._work = work
         self._result: Result | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._is_over = False
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._run()
 
     def _run(self) -> None:
         try:
             self._result = self._work()
         except BaseException as error:  # noqa: BLE001 - the thread's own way to print it could show an address
             self._error = error
+        self._is_over = True
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end of the work. Returns whether it has ended."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        if not self._is_over:
+            self._thread.join(seconds)
+        return self._is_over
 
     def result(self) -> Result | None:
         """The result of work that has ended. Raises what the work raised."""
@@ -69,10 +75,7 @@ class Courier:
             if problem and not self._is_over:
                 self._say(f"{name} not sent: {problem}")
 
-        try:
-            self._errands.append((name, Errand(work)))
-        except RuntimeError as error:  # the system has no thread left
-            self._say(f"{name} not sent: {error}")
+        self._errands.append((name, Errand(work)))
 
     def finish(self, seconds: float, is_interrupted: Callable[[], bool]) -> None:
         """Wait for everything, but not longer than this and not once it is interrupted; say what is not sent."""

@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from refresh.faces import web
 from refresh.faces.sending import SECONDS_TO_SEND
-from refresh.wording import counted
+from refresh.wording import counted, escaped
 
 SERVER = "https://api.telegram.org"
 LONGEST_TEXT = 4096
@@ -37,7 +37,7 @@ class Chat:
 
 def message(mark: str, headline: str, lines: Sequence[str]) -> str:
     """A text as HTML: a bold headline after a mark, and the lines that fit."""
-    first, *others = (_shortened(html.escape(line, quote=False)) for line in (headline, *lines))
+    first, *others = (_shortened(html.escape(escaped(line), quote=False)) for line in (headline, *lines))
     return _cut([f"{mark} <b>{first}</b>", *others])
 
 
@@ -119,6 +119,8 @@ def _post(chat: Chat, body: Mapping[str, Any]) -> str | None:
 def _retry_after(reply: web.Answer) -> float | None:
     parameters = reply.document().get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    if not isinstance(seconds, int | float) or math.isnan(seconds):
+    if isinstance(seconds, float) and math.isnan(seconds):
+        return None
+    if not isinstance(seconds, int | float):
         return None
     return min(max(seconds, 0), LONGEST_PAUSE)

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from refresh.faces.sending import Errand
+from refresh.wording import UNSEEN
 
 SECONDS_TO_ANSWER = 10.0
 """The limit of a request in total, redirections included."""
 _LONGEST_REASON = 200
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _FIRST_ERROR = 400
 
 
@@ -49,7 +49,7 @@ class Answer:
 
 def presentable(text: object) -> str:
     """Words of a server on one short line, without anything that would move a terminal's cursor."""
-    return _CONTROLS.sub(" ", str(text))[:_LONGEST_REASON]
+    return re.sub(f"{UNSEEN.pattern}+", " ", str(text))[:_LONGEST_REASON]
 
 
 def request(method: str, address: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:

@@ -215,6 +215,11 @@ def _judged(summary: Summary, validity: Validity) -> str:
     """The result of a validation that found nothing wrong; one that judged nothing is no success."""
     if validity.judged:
         return f"Valid: {counted(validity.judged, 'asset')} in {counted(summary.tables, 'table')}."
+    return void(validity)
+
+
+def void(validity: Validity) -> str:
+    """Why a validation judged nothing, and what to do."""
     if not validity.pending:
         return "Nothing was validated: the source has no asset to judge."
     waiting = f"{counted(len(validity.pending), 'asset')} (ID {shown_ids(validity.pending)})"

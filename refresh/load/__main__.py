@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from refresh import printing
-from refresh.errors import ExitCode, RefreshError
+from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
 from refresh.load.cell_times import DateOrder
-from refresh.load.files import PriceFile, asset_id, by_manifest, by_manifests_beside, of_asset, require_ids
+from refresh.load.files import PriceFile, asset_id, asset_name, by_manifest, by_manifests_beside, of_asset, require_ids
 from refresh.load.loading import FileResult, load, sample_file, warn
 from refresh.load.prices import Asset
 from refresh.options.environment import settings
@@ -18,7 +18,7 @@ from refresh.options.load_request import LoadRequest
 from refresh.options.parsing import completed_load, parse_load
 from refresh.store import database
 from refresh.store.prices import Counts
-from refresh.wording import counted
+from refresh.wording import counted, escaped
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except RefreshError as error:
         warn(f"error: {error}")
         return error.exit_code
+    except SHORTAGES as error:
+        warn(f"error: {shortage(error)}")
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         warn("stopped; the current file was not loaded")
         return ExitCode.INTERRUPTED
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def _files(request: LoadRequest) -> list[PriceFile]:
     """The files of the command line with their assets. Raises ``UsageError`` if the asset of a file is unknown."""
     if request.id is not None:
-        asset = Asset(id=asset_id(request.id, "--id"), name=request.name)
+        asset = Asset(id=asset_id(request.id, "--id"), name=request.name and asset_name(request.name, "--name"))
         files = of_asset(request.files, asset)
     elif request.manifest:
         files = by_manifest(request.files, request.manifest)
@@ -87,7 +90,7 @@ def _summary(results: Sequence[FileResult]) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the process border
+    print(escaped(line), flush=True)  # noqa: T201 - the process border
 
 
 if __name__ == "__main__":

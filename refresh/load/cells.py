@@ -64,6 +64,8 @@ _TO_PLAIN = {
 _NUMBER_BYTES = b"0123456789+-.eE "
 
 _ID = re.compile(r"(\d{1,10})(\.0*)?", re.ASCII)
+LONGEST_NAME = 1_000
+"""Bytes. In a block of lines every name takes the room of the longest."""
 _CACHED_TEXTS = 4096  # thousands of lines repeat the same ids and names
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_UTF8 = "\N{REPLACEMENT CHARACTER}"
@@ -162,4 +164,7 @@ def _name(text: str) -> bytes:
         raise CellError("not UTF-8 text")
     if _CONTROL.search(text):
         raise CellError("contains a control character")
-    return text.encode() or NULL_TEXT
+    name = text.encode()
+    if len(name) > LONGEST_NAME:
+        raise CellError(f"longer than {LONGEST_NAME:,} bytes")
+    return name or NULL_TEXT

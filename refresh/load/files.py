@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from refresh.errors import UsageError
-from refresh.load.cells import read_ids
-from refresh.load.lines import PriceFileError, PriceText, read_header
+from refresh.load.cells import read_ids, read_names
+from refresh.load.lines import PriceFileError, PriceText, read_header, shown
 from refresh.load.prices import Asset
 
 MANIFEST = "manifest.csv"
@@ -137,39 +137,54 @@ def _listed_name(name: str) -> str:
 
 def read_manifest(path: Path) -> Mapping[str, Asset]:
     """File name -> asset, from lines of file, id, name, symbol. Raises ``UsageError`` naming line and column."""
-    rows = _manifest_rows(path)
     assets: dict[str, Asset] = {}
-    for row in rows:
-        position = f"{path}:{rows.line_num}"
+    for position, row in _manifest_rows(path):
         file = _listed_name((row["file"] or "").strip())
         id = asset_id((row["id"] or "").strip(), f"{position}: id")
-        name = (row.get("name") or "").strip()
+        name = asset_name((row.get("name") or "").strip(), f"{position}: name")
         asset = Asset(id=id, name=name or None)
         if assets.setdefault(file, asset) != asset:
-            raise UsageError(f"{position}: file: {file}: an earlier line names another asset")
+            raise UsageError(f"{position}: file: {shown(file)}: an earlier line names another asset")
     return assets
 
 
-def _manifest_rows(path: Path) -> csv.DictReader[str]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the manifest {path} cannot be read: {_reason(error)}") from error
+def _manifest_rows(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
+    """The position of each line, and its cells by lower-case title."""
+    text = _manifest_text(path)
     separator = max(",;\t|", key=text.partition("\n")[0].count)
     rows = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
-    missing = sorted({"file", "id"}.difference(rows.fieldnames))
-    if missing:
-        raise UsageError(f"the manifest {path} lacks {' and '.join(missing)}; its columns are file,id,name,symbol")
-    return rows
+    try:
+        rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+        missing = sorted({"file", "id"}.difference(rows.fieldnames))
+        if missing:
+            raise UsageError(f"the manifest {path} lacks {' and '.join(missing)}; its columns are file,id,name,symbol")
+        for row in rows:
+            yield f"{path}:{rows.line_num}", row
+    except csv.Error as error:
+        raise UsageError(f"{path}:{rows.line_num + 1}: {error}") from error
+
+
+def _manifest_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the manifest {path} cannot be read: {_reason(error)}") from error
 
 
 def asset_id(text: str, source: str) -> int:
     """The asset id in a text. Raises ``UsageError`` that names the source of the text."""
     ids, wrong = read_ids([text])
     if wrong:
-        raise UsageError(f"{source}: {text}: {wrong[0]}")
+        raise UsageError(f"{source}: {shown(text)}: {wrong[0]}")
     return int(ids[0])
+
+
+def asset_name(text: str, source: str) -> str:
+    """The name of an asset. Raises ``UsageError`` that names the source of the text."""
+    _, wrong = read_names([text])
+    if wrong:
+        raise UsageError(f"{source}: {shown(text)}: {wrong[0]}")
+    return text
 
 
 def require_ids(files: Iterable[PriceFile]) -> None:

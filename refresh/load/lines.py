@@ -66,7 +66,7 @@ class BadLine:
 
     def __str__(self) -> str:
         """As it follows the file's name."""
-        value = _shown(self.value) or "(empty)"
+        value = shown(self.value) or "(empty)"
         return f"{self.line}: {self.column}: {value}: {self.reason}"
 
 
@@ -94,7 +94,7 @@ def _verified(number: int, text: str) -> Header:
     missing = [name for name in REQUIRED if name not in header.indexes]
     if missing:
         lacks = listed(missing).replace("timestamp", "timestamp (or date)")
-        raise PriceFileError(f"its header lacks {lacks}; line {number} is: {_shown(text.strip())}")
+        raise PriceFileError(f"its header lacks {lacks}; line {number} is: {shown(text.strip())}")
     keys = [_key(title) for title in header.titles]
     ours = header.indexes.values()
     repeated = [header.titles[index] for index in ours if keys.count(keys[index]) > 1]
@@ -187,7 +187,7 @@ def _record(line: str, separator: str) -> tuple[list[str], str]:
         return [], str(error)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Text from a file, fit for one line of a terminal."""
     printable = text if text.isprintable() else repr(text)[1:-1]
     return printable if len(printable) <= _SHOWN_CHARACTERS else printable[:_SHOWN_CHARACTERS] + "..."

@@ -22,6 +22,7 @@ from refresh.load.lines import PriceFileError
 from refresh.load.prices import Asset, Prices, provided_columns, read_prices, settle_notation
 from refresh.store.prices import Counts, Repeats, upsert_prices
 from refresh.store.server_errors import ASSET_ERRORS, first_line
+from refresh.wording import escaped
 
 SAMPLE = Asset(id=900_000_001, name="Apple (sample)")
 """Far above the ids that CoinMarketCap assigns, and below the limit of an integer column."""
@@ -94,7 +95,9 @@ def load(file: PriceFile, engine: Engine, *, now: datetime, order: DateOrder | N
             rows = observer.rows(read_prices(text, file.asset, notation=notation))
             columns = provided_columns(text.header, file.asset)
             with engine.begin() as connection:
-                counts, repeats = upsert_prices(connection, rows, provided=columns, source_file=file.path.name, now=now)
+                counts, repeats = upsert_prices(
+                    connection, rows, provided=columns, source_file=escaped(file.path.name), now=now
+                )
     except PriceFileError as error:
         return observer.result(Counts(), str(error))
     except ASSET_ERRORS as error:
@@ -122,4 +125,4 @@ def sample_file() -> PriceFile:
 
 def warn(line: str) -> None:
     """Print a line to standard error."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - whoever loads sees it at once
+    print(escaped(line), file=sys.stderr, flush=True)  # noqa: T201 - whoever loads sees it at once

@@ -15,7 +15,7 @@ import numpy as np
 from refresh.core.rows import DAY, NULL_TEXT, TIME, Rows, count, take
 from refresh.load.cell_times import DAY_END, DAY_START, DateOrder, OrderEvidence, read_times
 from refresh.load.cells import Column, CommaEvidence, NumberForm, Texts, read_ids, read_names, read_numbers
-from refresh.load.lines import NAMES, NUMBERS, TIMES, BadLine, Cells, Header, PriceFileError, PriceText
+from refresh.load.lines import NAMES, NUMBERS, TIMES, BadLine, Cells, Header, PriceFileError, PriceText, shown
 from refresh.wording import listed
 
 _CLOSING_TIMES = frozenset({"timestamp", "timeclose"})
@@ -113,9 +113,9 @@ def read_prices(text: PriceText, asset: Asset, *, notation: Notation) -> Iterato
         symbols.update(map(str.strip, cells.columns.get("symbol", ())))
         symbols.discard("")
         if len(symbols) > 1 and "id" not in text.header.indexes:
-            shown = listed(sorted(symbols)[:_SHOWN_SYMBOLS])
+            named = listed(map(shown, sorted(symbols)[:_SHOWN_SYMBOLS]))
             raise PriceFileError(
-                f"it contains several assets ({shown}) and no id column; add one, or split it into a file per asset"
+                f"it contains several assets ({named}) and no id column; add one, or split it into a file per asset"
             )
         yield _prices(cells, text.header, asset, notation)
 

@@ -70,7 +70,7 @@ _TEXTS = {
     Program.LOAD: _Text(
         usage=("FILE... [OPTION...]", "--sample [OPTION...]"),
         about="Load price files into the source table. Loading a file again changes nothing.",
-        never=frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING, ExitCode.TERMINATED}),
+        never=frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING, ExitCode.TERMINATED, ExitCode.HUNG_UP}),
         examples={
             "files with a manifest.csv beside them, or with a column of ids": "prices/*.csv",
             "one file of one asset": "bitcoin.csv --id 1 --name Bitcoin",

@@ -6,7 +6,7 @@ A message never repeats the address of a database, which may hold a password.
 from __future__ import annotations
 
 from argparse import SUPPRESS as ABSENT
-from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -40,6 +40,8 @@ class _Joined(Action):
     """A list that is given in parts is one list; of everything else the last word counts."""
 
     def __call__(self, _: ArgumentParser, namespace: Namespace, values: Any, __: Any = None) -> None:
+        if self.option_strings and values == []:  # argparse drops a value that is ``--``
+            raise ArgumentError(self, "'--' is no value")
         before = getattr(namespace, self.dest, None)
         if isinstance(values, list):
             values = tuple(values)

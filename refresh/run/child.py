@@ -16,6 +16,7 @@ from refresh.records import Outcome, Status
 from refresh.run.launcher import Launcher
 from refresh.run.plan import Step, Task
 from refresh.run.watch import Watcher
+from refresh.wording import escaped
 
 BROKEN_OFF = "the run was broken off"
 BYTES_AT_ONCE = 65_536
@@ -75,7 +76,7 @@ class Child:
 
     def receive_output(self, data: bytes) -> None:
         """Pass on the lines of output that are complete now."""
-        for line in self._output_lines.feed(data):
+        for line in map(escaped, self._output_lines.feed(data)):
             self._last_line = line.strip() or self._last_line
             self._watcher.words(self.step, line)
 

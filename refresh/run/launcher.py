@@ -60,7 +60,12 @@ class Launcher:
 def _connected(way: Way, arguments: Sequence[str]) -> Launched:
     """A builder with connections of its own: one that was forked although it seemed to fail finds its parent gone."""
     channel, their_channel = socket.socketpair()
-    output, their_output = os.pipe()
+    try:
+        output, their_output = os.pipe()
+    except OSError:
+        channel.close()
+        their_channel.close()
+        raise
     try:
         process = way.start(arguments, Ends(channel=their_channel.fileno(), output=their_output))
     except BaseException:

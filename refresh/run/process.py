@@ -75,9 +75,18 @@ def start_python(
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a builder, in which it finds this very package. Nothing in it multiplies matrices."""
-    paths = filter(None, [str(PACKAGE_FOLDER), environ.get("PYTHONPATH")])
-    return {**environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
+    """The environment of a builder, in which it finds this very package. Nothing in it multiplies matrices.
+
+    Nothing is imported from the current folder, where anything may be: a relative or empty entry would be in it.
+    """
+    named = environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [str(PACKAGE_FOLDER), *filter(os.path.isabs, named)]
+    return {
+        **environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONSAFEPATH": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
 
 class _NewPython:

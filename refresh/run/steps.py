@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from signal import Signals
 
 from refresh.catalog import BuilderConfig
+from refresh.errors import SHORTAGES, shortage
 from refresh.options.request import Request
+from refresh.run.child import unreached
 from refresh.run.launch import Crew, RunContext, skipped, unlaunched
 from refresh.run.plan import Plan, Step, first_ready, lost_inputs, without
 from refresh.run.report import RunReport, StepReport
@@ -129,9 +131,20 @@ class _Run:
         self.watcher.begin(step, self.plan.steps.index(planned) + 1, len(self.plan.steps))
         self._report_skipped(step)
         if step.tasks and not self.stop.requested:
-            crew.start(step, seconds=self.limits.seconds(step))
+            self._launch(crew, step)
         else:
             self._finish(unlaunched(step, self._stop_reason))
+
+    def _launch(self, crew: Crew, step: Step) -> None:
+        """Start the builder. What the system does not give is an error of each asset, and no end of the run."""
+        try:
+            crew.start(step, seconds=self.limits.seconds(step))
+        except SHORTAGES as error:
+            lost = tuple(unreached(step, step.tasks, f"the builder could not be started: {shortage(error)}"))
+            for outcome in lost:
+                self.watcher.outcome(outcome)
+            outcomes = (*lost, *skipped(step))
+            self._finish(StepReport(builder=step.builder, outcomes=outcomes, seconds=0.0, launched=True))
 
     def _without_lost_inputs(self, step: Step) -> Step:
         """The step without the assets whose inputs failed or are stale."""

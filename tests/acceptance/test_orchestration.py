@@ -427,7 +427,7 @@ def test_two_refreshes_at_once(engine: Engine, start: Start) -> None:
     check_nothing_is_left(engine)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signal_stops_gracefully(engine: Engine, start: Start, number: signal.Signals, code: int) -> None:
     """The current batch is finished, nothing else is started, and the summary is printed."""
     with stuck_at(engine, 52) as waits:

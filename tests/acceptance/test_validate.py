@@ -178,14 +178,16 @@ def test_nothing_was_judged(engine: Engine, url: str, tmp_path: Path) -> None:
     execute(engine, FILL, assets=[1, 52, 825], first=41, last=42)
     file, logs = tmp_path / "run.json", tmp_path / "logs"
     with serving() as bot:
-        process = run(DAILY, "--validate", "--json", str(file), url=url, REFRESH_LOG_DIR=str(logs), **bot.environ)
+        process = run(
+            DAILY, "--validate", "--quiet", "--json", str(file), url=url, REFRESH_LOG_DIR=str(logs), **bot.environ
+        )
         texts = bot.texts
     verdict = (
         "Nothing was validated: no asset is up to date, 3 assets (ID 1, 52, 825) wait to be refreshed. "
         "Run a refresh first."
     )
     waiting = "not validated because not up to date: ID 1, 52, 825"
-    assert process.returncode == 1
+    assert (process.returncode, process.stderr) == (1, f"{verdict}\n")
     lines = process.stdout.splitlines()
     assert lines[-1] == verdict
     assert waiting in lines

@@ -169,7 +169,7 @@ def two_batches(engine: Engine) -> Engine:
     return engine
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_stopped_builder(two_batches: Engine, number: int, code: int) -> None:
     """It commits its current batch, begins no other and reports that; the next builder does the rest."""
     with started(two_batches, "bars.1d", "--run-id", "r") as child:

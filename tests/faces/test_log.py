@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from datetime import timedelta
 from pathlib import Path
 
@@ -190,3 +192,39 @@ def test_removal_goes_on(tmp_path: Path) -> None:
     with open_log(tmp_path):
         Log("r1").event("start")
     assert not list(tmp_path.glob("refresh-1999-02-*.log"))
+
+
+def test_links_in_a_shared_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where everybody can put files, a link is not followed: the log is reported, and its target left alone."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    (tmp_path / "precious").write_text("kept", encoding="utf-8")
+    for there in ("precious", "absent"):
+        link = tmp_path / "shared" / "refresh-2026-03-02.log"
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / there)
+        with open_log(tmp_path / "shared"):
+            events()
+        assert capsys.readouterr().err == f"the log {link} is incomplete: Too many levels of symbolic links\n"
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "kept"
+    assert not (tmp_path / "absent").exists()
+
+
+def test_pipe_as_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe that nobody reads is reported, and nobody waits for a reader."""
+    os.mkfifo(tmp_path / "refresh-2026-03-02.log")
+    with open_log(tmp_path):
+        events()
+    assert "is incomplete: No such device or address" in capsys.readouterr().err
+
+
+def test_mode_of_a_log(tmp_path: Path) -> None:
+    """A new log is for its owner only; of one that is there the mode stays."""
+    with open_log(tmp_path):
+        events()
+    (log,) = tmp_path.iterdir()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    log.chmod(0o644)
+    with open_log(tmp_path):
+        events()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o644

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -11,8 +13,8 @@ from typing import Any
 import pytest
 from faces.events import DAILY, EMAS, step
 
-from refresh.errors import SettingsError
-from refresh.faces.document import OutcomeLines
+from refresh.errors import SettingsError, UsageError
+from refresh.faces.document import OutcomeLines, check
 from refresh.records import Outcome, Status
 from refresh.run.launch import unlaunched
 from refresh.run.plan import Task
@@ -92,3 +94,34 @@ def test_unwritable_lines(tmp_path: Path, name: str) -> None:
     target = tmp_path / name
     with pytest.raises(SettingsError, match=f"^--json {target}: [A-Z].*; name a file that can be written$"):
         OutcomeLines(str(target))
+
+
+def test_lines_of_somebody_else_stay(tmp_path: Path) -> None:
+    """A file that holds something else is not replaced: that is a usage error beforehand."""
+    target = tmp_path / "run.json"
+    for content in ('{"my": "data"}\n', "\n", "\x00"):
+        (tmp_path / "run.jsonl").write_text(content, encoding="utf-8")
+        with pytest.raises(UsageError, match=r"would replace .*/run.jsonl, which holds something else; name another"):
+            check(str(target))
+        assert (tmp_path / "run.jsonl").read_text(encoding="utf-8") == content
+
+
+def test_own_lines_are_replaced(tmp_path: Path) -> None:
+    """Those of an earlier run are, also if it had none; who may read them stays."""
+    for earlier in ("", outcome(1, Status.DONE).line() + "\n"):
+        (tmp_path / "run.jsonl").write_text(earlier, encoding="utf-8")
+        (tmp_path / "run.jsonl").chmod(0o640)
+        check(str(tmp_path / "run.json"))
+        with outcome_lines(tmp_path) as shown:
+            shown.outcome(outcome(2, Status.DONE))
+        assert [Outcome.parse(line).id for line in lines(tmp_path)] == [2]
+        assert stat.S_IMODE((tmp_path / "run.jsonl").stat().st_mode) == 0o640
+
+
+def test_no_lines_beside_a_pipe(tmp_path: Path) -> None:
+    """Beside what is no file, such as ``/dev/stdout``, nothing is made."""
+    os.mkfifo(tmp_path / "run.json")
+    check(str(tmp_path / "run.json"))
+    with outcome_lines(tmp_path) as shown:
+        shown.outcome(outcome(1, Status.DONE))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

@@ -71,3 +71,18 @@ def test_whatever_is_raised(error: type[BaseException]) -> None:
     courier.finish(60.0, never)
     assert done == ["end"]
     assert said == [f"heartbeat not sent: {error.__name__}"]
+
+
+def test_no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no thread, whoever sends waits, and everything is sent."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    sent, said = list[str](), list[str]()
+    courier = Courier(said.append)
+    courier.send("first", lambda: sent.append("first"))
+    courier.send("second", lambda: "refused")
+    courier.finish(1.0, lambda: False)
+    assert (sent, said) == (["first"], ["second not sent: refused"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import time
 
 import pytest
@@ -27,6 +28,9 @@ BUSY = {
     "too many, for long": refusal(429, "Too Many Requests: retry after 3600", retry_after=3600),
     "too many, no time": Reply(status=429, body="slow down"),
     "strange time": refusal(429, "Too Many Requests", retry_after="soon"),
+    "no time": refusal(429, "Too Many Requests", retry_after=math.nan),
+    "true": refusal(429, "Too Many Requests", retry_after=True),
+    "brackets": Reply(status=429, body="[" * 200_000),
     "server error": refusal(500, "Internal Server Error"),
     "gateway": Reply(status=502, body="<html>Bad Gateway"),
 }
@@ -209,6 +213,15 @@ def test_pause_that_is_too_long(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> No
     started = time.monotonic()
     assert deliver(bot.url) == "HTTP 429"
     assert time.monotonic() - started < 30.0
+    assert len(bot.tries) == 1
+
+
+@pytest.mark.parametrize("pause", [math.inf, 10**400, 1e308])
+def test_endless_pause(bot: Bot, monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
+    """However long the pause is that a service asks for, the message is given up in time and in words."""
+    monkeypatch.setattr("refresh.faces.telegram.LONGEST_PAUSE", 60.0)
+    bot.replies.append(refusal(429, "Too Many Requests", retry_after=pause))
+    assert deliver(bot.url) == "HTTP 429"
     assert len(bot.tries) == 1
 
 

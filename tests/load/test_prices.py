@@ -379,7 +379,12 @@ def test_bad_lines(line: str, message: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("a\x00b", "contains a control character"), ("a\ufffdb", "not UTF-8 text")]
+    ("name", "reason"),
+    [
+        ("a\x00b", "contains a control character"),
+        ("a\ufffdb", "not UTF-8 text"),
+        ("\u00fc" * 501, "longer than 1,000 bytes"),
+    ],
 )
 def test_bad_names(name: str, reason: str) -> None:
     """A name that PostgreSQL cannot store, or that is not UTF-8, is reported."""

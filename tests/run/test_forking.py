@@ -137,7 +137,7 @@ def test_code_of_a_signal(engine: Engine, way: Way, number: signal.Signals, code
         assert process.exit_code() == code
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_to_a_new_builder(engine: Engine, way: Way, number: signal.Signals) -> None:
     """A signal that comes before the builder listens is not lost."""
     with locked(engine, BARS), started(way, BARS.key, "--run-id", "r") as (process, _):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -25,6 +27,14 @@ from refresh.server.embedded import EmbeddedServer, lease
 from refresh.server.programs import binaries, major_version, usable
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+TRY_LEASE = """
+from refresh.errors import EmbeddedServerError
+try:
+    with lease(os.environ):
+        print("served")
+except EmbeddedServerError as error:
+    print(error)
+"""
 HOLD_LEASE = """
 with lease(os.environ) as server:
     print(json.dumps([server.url, str(server.directory), server.created]), flush=True)
@@ -254,6 +264,29 @@ def test_ordinary_user_runs_the_server(fresh: DataFolder) -> None:
         assert server.directory.stat().st_uid == ordinary_uid()
         assert own.folder.stat().st_mode & 0o777 == 0o700
     assert not is_running(server)
+
+
+@as_root
+def test_unknown_user_is_told_the_ways_out(fresh: DataFolder) -> None:
+    """A user without an entry in /etc/passwd, as containers have, can use a cluster but not create one."""
+    fresh.folder.chmod(0o777)
+    own = fresh.below("own")
+    command = [sys.executable, "-c", BECOME_USER + TRY_LEASE, "123456", "123456"]
+    run = partial(subprocess.run, command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert run(env=own.environ).stdout == (
+        "user 123456 has no entry in /etc/passwd, without which PostgreSQL creates no data: "
+        "add one, start as another user, or set TARGET_DB_URL to use your own server\n"
+    )
+    assert (
+        run(env=own.environ | {"REFRESH_DATA_DIR": ""}).stdout
+        == "user 123456 has no home folder: set REFRESH_DATA_DIR\n"
+    )
+    shutil.rmtree(own.folder)
+    with user(own.environ, *ordinary_user()) as process:
+        leased_by(process)
+    for path in (own.folder, *own.folder.rglob("*")):
+        os.chown(path, 123456, 123456, follow_symlinks=False)
+    assert run(env=own.environ).stdout == "served\n"
 
 
 @as_root

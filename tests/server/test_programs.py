@@ -8,7 +8,8 @@ import pytest
 
 from refresh.errors import CannotStartError, EmbeddedServerError
 from refresh.server import programs
-from refresh.server.programs import binaries, find_psql
+from refresh.server.programs import binaries
+from refresh.server.psql import find_psql
 
 
 def link(folder: Path, *names: str) -> Path:

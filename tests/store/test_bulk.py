@@ -198,6 +198,19 @@ def test_text_as_wide_as_its_longest_value(connection: Connection) -> None:
     assert read_back(connection, ["words"])["words"].tolist() == words.tolist()
 
 
+@pytest.mark.parametrize("sign", ["x", "\u00fc", "\U0001f6a8"])
+def test_widest_text_takes_no_room_of_the_others(connection: Connection, sign: str) -> None:
+    """Of a huge text the beginning is read, in whole characters; others are read whole, and no array is wider."""
+    size = len(sign.encode())
+    whole = sign * (bulk.LONGEST_TEXT // size)
+    values = {"huge": sign * 2_000_000, "whole": whole}
+    query = "SELECT unnest(ARRAY[CAST(:huge AS text), CAST(:whole AS text), 'short', NULL]) AS words"
+    widths = bulk.text_widths(connection, query, values, ["words"])
+    words = bulk.read(connection, query, values, widths)["words"]
+    assert words.dtype.itemsize == bulk.LONGEST_TEXT
+    assert words.tolist() == [(sign * 256).encode(), whole.encode(), b"short", NULL_TEXT]
+
+
 @pytest.mark.parametrize("words", ["Zürich", "Ã¼"])
 def test_database_of_another_encoding(server: URL, words: str) -> None:
     """Text beyond ASCII is the same text in a database that does not store UTF-8."""
