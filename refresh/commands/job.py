@@ -20,7 +20,6 @@ from refresh.options.declaration import Program
 from refresh.options.environment import Settings
 from refresh.options.request import Request
 from refresh.run.summary import Summary
-from refresh.store.address import read_address
 from refresh.store.database import Opened
 from refresh.store.retry import may_pass, retried
 from refresh.store.server_errors import first_line
@@ -54,12 +53,8 @@ class Job:
     @property
     def where(self) -> str:
         """The database, and which setting named it."""
-        if self.opened.embedded:
-            return f"embedded PostgreSQL, data in {self.opened.embedded.directory} (TARGET_DB_URL is not set)"
-        setting = "--db-url"
-        if "db_url" in self.request.from_environment:
-            setting = f"TARGET_DB_URL in {self.environ.origin('TARGET_DB_URL')}"
-        return f"database {read_address(self.opened.url).shown} ({setting})"
+        is_typed = "db_url" not in self.request.from_environment
+        return self.opened.named_by(self.environ.source("TARGET_DB_URL", "--db-url" if is_typed else ""))
 
     def say(self, line: str) -> None:
         """Print a line about the run itself, unless ``--quiet`` was given."""

@@ -25,12 +25,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Load the files that the command line names. Returns the exit code: 0 if every line of every file is loaded."""
     try:
         typed = parse_load(arguments)
-        environ = settings(environ, typed.config)
-        request = completed_load(typed, environ)
+        merged = settings(environ, typed.config)
+        request = completed_load(typed, merged)
         files = _files(request)
         order = DateOrder(request.dates) if request.dates else None
-        with database.opened(request.db_url, environ) as opened:
+        with database.opened(request.db_url, merged) as opened:
             now = datetime.now(UTC)
+            _say(opened.named_by(merged.source("TARGET_DB_URL", "--db-url" if typed.db_url else "")))
             return _report(load(file, opened.engine, now=now, order=order, notify=warn) for file in files)
     except RefreshError as error:
         warn(f"error: {error}")

@@ -86,6 +86,10 @@ class Settings(Mapping[str, str]):
                 if value and name not in self._values:
                     self._values[name], self._origins[name] = value, origin
 
+    def source(self, name: str, typed: str = "") -> str:
+        """What gave a setting, for a sentence: the option that was typed, else its name and where it is from."""
+        return typed or f"{name} in {self._origins.get(name, 'no place')}"
+
     def origin(self, name: str) -> str:
         """Where a setting is from, for a sentence."""
         return self._origins[name]

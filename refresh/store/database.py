@@ -78,6 +78,12 @@ class Opened:
     engine: Engine = field(repr=False)
     embedded: EmbeddedServer | None = None
 
+    def named_by(self, setting: str) -> str:
+        """Which database it is, without secrets, and the setting that named it, in a line."""
+        if self.embedded:
+            return f"embedded PostgreSQL, data in {self.embedded.directory} (TARGET_DB_URL is not set)"
+        return f"database {read_address(self.url).shown} ({setting})"
+
 
 @contextmanager
 def opened(url: str | None, environ: Mapping[str, str], name: str = "refresh") -> Iterator[Opened]:

@@ -69,7 +69,7 @@ def test_every_export(run: Run, engine: Engine, shared_data: Path) -> None:
     total = "total: 10 files: 3,518 rows of 8 assets:"
     assert first.stdout.splitlines()[-1] == f"{total} 3,518 inserted, 0 changed, 0 unchanged"
     assert second.stdout.splitlines()[-1] == f"{total} 0 inserted, 0 changed, 3,518 unchanged"
-    assert len(first.stdout.splitlines()) == 11
+    assert len(first.stdout.splitlines()) == 12
     assert first.stderr == f"{shared_data}/cmc/manifest.csv: used for the assets of the files beside it\n"
     assert stored(engine, "SELECT name, count(*) FROM prices WHERE id IN (1, 11841) GROUP BY id, name ORDER BY id") == [
         ("Bitcoin", 763), ("Arbitrum", 172),
@@ -106,7 +106,7 @@ def test_two_loaders_at_once(run: Run, engine: Engine, tmp_path: Path) -> None:
     write(tmp_path, "x.csv", HEADER + days)
     with ThreadPoolExecutor(2) as pool:
         loaders = list(pool.map(lambda _: run("x.csv", "--id", "7"), range(2)))
-    assert sorted(loader.stdout.splitlines()[0].partition(": ")[2] for loader in loaders) == [
+    assert sorted(loader.stdout.splitlines()[1].partition(": ")[2] for loader in loaders) == [
         "3,000 rows of asset 7: 0 inserted, 0 changed, 3,000 unchanged",
         "3,000 rows of asset 7: 3,000 inserted, 0 changed, 0 unchanged",
     ]
@@ -135,7 +135,7 @@ def test_bad_lines(run: Run, engine: Engine, tmp_path: Path) -> None:
         "x.csv:4: fields: 3: the header has 6",
         "x.csv:5: date: (empty): is missing",
     ]
-    summary = finished.stdout.splitlines()[0]
+    summary = finished.stdout.splitlines()[1]
     assert summary == "x.csv: 2 rows of asset 7: 2 inserted, 0 changed, 0 unchanged, 3 bad lines"
     assert stored(engine, 'SELECT open, high, low, volume FROM prices ORDER BY "timestamp"') == [
         (4, 5, 3, 100), (None, -5, 0, None),
@@ -299,10 +299,11 @@ def test_database_that_refuses(run: Run, engine: Engine, tmp_path: Path) -> None
 
 
 def test_database_named_in_a_file(run: Run, engine: Engine, tmp_path: Path, database_url: str) -> None:
-    """The database may be named in .env; the environment has priority."""
+    """The database may be named in a file; the environment has priority, and what loads says which of them named it."""
     write(tmp_path, "x.csv", HEADER + DAY)
-    write(tmp_path, ".env", "TARGET_DB_URL=postgresql://nobody@127.0.0.1:1/nowhere\n")
-    assert run("x.csv", "--id", "7").returncode == 0
-    write(tmp_path, ".env", f"TARGET_DB_URL={database_url}\n")
-    assert run("x.csv", "--id", "8", unset=True).returncode == 0
+    named = ("x.csv", "--config", "settings.env", "--id")
+    write(tmp_path, "settings.env", "TARGET_DB_URL=postgresql://nobody@127.0.0.1:1/nowhere\n")
+    assert run(*named, "7").stdout.splitlines()[0].endswith("(TARGET_DB_URL in the environment)")
+    write(tmp_path, "settings.env", f"TARGET_DB_URL={database_url}\n")
+    assert run(*named, "8", unset=True).stdout.splitlines()[0].endswith("(TARGET_DB_URL in settings.env)")
     assert stored(engine, "SELECT id FROM prices ORDER BY id") == [(7,), (8,)]

@@ -70,8 +70,7 @@ def psql_of(process: subprocess.Popen[str], data: Path) -> int | None:
         if not first_line.isdecimal():  # the server is still being initialised
             return None
         if any(title.rstrip("\0").endswith(" SELECT") for title in children(int(first_line)).values()):
-            (child,) = [child for child, command in children(process.pid).items() if SLEEP in command]
-            return child
+            return next((child for child, command in children(process.pid).items() if SLEEP in command), None)
     return None
 
 
@@ -91,10 +90,11 @@ def test_session_on_the_users_database(database_url: str) -> None:
 
 
 def test_session_on_the_database_of_the_settings_file(database_url: str, tmp_path: Path) -> None:
-    """``TARGET_DB_URL`` may be in a file ``.env`` of the current folder."""
-    (tmp_path / ".env").write_text(f"TARGET_DB_URL={database_url}\n")
+    """``TARGET_DB_URL`` may be in the user's file of settings."""
+    (tmp_path / "daily-refresh").mkdir()
+    (tmp_path / "daily-refresh" / ".env").write_text(f"TARGET_DB_URL={database_url}\n")
     command = [sys.executable, *MODULE.split(), *QUIET, "--command", "SELECT current_database()"]
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)}
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "XDG_CONFIG_HOME": str(tmp_path)}
     result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == make_url(database_url).database
 
