@@ -173,7 +173,8 @@ def _work(program: Program, request: Request, environ: Settings, now: datetime) 
         )
         if request.check:
             return job.patiently(partial(check, job)), None
-        job.say(job.where)
+        if request.launches:
+            job.say(job.where)
         if request.explain is not None:
             job.patiently(partial(explain_asset, job, request.explain))
             return ExitCode.DONE, None
