@@ -127,7 +127,7 @@ def test_names_of_files_and_assets(engine: Engine, tmp_path: Path) -> None:
     odd = os.fsdecode(os.fsencode(tmp_path / EVIL) + b"\xff.csv")
     Path(odd).write_text("date,open,high,low,close\n2024-01-01,1,2,1,2\n2024-01-02,1,2,1,\x1b[2J\n", encoding="utf-8")
     result = run("-m refresh.load", odd, "--id", "5", url=address(engine))
-    assert (result.returncode, result.stdout.count("\n"), result.stderr.count("\n")) == (1, 2, 1)
+    assert (result.returncode, result.stdout.count("\n"), result.stderr.count("\n")) == (1, 3, 1)
     assert not [sign for sign in UNSEEN if sign in result.stdout + result.stderr]
     assert ask(engine, "SELECT source_file FROM cmc_price_histories7") == [(SHOWN + r"\x0a\udcff.csv",)]
     result = run("-m refresh.load", odd, "--id", "5", "--name", EVIL, url=address(engine))

@@ -144,7 +144,7 @@ def test_no_database(nowhere: str, bot: Bot) -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
     (line,) = ended.stderr.splitlines()
     assert bot.texts == [line.replace("error: ", "🚨 the refresh could not run: ", 1)]
-    assert f"cannot connect to postgresql://postgres:***@{host}/prices" in line
+    assert f"cannot connect to postgresql://{host}/prices" in line
     assert PASSWORD not in line
     assert bot.sounds == [True]
     assert bot.beats == ["start", "fail"]
@@ -186,7 +186,7 @@ def test_unknown_level(engine: Engine, bot: Bot) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (
         3,
         "",
-        "error: ALERT_LEVEL=loud: unknown level; use one of info, warning, error, critical\n",
+        "error: ALERT_LEVEL has an unknown level; use one of info, warning, error, critical\n",
     )
 
 
