@@ -18,6 +18,7 @@ from refresh.catalog import BuilderConfig
 from refresh.options.request import Request
 from refresh.records import Outcome
 from refresh.store.database import connect
+from refresh.store.statements import SCHEMA
 
 PATIENCE = 60.0
 A_MOMENT, A_LOOK = 0.3, 0.01
@@ -55,7 +56,8 @@ def held(
     numbers = itertools.count()
 
     def hold(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        is_there = point in statement if isinstance(point, str) else next(numbers) == point
+        as_written = statement.replace(f"{SCHEMA}.", "")
+        is_there = point in as_written if isinstance(point, str) else next(numbers) == point
         if is_there and not reached.is_set():
             reached.set()
             assert going.wait(PATIENCE), f"nobody lets the refresh go on: {statement}"

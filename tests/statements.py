@@ -28,6 +28,14 @@ def ask(engine: Engine, query: str, **values: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(text(query), values)]
 
 
+def end_other_sessions(engine: Engine) -> None:
+    """End all sessions of the database except one of the engine's own."""
+    query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+    with engine.begin() as connection:
+        connection.execute(text(query))
+
+
 def address(engine: Engine) -> str:
     """The URL of the database of an engine, with its password."""
     return engine.url.render_as_string(hide_password=False)

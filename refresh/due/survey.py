@@ -5,7 +5,7 @@ Only reads. The caller has prepared or verified the tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -18,7 +18,7 @@ from refresh.due.scope import Scope
 from refresh.due.selection import Selection
 from refresh.due.series import choose
 from refresh.errors import UsageError
-from refresh.store import dimensions, source, unsettled
+from refresh.store import dimensions, source, source_index, unsettled
 from refresh.wording import listed, nearest_numbers
 
 
@@ -131,7 +131,7 @@ def _silence(connection: Connection, scope: Scope, ids: Sequence[int], fresh: fr
 
 def _notices(connection: Connection, scopes: Sequence[Scope]) -> list[str]:
     """What is left as it is: assets gone from the source, and series of disabled timeframes and periods."""
-    notices = []
+    notices = list(_wide_ids(connection, scopes[0].source))
     gone = [] if scopes[0].selection.detection.prune else source.removed_ids(connection)
     if gone:
         ids = listed(f"id {id}" for id in gone)
@@ -140,6 +140,19 @@ def _notices(connection: Connection, scopes: Sequence[Scope]) -> list[str]:
     if disabled:
         notices.append(f"disabled and not refreshed, rows kept: {listed(disabled)}")
     return notices
+
+
+def _wide_ids(connection: Connection, prices: source.Source) -> Iterator[str]:
+    """A notice of each id that no asset can have."""
+    others = source_index.other_ids(connection) if prices.has_wide_ids else []
+    if not others:
+        return
+    free = max(source.known_ids(connection), default=0)
+    for position, id in enumerate(others, 1):
+        yield (
+            f"{SOURCE}.id {id}: an id is a whole number from -2147483648 to 2147483647, so its rows are left out; "
+            f"give it another id: UPDATE {SOURCE} SET id = {free + position} WHERE id = {id}"
+        )
 
 
 def _disabled(connection: Connection, scopes: Sequence[Scope]) -> list[str]:

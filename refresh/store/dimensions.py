@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +17,11 @@ from refresh.store.tables import METADATA
 from refresh.wording import listed
 
 _WAY_OUT = "correct or delete the row"
+_MAY_BE_NULL = {"tf_qty", "calendar_scheme"}
+_LONGEST = 1_000_000
+"""Days of a timeframe, and bars of a period."""
+_MOST_DAYS = 2**31 - 1
+"""The days of a series, its bars times those of a bar: a number of four bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +65,14 @@ def read_dimensions(connection: Connection) -> Dimensions:
 
     Raises ``DimensionError`` naming a row that breaks the rules.
     """
-    return Dimensions(_timeframes(connection), _periods(connection))
+    timeframes, periods = _timeframes(connection), _periods(connection)
+    longest = max(timeframes, key=attrgetter("days_nominal"), default=None)
+    if longest and periods and longest.days_nominal * max(periods) > _MOST_DAYS:
+        raise DimensionError(
+            f"dim_timeframe row {longest.tf!r} and dim_period row {max(periods)}: {longest.days_nominal:,} days times "
+            f"{max(periods):,} are more than {_MOST_DAYS:,}; disable or delete one of them"
+        )
+    return Dimensions(timeframes, periods)
 
 
 def _timeframes(connection: Connection) -> tuple[Timeframe, ...]:
@@ -68,26 +81,37 @@ def _timeframes(connection: Connection) -> tuple[Timeframe, ...]:
     stored = [TimeframeRow(**row) for row in connection.execute(query).mappings()]
     labels = {row.tf for row in stored}
     rows = stored + [row for row in _DEFAULT_ROWS if row.tf not in labels]
-    rows.sort(key=lambda row: (row.sort_order, row.tf))
-    timeframes = [(timeframe_of(row), row.is_enabled) for row in rows]
-    return tuple(timeframe for timeframe, is_enabled in timeframes if is_enabled)
+    timeframes = [(timeframe_of(row), row) for row in rows]
+    timeframes.sort(key=lambda pair: (pair[1].sort_order, pair[1].tf))
+    return tuple(timeframe for timeframe, row in timeframes if row.is_enabled)
 
 
 def _periods(connection: Connection) -> tuple[int, ...]:
     query = text("SELECT period, is_enabled, sort_order FROM dim_period")
     rows = {row["period"]: row for row in DEFAULT_PERIOD_ROWS}
     rows |= {row["period"]: dict(row) for row in connection.execute(query).mappings()}
-    for period in rows:
-        if period < 1:
-            raise DimensionError(f"dim_period row {period}: a period is at least 1 bar; {_WAY_OUT}")
+    for period, row in rows.items():
+        if not 1 <= period <= _LONGEST:
+            limits = f"a period is at least 1 bar and at most {_LONGEST:,}"
+            raise DimensionError(f"dim_period row {period}: {limits}; {_WAY_OUT}")
+        _refuse_null(f"dim_period row {period}", row)
     enabled = [row for row in rows.values() if row["is_enabled"]]
     enabled.sort(key=lambda row: (row["sort_order"], row["period"]))
     return tuple(row["period"] for row in enabled)
 
 
+def _refuse_null(name: str, row: Mapping[str, object]) -> None:
+    absent = [column for column, value in row.items() if value is None and column not in _MAY_BE_NULL]
+    if absent:
+        raise DimensionError(f"{name}: {absent[0]} is NULL; {_WAY_OUT}")
+
+
 def timeframe_of(row: TimeframeRow) -> Timeframe:
     """The timeframe of a ``dim_timeframe`` row. Raises ``DimensionError`` naming the row, its value and the way out."""
     name = f"dim_timeframe row {row.tf!r}"
+    _refuse_null(name, asdict(row))
+    if row.tf_days_nominal > _LONGEST:
+        raise DimensionError(f"{name}: tf_days_nominal is {row.tf_days_nominal:,}, more than {_LONGEST:,}; {_WAY_OUT}")
     try:
         scheme = None if row.calendar_scheme is None else Scheme(row.calendar_scheme)
         timeframe = Timeframe(row.tf_qty or 0, Unit(row.base_unit), Alignment(row.alignment), scheme)

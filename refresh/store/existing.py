@@ -12,10 +12,11 @@ from refresh.store.statements import relation
 _OURS = f"c.oid = ANY (SELECT {relation('n')} FROM unnest(CAST(:names AS text[])) AS n)"
 _COLUMNS = text(f"""
     SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type, a.attnotnull,
+           format_type(coalesce(nullif(y.typbasetype, 0), y.oid), NULL) AS base_type,
            a.atthasdef OR a.attidentity <> '' AS has_default,
            a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS is_required
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE {_OURS} AND a.attnum > 0 AND NOT a.attisdropped
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type y ON y.oid = a.atttypid
+    WHERE {_OURS} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.oid, a.attnum
 """)
 _KINDS = text(f"SELECT c.relname, c.relkind::text FROM pg_class c WHERE {_OURS}")
 _INDEXES = text(f"""
@@ -31,9 +32,13 @@ _INDEXES = text(f"""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExistingColumn:
-    """A column that the database has: its type, whether it may be NULL, and whether an insert must name it."""
+    """A column that the database has: its type, whether it may be NULL, and whether an insert must name it.
+
+    ``base_type``: of a domain, the type that it is of.
+    """
 
     type: str
+    base_type: str
     is_required: bool
     is_nullable: bool
     has_default: bool
@@ -59,7 +64,11 @@ def existing_columns(connection: Connection, names: Iterable[str]) -> Mapping[st
     tables: dict[str, dict[str, ExistingColumn]] = {}
     for row in connection.execute(_COLUMNS, {"names": list(names)}):
         column = ExistingColumn(
-            type=row.type, is_required=row.is_required, is_nullable=not row.attnotnull, has_default=row.has_default
+            type=row.type,
+            base_type=row.base_type,
+            is_required=row.is_required,
+            is_nullable=not row.attnotnull,
+            has_default=row.has_default,
         )
         tables.setdefault(row.relname, {})[row.attname] = column
     return tables

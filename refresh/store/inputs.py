@@ -26,8 +26,7 @@ _NOT_READ = {"id", "circulatingsupply"}
 def read_raw(connection: Connection, source: Source, stretches: Sequence[Any]) -> Rows:
     """The raw rows of each asset from its ``since`` on, as ``core.daily`` takes them, with the bit mask of NULLs."""
     names = [column.name for column in TABLE.columns if column.name not in _NOT_READ]
-    expressions = {name: source.expression(name) for name in names} | {"timestamp": source.moment}
-    selected = ", ".join(f'{expression} AS "{name}"' for name, expression in expressions.items())
+    selected = ", ".join(f'{source.readable(name)} AS "{name}"' for name in names)
     rows = f"SELECT s.id, {selected}, {day_of(source.moment)} AS day FROM {_SINCE} {ROWS_SINCE}"
     values = {"tz": source.tz, **lists_of("u", stretches, "id", "since")}
     nulls = " | ".join(f"((q.{name} IS NULL)::int << {bit})" for bit, name in enumerate(NUMBERS))

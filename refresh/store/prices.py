@@ -101,7 +101,7 @@ def open_prices(connection: Connection) -> frozenset[str]:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOADER_LOCK})
     if not existing_columns(connection, [SOURCE]):
         TABLE.create(connection, checkfirst=False)
-    columns = verify_source(connection, TABLE, OPTIONAL)
+    columns = frozenset(verify_source(connection, TABLE, OPTIONAL))
     if not connection.scalar(_HAS_KEY, {"table": SOURCE}):
         raise SchemaError(
             f"table {SOURCE} has no unique key on (id, timestamp), which loading a file again needs; add it: "

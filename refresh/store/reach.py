@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, SOURCE
 from refresh.store.source import FIRST_TIME
-from refresh.store.source_index import assets_sql, is_indexed
+from refresh.store.source_index import IS_ASSET, assets_sql, is_indexed
 from refresh.store.statements import columns_of, rows_of
 from refresh.store.tables import DAILY_STATE, REJECTS
 
@@ -46,7 +46,7 @@ def _last_times_sql(connection: Connection) -> str:
     believed = f""""timestamp" <= :horizon AND "timestamp" > '{FIRST_TIME}'"""
     if not is_indexed(connection):
         return f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
-                   WHERE {believed} GROUP BY id"""
+                   WHERE {believed} AND {IS_ASSET.format("id")} GROUP BY id"""
     last = f"""SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND {believed}
                ORDER BY "timestamp" DESC LIMIT 1"""
     return f"SELECT a.id::int AS id, ({last})::timestamptz AS last FROM ({assets_sql(connection)}) AS a"

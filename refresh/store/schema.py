@@ -17,9 +17,10 @@ from refresh.catalog import legs
 from refresh.errors import SchemaError, SettingsError
 from refresh.store.absent import read_as_if_prepared
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
-from refresh.store.existing import existing_columns, existing_indexes, existing_kinds
+from refresh.store.existing import ExistingColumns, existing_columns, existing_indexes, existing_kinds
 from refresh.store.layout import refuse_former
 from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
+from refresh.store.source_types import refuse_other_types
 from refresh.store.tables import METADATA, OURS_ALONE, SETTINGS, TARGET_TABLES
 from refresh.store.triggers import keep_to_ourselves, suspect, unwatched, watch
 from refresh.store.views import prepare_views
@@ -172,8 +173,8 @@ def _insert_absent(connection: Connection, table: str, rows: list[dict[str, Any]
     connection.execute(insert(METADATA.tables[table]).values(rows).on_conflict_do_nothing())
 
 
-def verify_source(connection: Connection, source: Table, optional: frozenset[str]) -> frozenset[str]:
-    """The columns that the source table has. Raises ``SchemaError`` that lists what is missing."""
+def verify_source(connection: Connection, source: Table, optional: frozenset[str]) -> ExistingColumns:
+    """The columns that the source table has. Raises ``SchemaError`` that lists what is missing or of another type."""
     existing = existing_columns(connection, [source.name]).get(source.name)
     if existing is None:
         raise SchemaError(
@@ -185,4 +186,5 @@ def verify_source(connection: Connection, source: Table, optional: frozenset[str
     if missing:
         noun = "column" if len(missing) == 1 else "columns"
         raise SchemaError(f"table {source.name} lacks the {noun} {listed(missing)}")
-    return frozenset(existing)
+    refuse_other_types(source, existing, existing_kinds(connection, [source.name])[source.name])
+    return existing

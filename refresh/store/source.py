@@ -14,7 +14,7 @@ from refresh.store.daily_state import BUILT_IDS
 from refresh.store.database import use_all_cores
 from refresh.store.declaration import type_name
 from refresh.store.schema import verify_source
-from refresh.store.source_index import assets_sql
+from refresh.store.source_index import IS_ASSET, assets_sql
 from refresh.store.statements import ALL_OR_SOME, day_of, lists_of, relation, rows_of, some_assets
 from refresh.store.tables import DAILY_STATE, MONTHS, REJECTS, source_table
 
@@ -22,23 +22,47 @@ TABLE: Table = source_table(MetaData())
 OPTIONAL = frozenset({"name", "timehigh", "timelow", "marketcap", "circulatingsupply", "source_file", "load_ts"})
 FUTURE_DAYS = 2
 """How far after the run's clock a timestamp is believed."""
-FIRST_TIME, _END_OF_TIME = "0001-01-02", "294000-01-01"
-"""The times that fit into Python's and numpy's calendars."""
+FIRST_TIME, _LAST_TIME, _END_OF_TIME = "0001-01-02", "9999-12-31", "294000-01-01"
+"""The times that fit into Python's calendar, and the end of numpy's."""
+_WIDE = {"bigint", "numeric"}
+_LARGEST, _SMALLEST = "1.7e308", "1e-300"
+"""Numerics beyond these are no float8."""
 _LAST_MONTH = "9999-12-01"
 """The last month of Python's calendar. Later rows are refused, and read together with it."""
 
 
+_FLOAT_OF_NUMERIC = f"""CASE WHEN {{0}} <> 0 AND abs({{0}}) < {_SMALLEST} THEN 0::float8
+    WHEN {{0}} <> 'NaN' AND abs({{0}}) > {_LARGEST} THEN sign({{0}}) * 'Infinity'::float8 ELSE {{0}}::float8 END"""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The price table as this database has it, and the time zone in which a day starts."""
+    """The price table as this database has it, and the time zone in which a day starts.
+
+    ``numerics``: the columns that have more numbers than a float8. ``has_wide_ids``: not every id is one of an asset.
+    """
 
     columns: frozenset[str]
     tz: str
+    numerics: frozenset[str] = frozenset()
+    has_wide_ids: bool = False
 
     def expression(self, name: str) -> str:
         """SQL for a column; NULL for an optional one that the table lacks."""
         value = f's."{name}"' if name in self.columns else "NULL"
-        return f"{value}::{type_name(TABLE.columns[name])}"
+        type_ = type_name(TABLE.columns[name])
+        if name in self.numerics and type_ == "double precision":
+            return _FLOAT_OF_NUMERIC.format(value)
+        return f"{value}::{type_}"
+
+    def readable(self, name: str) -> str:
+        """SQL for a column as it is read; a time that does not fit into the calendars here is NULL."""
+        value = self.expression(name)
+        if name == "timestamp":
+            return self.moment
+        if type_name(TABLE.columns[name]) != "timestamp with time zone":
+            return value
+        return f"CASE WHEN {value} >= '{FIRST_TIME}' AND {value} < '{_LAST_TIME}' THEN {value} END"
 
     @property
     def moment(self) -> str:
@@ -49,7 +73,10 @@ class Source:
 
 def open_source(connection: Connection, tz: str) -> Source:
     """The price table, verified. Raises ``SchemaError`` that lists what it lacks."""
-    return Source(verify_source(connection, TABLE, OPTIONAL), tz)
+    columns = verify_source(connection, TABLE, OPTIONAL)
+    numerics = frozenset(name for name, column in columns.items() if column.base_type == "numeric")
+    has_wide_ids = columns["id"].base_type in _WIDE
+    return Source(frozenset(columns), tz, numerics=numerics, has_wide_ids=has_wide_ids)
 
 
 def is_absent_or_empty(connection: Connection) -> bool:
@@ -130,7 +157,7 @@ def changed_months(
     it are not compared.
     """
     first_month = "date_trunc('month', CAST(:cutoff AS timestamptz) AT TIME ZONE :tz)"
-    rows = f"{SOURCE} AS s WHERE s.id IS NOT NULL"
+    rows = f"{SOURCE} AS s WHERE {IS_ASSET.format('s.id')}"
     processed = f"SELECT * FROM {MONTHS} WHERE id IN (SELECT id FROM current)"
     values: dict[str, Any] = {"tz": source.tz, "everything": everything}
     if ids is not None:

@@ -26,7 +26,7 @@ from overlapping import PATIENCE, held
 from refreshing import TARGETS, digest, enable, refresh, rows
 from sqlalchemy import URL, Engine, TextClause, text
 from sqlalchemy.exc import OperationalError
-from statements import address, ask, execute
+from statements import address, ask, end_other_sessions, execute
 
 from refresh.builder.work import VALUES_AT_ONCE
 from refresh.catalog import BUILDERS, SOURCE
@@ -85,11 +85,6 @@ def source_row(asset: int, day: int, raw: dict[str, Any]) -> dict[str, Any]:
     close = midnight + timedelta(hours=raw["hour"], minutes=59)
     loaded = raw["load_ts"] and midnight + timedelta(days=raw["load_ts"])
     return {**raw, **clocked, "id": asset, "timestamp": close, "timeclose": close, "load_ts": loaded}
-
-
-OTHER_SESSIONS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
 class Pair:
@@ -274,7 +269,7 @@ class History(RuleBasedStateMachine):
             for asset, day, raw in revisions:
                 self.write(asset, day, raw)
             if ends_session:
-                execute(self.pair.refreshed, OTHER_SESSIONS)
+                end_other_sessions(self.pair.refreshed)
             beside = pool.submit(refresh, self.pair.refreshed, accepting, late)
             wait({beside}, timeout=A_LITTLE)
             with suppress(OperationalError) if ends_session else nullcontext():  # before its work, it fails as a whole

@@ -14,7 +14,7 @@ from overlapping import A_MOMENT, PATIENCE, held
 from prices import fill
 from refreshing import FEW, digests, enable, open_scopes, refresh
 from sqlalchemy import Engine
-from statements import ask, execute
+from statements import ask, end_other_sessions, execute
 
 from refresh.catalog import BUILDERS, DAILY, SOURCE, BuilderConfig, by_key
 from refresh.due import survey
@@ -130,7 +130,7 @@ def test_reader_loses_its_session(engine: Engine, prepared_url: str, key: str, p
     fill(engine, 1, "2024-02-10", "2024-02-11")
     refresh(engine, builders=inputs_of(reader))
     with held(prepared_url, POINTS[point], reader) as reading:
-        execute(engine, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        end_other_sessions(engine)
         change(engine, CHANGES["old day"])
         refresh(engine, builders=inputs_of(reader))
         assert {outcome.status for outcome in reading.outcomes} <= {Status.DONE}
@@ -235,7 +235,7 @@ def test_refused_work_is_retried(sixty: Engine, prepared_url: str, point: str) -
     """Work that is refused stays refused when the session of the builder ends in the middle."""
     restate(sixty, 18)
     with held(prepared_url, POINTS[point], DAYS) as working:
-        execute(sixty, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        end_other_sessions(sixty)
         assert failed(working.outcomes) == set(range(1, 19))
     assert ask(sixty, f"SELECT count(*) FROM {DAILY} WHERE close = 11") == [(0,)]
     assert ledger(sixty) == []

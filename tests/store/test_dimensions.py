@@ -78,7 +78,7 @@ def test_bad_timeframe_is_refused(engine: Engine, row: str, message: str) -> Non
         dimensions(engine)
 
 
-@pytest.mark.parametrize("column", ["base_unit", "tf_qty", "tf_days_nominal", "alignment"])
+@pytest.mark.parametrize("column", ["base_unit", "tf_qty", "tf_days_nominal", "alignment", "is_enabled", "sort_order"])
 def test_timeframe_without_a_value(engine: Engine, column: str) -> None:
     """A row that lacks a value is refused by its name."""
     execute(
@@ -90,11 +90,42 @@ def test_timeframe_without_a_value(engine: Engine, column: str) -> None:
         dimensions(engine)
 
 
-@pytest.mark.parametrize("period", [0, -10])
+@pytest.mark.parametrize("period", [0, -10, 1_000_001, 100_000_000, 2**31 - 1])
 def test_bad_period_is_refused(engine: Engine, period: int) -> None:
-    """A period below 1 is refused by its number."""
+    """A period that is below 1 or too long is refused by its number."""
     execute(engine, f"INSERT INTO dim_period VALUES ({period}, true, 99)")
     with pytest.raises(DimensionError, match=f"dim_period row {period}:"):
+        dimensions(engine)
+
+
+@pytest.mark.parametrize("column", ["is_enabled", "sort_order"])
+def test_period_without_a_value(engine: Engine, column: str) -> None:
+    """A row that lacks a value is refused by its number."""
+    execute(
+        engine,
+        f"ALTER TABLE dim_period ALTER COLUMN {column} DROP NOT NULL",
+        f"UPDATE dim_period SET {column} = NULL WHERE period = 20",
+    )
+    with pytest.raises(DimensionError, match=f"dim_period row 20: {column} is NULL; correct or delete the row"):
+        dimensions(engine)
+
+
+@pytest.mark.parametrize("days", [1_000_001, 2**31 - 1])
+def test_timeframe_that_is_too_long(engine: Engine, days: int) -> None:
+    """A timeframe of more days than any history has is refused by its name."""
+    execute(engine, f"INSERT INTO dim_timeframe VALUES ('{days}D', 'D', {days}, {days}, 'rolling', NULL, true, 99)")
+    with pytest.raises(DimensionError, match=f"dim_timeframe row '{days}D': tf_days_nominal is {days:,}, more than"):
+        dimensions(engine)
+
+
+def test_series_that_is_too_long(engine: Engine) -> None:
+    """A timeframe and a period that are too long together are both named."""
+    execute(engine, "INSERT INTO dim_timeframe VALUES ('9000D', 'D', 9000, 9000, 'rolling', NULL, true, 99)")
+    execute(engine, "INSERT INTO dim_period VALUES (900000, true, 99)")
+    message = (
+        "dim_timeframe row '9000D' and dim_period row 900000: 9,000 days times 900,000 are more than 2,147,483,647"
+    )
+    with pytest.raises(DimensionError, match=message):
         dimensions(engine)
 
 
