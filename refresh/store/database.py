@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -49,7 +50,10 @@ def _shown(address: Address) -> URL:
     """The address in the form of SQLAlchemy, which connects nothing by it."""
     rest = dict(address.parameters)
     user, password, name = (rest.pop(part, None) for part in ("user", "password", "dbname"))
-    return URL.create(DRIVER, username=user, password=password, database=name, query=rest)
+    url = URL.create(DRIVER, username=user, password=password, database=name)
+    if re.fullmatch(r"[^/,]+ \d+", f"{rest.get('host')} {rest.get('port')}"):
+        url = url.set(host=rest.pop("host"), port=int(rest.pop("port")))
+    return url.set(query=rest)
 
 
 def _first_session(address: Address, open_one: Callable[[], Session]) -> Session:

@@ -62,7 +62,7 @@ def test_ended_session(filled: Engine, tmp_path: Path, arguments: tuple[str, ...
 
 def test_limit_of_statements(filled: Engine, tmp_path: Path) -> None:
     """A limit that ends a statement is named with the way to lift it, and the statement may work the next time."""
-    url = f"{address(filled)}&options=-c%20statement_timeout%3D5000"
+    url = f"{address(filled)}?options=-c%20statement_timeout%3D5000"
     with held_in_planning(filled, url, tmp_path, "--all") as process:
         line = first_complaint(process)
         assert line.startswith(
@@ -76,7 +76,7 @@ def test_limit_of_statements(filled: Engine, tmp_path: Path) -> None:
 
 def test_limit_that_stays(filled: Engine, tmp_path: Path) -> None:
     """If it never works, the run ends with what ended it, exit code 3."""
-    url = f"{address(filled)}&options=-c%20statement_timeout%3D2000"
+    url = f"{address(filled)}?options=-c%20statement_timeout%3D2000"
     with held_in_planning(filled, url, tmp_path, "--all", "--retries", "0") as process:
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 3

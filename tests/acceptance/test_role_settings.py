@@ -23,7 +23,7 @@ from refresh.store.server_errors import ASSET_ERRORS, first_line
 
 SETTINGS = """
     SELECT name, vartype, boot_val, reset_val, min_val, max_val, enumvals FROM pg_settings
-    WHERE context IN ('user', 'superuser', 'superuser-backend')
+    WHERE context IN ('user', 'superuser')
       AND name NOT IN ('transaction_deferrable', 'transaction_isolation', 'transaction_read_only') ORDER BY name
 """
 WORDS = {
@@ -57,8 +57,6 @@ LENGTHS = {
 LIMITS = ("timeout", "log_rotation", "commit_delay", "vacuum_cost_delay", "deadlock")
 """Their smallest values end or slow down statements, as those who set them want."""
 LEFT_OUT = {
-    "jit_debugging_support": "no role may have it",
-    "jit_profiling_support": "no role may have it",
     "role": "works as another role, with the rights and tables of that one",
     "default_table_access_method": "there is only one",
     "default_tablespace": "there is only one",

@@ -29,7 +29,7 @@ NAME = "SELECT current_setting('application_name')"
 
 def with_options(engine: Engine, **parameters: str) -> str:
     """The URL with parameters of libpq, which does not read + as a space."""
-    return address(engine) + "".join(f"&{name}={quote(value)}" for name, value in parameters.items())
+    return address(engine) + "?" + "&".join(f"{name}={quote(value)}" for name, value in parameters.items())
 
 
 def ask_ours(engine: Engine, query: str, **values: str) -> list[tuple[Any, ...]]:
@@ -72,8 +72,8 @@ def test_service_file(engine: Engine, tmp_path: Path, monkeypatch: pytest.Monkey
     url = make_url(engine.url.render_as_string(hide_password=False))
     lines = [
         "[prices]",
-        f"host={url.query['host']}",
-        f"port={url.query['port']}",
+        f"host={url.host}",
+        f"port={url.port}",
         f"dbname={url.database}",
         "user=postgres",
     ]
@@ -87,7 +87,7 @@ def test_service_file(engine: Engine, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_several_hosts(engine: Engine) -> None:
     """The first host that answers is taken."""
     url = make_url(address(engine))
-    several = f"postgresql://postgres@127.0.0.1:1,127.0.0.1:{url.query['port']}/{url.database}"
+    several = f"postgresql://postgres@127.0.0.1:1,127.0.0.1:{url.port}/{url.database}"
     with connect(several) as other:
         assert ask_ours(other, "SELECT current_database()") == [(url.database,)]
 
