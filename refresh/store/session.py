@@ -32,6 +32,7 @@ SETTINGS = {
     "default_transaction_deferrable": "off",
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
+    "exit_on_error": "off",
     "extra_float_digits": "1",
     "jit": "off",
     "plpgsql.variable_conflict": "error",
@@ -90,8 +91,17 @@ def open_session(address: Address, name: str) -> Session:
 
 
 def _connected(address: Address) -> Session:
+    session = _connect(address.parameters)
+    if session.info.parameter_status("standard_conforming_strings") != "off":
+        return session
+    options = session.info.dsn_parameters.get("options", "")  # psycopg2 quotes for ever as this is when it connects
+    session.close()
+    return _connect({**address.parameters, "options": f"{options} -c standard_conforming_strings=on"})
+
+
+def _connect(parameters: Mapping[str, str]) -> Session:
     try:
-        return psycopg2.connect(make_dsn(**address.parameters), connection_factory=Session)
+        return psycopg2.connect(make_dsn(**parameters), connection_factory=Session)
     except UnicodeDecodeError as error:  # before a session has an encoding, the server writes in its own
         raise psycopg2.OperationalError(error.object.decode("latin-1")) from None
 
