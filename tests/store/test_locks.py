@@ -406,7 +406,7 @@ def test_sessions_of_a_process(prepared_url: str, observer: Engine) -> None:
     ended = [own, own.replace("2024", "2025")]
     staying = [own.replace(f"{number}@", f"{number}1@"), own.replace(f"@{here} ", f"@{here}x "), f"psql {own}"]
     query = """SELECT application_name FROM pg_stat_activity
-               WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+               WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'observer'"""
     with ExitStack() as stack:
         for name in (*ended, *staying):
             connection = stack.enter_context(connect(prepared_url, name)).connect()
