@@ -82,7 +82,7 @@ def test_every_export(run: Run, engine: Engine, shared_data: Path) -> None:
 def test_kaggle_file(run: Run, engine: Engine, shared_data: Path) -> None:
     """A file of the Kaggle collection is loaded with its padded columns; the second time changes nothing."""
     path = shared_data / "kaggle" / "coin_Ethereum.csv"
-    assert run(path).stdout.splitlines()[0] == (
+    assert run(path).stdout.splitlines()[1] == (
         f"{path}: 2,031 rows of asset 1027: 2,031 inserted, 0 changed, 0 unchanged"
     )
     assert run(path, "--id", "1027", "--name", "Ethereum").stdout.endswith(" 0 inserted, 0 changed, 2,031 unchanged\n")
