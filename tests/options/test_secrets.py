@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from refresh.errors import RefreshError
 from refresh.options.builders import selected
 from refresh.options.declaration import Program
-from refresh.options.environment import Settings
+from refresh.options.environment import Settings, settings
 from refresh.options.parsing import completed, parse, parse_load
 from refresh.store.address import read_address
 
@@ -85,6 +85,40 @@ def test_command_lines(mistake: int, secret: str, url: str, program: Program) ->
 
     shown = message(act)
     assert not [part for part in parts(secret) if part in shown]
+
+
+LINES = (
+    "TARGET_DB_URL {}",
+    "TARGET_DB_URL: {}",
+    "TARGET_DB_URL='{}",
+    'TARGET_DB_URL="{}',
+    "TARGET_DBURL={}",
+    "TARGET_{}",
+    "REFRESH_{}=x",
+    "export {}",
+    "{}",
+    "'{}'=1",
+    "A=1\n\n{}\nB=2",
+)
+
+
+@given(
+    secret=SECRETS,
+    url=st.sampled_from(URLS),
+    line=st.sampled_from(LINES),
+    encoding=st.sampled_from(("utf-8", "utf-16")),
+)
+def test_lines_of_a_file(
+    tmp_path_factory: pytest.TempPathFactory, secret: str, url: str, line: str, encoding: str
+) -> None:
+    """So is a file whose lines are no settings."""
+    path = tmp_path_factory.mktemp("settings") / "settings.env"
+    path.write_text(line.format(url.format(secret)), encoding=encoding)
+
+    def act() -> None:
+        read_address(settings({}, str(path)).get("TARGET_DB_URL", "postgresql:///"))
+
+    assert not [part for part in parts(secret) if part in message(act)]
 
 
 @pytest.mark.parametrize("name", NAMES)
