@@ -103,10 +103,8 @@ def test_words_of_a_builder(failing: Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
-        ("run_daily_refresh.py", ["--all", EVIL]),
         ("run_daily_refresh.py", ["--all", "--builders", EVIL]),
         ("run_daily_refresh.py", ["--all", "--tfs", EVIL]),
-        ("run_all_ema_refreshes.py", [f"--{EVIL}"]),
         ("-m refresh.builder", [EVIL]),
         ("-m refresh.load", [EVIL, "--id", "1"]),
         ("-m refresh.load", ["--manifest", EVIL, "x.csv"]),
