@@ -119,8 +119,8 @@ def built(server: URL, template: str, settings: Mapping[str, str]) -> dict[str, 
     """The digests of all tables after a build, a new day and a revision, by a role that has these settings."""
     with database(server, template) as url, connect(url) as owner:
         with role(owner, settings) as name, connect(owner.url.set(username=name).render_as_string(False)) as engine:
-            for statement in (None, DAYS, REVISION):
-                if statement:
+            for statements in ((), (DAYS, REVISION)):
+                for statement in statements:
                     execute(owner, statement, first="2024-02-11Z", last="2024-02-11Z")
                 outcomes = refresh(engine)
                 assert not [outcome for outcome in outcomes if outcome.error], outcomes
