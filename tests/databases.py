@@ -5,7 +5,9 @@ The server is thrown away: it syncs nothing, listens on loopback only and ends w
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 import uuid
@@ -23,6 +25,7 @@ from refresh.store.tables import source_table
 
 INITDB = "-U postgres -A trust --no-locale -E UTF8 --no-sync"
 POSTGRES = "-h 127.0.0.1 -F -c full_page_writes=off -c synchronous_commit=off -c autovacuum=off -c timezone=UTC"
+ROOM = 4 << 30
 GUARD = """
 read _                      # returns when the tests end, in whatever way
 if read pid <"$0/cluster/data/postmaster.pid"; then
@@ -58,10 +61,19 @@ def create_tables(connection: Connection) -> None:
     prepare(connection)
 
 
+def fast_folder() -> str | None:
+    """A folder in memory, where a database is cloned ten times as fast; ``None`` where there is none with room."""
+    memory = Path("/dev/shm")  # noqa: S108 - what is made in it has a name of its own
+    if not memory.is_dir() or not os.access(memory, os.W_OK):
+        return None
+    is_usable = shutil.disk_usage(memory).free > ROOM and not os.statvfs(memory).f_flag & os.ST_NOEXEC
+    return str(memory) if is_usable else None
+
+
 @contextmanager
 def guarded_folder() -> Iterator[Path]:
     """A folder that goes, with the server in it, when this process does: even a killed one closes its pipes."""
-    folder = Path(tempfile.mkdtemp(prefix="refresh-"))
+    folder = Path(tempfile.mkdtemp(prefix="refresh-", dir=fast_folder()))
     folder.chmod(0o755)
     command = ["/bin/sh", "-c", GUARD, str(folder)]
     with subprocess.Popen(
