@@ -39,6 +39,7 @@ def test_codes_of_errors() -> None:
         "CannotStartError": ExitCode.CANNOT_START,
         "SettingsError": ExitCode.CANNOT_START,
         "DatabaseUnreachableError": ExitCode.CANNOT_START,
+        "PoolingError": ExitCode.CANNOT_START,
         "EmbeddedServerError": ExitCode.CANNOT_START,
         "SchemaError": ExitCode.CANNOT_START,
         "DimensionError": ExitCode.CANNOT_START,

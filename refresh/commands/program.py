@@ -173,7 +173,7 @@ def _work(program: Program, request: Request, environ: Settings, now: datetime) 
         )
         if request.check:
             return job.patiently(partial(check, job)), None
-        if request.launches:
+        if request.launches and request.json != TERMINAL:
             job.say(job.where)
         if request.explain is not None:
             job.patiently(partial(explain_asset, job, request.explain))
