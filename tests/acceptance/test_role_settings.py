@@ -57,7 +57,6 @@ LENGTHS = {
 LIMITS = ("timeout", "log_rotation", "commit_delay", "vacuum_cost_delay", "deadlock")
 """Their smallest values end or slow down statements, as those who set them want."""
 LEFT_OUT = {
-    "role": "works as another role, with the rights and tables of that one",
     "default_table_access_method": "there is only one",
     "default_tablespace": "there is only one",
     "temp_tablespaces": "there is only one",
