@@ -21,6 +21,8 @@ __all__ = [
 ]  # fmt: skip
 
 SOURCE = "cmc_price_histories7"
+DEFAULT_ZONE = "UTC"
+"""The time zone in which a day starts in tables that are built while nobody names one."""
 DAILY = "cmc_price_bars_1d"
 
 

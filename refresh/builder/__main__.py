@@ -91,8 +91,8 @@ def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, S
     """The builder's part of the run and its assets, in a database that has all tables."""
     builder = named_builder(request.builder or "")
     with database.read_committed(engine) as connection:
-        schema.prepare(connection, request.selection.tz)
-        (scope,) = survey.open_scopes(connection, [builder], request.selection, now, request.run_id)
+        selection = request.zoned(schema.prepare(connection, request.tz)).selection
+        (scope,) = survey.open_scopes(connection, [builder], selection, now, request.run_id)
         averages = [series for series in scope.series if series.period]
         dimensions.save_alphas(connection, averages, _alphas(averages))
         return scope, survey.asset_ids(connection, scope)

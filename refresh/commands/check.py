@@ -48,7 +48,7 @@ def check(job: Job) -> int:
         if not covers and not runs.any_good(connection):
             job.console.print(NEVER)
             return ExitCode.FAILED
-        checked = _checked(job, connection, covers)
+        checked = _checked(job.zoned(connection), connection, covers)
     lines = list(_problems(job, checked))
     shown = lines[: SHOWN + 1] if job.request.verbose else lines[:1]
     for line in shown or [_fresh(job, checked)]:

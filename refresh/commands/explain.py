@@ -14,8 +14,8 @@ from refresh.store.schema import looking
 
 def explain_asset(job: Job, id: int) -> None:
     """Print the state of one asset in every table, its last failures, and the plan for it."""
-    request = replace(job.request, ids=(id,))
-    with looking(job.engine, request.tz) as connection:
+    with looking(job.engine, job.request.tz) as connection:
+        request = replace(job.zoned(connection).request, ids=(id,))
         scopes = survey.open_scopes(connection, job.builders, request.selection, job.now)
         plan = make_plan(job.builders, request, survey.survey(connection, scopes))
         state = standing(connection, job.builders, id, job.now)

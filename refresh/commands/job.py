@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
 from rich.console import Console
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from refresh.catalog import BuilderConfig
 from refresh.faces import console as face
@@ -23,6 +23,7 @@ from refresh.run.summary import Summary
 from refresh.store.database import Opened
 from refresh.store.retry import may_pass, retried
 from refresh.store.server_errors import first_line
+from refresh.store.settings import remembered_zone
 from refresh.wording import escaped
 
 Result = TypeVar("Result")
@@ -55,6 +56,10 @@ class Job:
         """The database, and which setting named it."""
         is_typed = "db_url" not in self.request.from_environment
         return self.opened.named_by(self.environ.source("TARGET_DB_URL", "--db-url" if is_typed else ""))
+
+    def zoned(self, connection: Connection) -> Job:
+        """The job in the time zone of the tables, if no other one was named."""
+        return replace(self, request=self.request.zoned(remembered_zone(connection)))
 
     def say(self, line: str) -> None:
         """Print a line about the run itself, unless ``--quiet`` was given."""

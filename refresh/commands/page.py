@@ -25,7 +25,7 @@ from refresh.store.schema import looking
 def write_page(job: Job, target: str) -> None:
     """Write the page about the database to a file. Raises ``SettingsError`` if that is not possible."""
     with looking(job.engine, job.request.tz) as connection:
-        scopes = survey.open_scopes(connection, BUILDERS, job.request.selection, job.now)
+        scopes = survey.open_scopes(connection, BUILDERS, job.zoned(connection).request.selection, job.now)
         ids = survey.asset_ids(connection, scopes[0])
         data = _data(connection, scopes[0], ids)
         charts = draw_charts(connection, scopes, ids)

@@ -46,14 +46,14 @@ def refresh(job: Job) -> Summary | None:
 
 def _plan_without_writing(job: Job) -> Planned | None:
     with schema.looking(job.engine, job.request.tz) as connection:
-        return plan_job(job, connection)
+        return plan_job(job.zoned(connection), connection)
 
 
 def _plan(job: Job, lock: locks.RefreshLock) -> Planned | None:
     lock.keep()
     with database.read_committed(job.engine) as connection:
         schema.prepare(connection, job.request.tz)
-        return plan_job(job, connection)
+        return plan_job(job.zoned(connection), connection)
 
 
 @contextmanager

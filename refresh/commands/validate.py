@@ -13,7 +13,7 @@ from refresh.errors import CannotStartError, ExitCode
 from refresh.faces import words
 from refresh.run.summary import Summary
 from refresh.store.schema import looking, verify
-from refresh.store.tables import METADATA
+from refresh.store.tables import METADATA, SETTINGS
 from refresh.validate.finding import Validity
 from refresh.wording import listed
 
@@ -43,7 +43,7 @@ def validate(job: Job) -> Summary:
 
 def _check_tables(missing: Sequence[str]) -> None:
     """Refuse to judge a database that lacks some tables: the next refresh creates and fills them."""
-    if len(missing) == len(METADATA.tables):
+    if not set(METADATA.tables).difference(missing, [SETTINGS]):  # loading prices creates the settings
         raise CannotStartError("nothing has been built in this database yet; run a refresh first")
     if missing:
         noun = "table" if len(missing) == 1 else "tables"
@@ -57,8 +57,8 @@ def judge(job: Job) -> tuple[Validity, int]:
     """Check every table within the filters of the request. Returns the result and the number of selected assets."""
     from refresh.validate.validation import validate  # noqa: PLC0415 - it loads numpy, which a refresh does without
 
-    selection = replace(job.request.selection, rebuild=False)
-    with looking(job.engine, selection.tz) as connection:
+    with looking(job.engine, job.request.tz) as connection:
+        selection = replace(job.zoned(connection).request.selection, rebuild=False)
         scopes = survey.open_scopes(connection, BUILDERS, selection, job.now)
         ids = survey.asset_ids(connection, scopes[0])
     number = _number_to_recompute(job.request.sample, len(ids))

@@ -7,13 +7,13 @@ Knows what options mean; refuses to know how they are typed, and which of them f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from refresh.catalog import BUILDERS
+from refresh.catalog import BUILDERS, DEFAULT_ZONE
 from refresh.due.selection import Detection, Filters, Selection
 from refresh.options.declaration import (
     BUILDER,
@@ -156,10 +156,10 @@ class Request:
     show_settings: bool = connection(
         SWITCH, "print every setting with its value and where it is from, and nothing secret", default=False
     )
-    tz: str = connection(
+    tz: str | None = connection(
         ZONE,
         "time zone in which a day starts",
-        default="UTC",
+        default_words="that of the tables, UTC for new ones",
         concerns=EVERY_BUILDER,
         environment="REFRESH_TZ",
         example="Europe/Berlin",
@@ -234,8 +234,14 @@ class Request:
             ),
             max_lag=self.max_lag,
             retries=self.retries,
-            tz=self.tz,
+            tz=self.tz or DEFAULT_ZONE,
         )
+
+    def zoned(self, tz: str | None) -> Request:
+        """The same in a time zone that nobody typed: that of the tables, for whoever named none."""
+        if self.tz or not tz:
+            return self
+        return replace(self, tz=tz, from_environment=self.from_environment | {"tz"})
 
 
 OPTIONS = declared_options(Request)

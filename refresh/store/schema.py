@@ -13,20 +13,19 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Table, text
 from sqlalchemy.dialects.postgresql import insert
 
-from refresh.catalog import legs
+from refresh.catalog import DEFAULT_ZONE, legs
 from refresh.errors import SchemaError, SettingsError
 from refresh.store.absent import read_as_if_prepared
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
 from refresh.store.existing import ExistingColumns, existing_columns, existing_indexes, existing_kinds
 from refresh.store.layout import refuse_former
 from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
+from refresh.store.settings import begin_creating, check_time_zone, remember_zone, remembered_zone
 from refresh.store.source_types import refuse_other_types
-from refresh.store.tables import METADATA, OURS_ALONE, SETTINGS, TARGET_TABLES
+from refresh.store.tables import METADATA, OURS_ALONE, TARGET_TABLES
 from refresh.store.triggers import keep_to_ourselves, suspect, unwatched, watch
 from refresh.store.views import prepare_views
 from refresh.wording import listed
-
-_CREATION_LOCK = 0x7265_6672  # "refr"
 
 _PREDATES = "version"
 """A column that states lack whose database was last refreshed by a program without triggers."""
@@ -44,14 +43,15 @@ class Lacking:
     views: tuple[Table, ...]
 
 
-def prepare(connection: Connection, tz: str = "UTC") -> None:
+def prepare(connection: Connection, tz: str | None = None) -> str:
     """Create what is missing, verify what exists, insert default timeframes and periods, pin the time zone.
 
-    Raises ``SchemaError`` that lists every difference with the statement that mends it, and ``SettingsError`` if the
-    tables were built with another time zone or nothing can be written.
+    Returns the zone: ``tz``, or if that is ``None`` the one that is remembered, or ``DEFAULT_ZONE``. Raises
+    ``SchemaError`` that lists every difference with the statement that mends it, and ``SettingsError`` if the tables
+    were built with another time zone or nothing can be written.
     """
     refuse_standby(connection)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
+    begin_creating(connection)
     lacking = verify(connection)
     if lacking.tables:
         METADATA.create_all(connection, lacking.tables, checkfirst=False)
@@ -62,8 +62,9 @@ def prepare(connection: Connection, tz: str = "UTC") -> None:
     prepare_views(connection)
     _insert_absent(connection, "dim_timeframe", DEFAULT_TIMEFRAME_ROWS)
     _insert_absent(connection, "dim_period", DEFAULT_PERIOD_ROWS)
-    _insert_absent(connection, SETTINGS, [{"name": "tz", "value": tz}])
-    check_time_zone(connection, tz)
+    zone = tz or remembered_zone(connection) or DEFAULT_ZONE
+    remember_zone(connection, zone)
+    return zone
 
 
 def refuse_standby(connection: Connection) -> None:
@@ -136,16 +137,6 @@ def _is_added(column: Column[Any]) -> bool:
     if column.table.name not in OURS_ALONE:
         return False
     return bool(column.nullable) or column.server_default is not None
-
-
-def check_time_zone(connection: Connection, tz: str) -> None:
-    """Raise ``SettingsError`` if the tables were built with another time zone."""
-    query = text(f"SELECT value FROM {SETTINGS} WHERE name = 'tz'")
-    built = connection.execute(query).scalar()
-    if built not in {None, tz}:
-        raise SettingsError(
-            f"--tz {tz}: the tables were built with {built}; use --tz {built}, or drop the tables and rebuild"
-        )
 
 
 @contextmanager

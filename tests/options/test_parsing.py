@@ -124,7 +124,7 @@ def test_defaults() -> None:
     request = Request()
     assert (request.detect, request.lookback_days, request.restate_limit) == ("digest", None, 20.0)
     assert (request.retries, request.max_lag, request.max_age) == (4, timedelta(days=1), timedelta(hours=26))
-    assert (request.wait_lock, request.tz, request.keep_logs) == (timedelta(0), "UTC", 30)
+    assert (request.wait_lock, request.tz, request.keep_logs) == (timedelta(0), None, 30)
     assert Path(request.log_dir) == LOGS == Path(__file__).resolve().parents[2] / ".logs"
 
 
