@@ -9,10 +9,15 @@ from datetime import UTC, datetime
 
 from refresh import printing
 from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
+from refresh.load.assets import Asset, Assignment
+from refresh.load.cell_numbers import Decimal
 from refresh.load.cell_times import DateOrder
-from refresh.load.files import PriceFile, asset_id, asset_name, by_manifest, by_manifests_beside, of_asset, require_ids
-from refresh.load.loading import FileResult, load, sample_file, warn
-from refresh.load.prices import Asset
+from refresh.load.files import PriceFile, assigned, by_manifest, by_manifests_beside, require_ids
+from refresh.load.loading import Choices, FileResult, load, sample_file
+from refresh.load.manifest import asset_id, asset_name
+from refresh.load.notation import Notation
+from refresh.load.preview import preview
+from refresh.load.telling import warn
 from refresh.options.environment import settings
 from refresh.options.load_request import LoadRequest
 from refresh.options.parsing import completed_load, parse_load
@@ -28,11 +33,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         merged = settings(environ, typed.config)
         request = completed_load(typed, merged)
         files = _files(request)
-        order = DateOrder(request.dates) if request.dates else None
+        if request.dry_run:
+            return preview(files, _choices(request), _say, warn)
         with database.opened(request.db_url, merged) as opened:
             now = datetime.now(UTC)
             _say(opened.named_by(merged.source("TARGET_DB_URL", "--db-url" if typed.db_url else "")))
-            return _report(load(file, opened.engine, now=now, order=order, notify=warn) for file in files)
+            choices = _choices(request)
+            return _report(load(file, opened.engine, now=now, choices=choices, notify=warn) for file in files)
     except RefreshError as error:
         warn(f"error: {error}")
         return error.exit_code
@@ -47,14 +54,30 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def _files(request: LoadRequest) -> list[PriceFile]:
     """The files of the command line with their assets. Raises ``UsageError`` if the asset of a file is unknown."""
     if request.id is not None:
-        asset = Asset(id=asset_id(request.id, "--id"), name=request.name and asset_name(request.name, "--name"))
-        files = of_asset(request.files, asset)
+        files = assigned(request.files, _assignment(request))
     elif request.manifest:
         files = by_manifest(request.files, request.manifest)
     else:
         files = by_manifests_beside(request.files, warn)
     require_ids(files)
     return [sample_file(), *files] if request.sample else files
+
+
+def _assignment(request: LoadRequest) -> Assignment:
+    """The asset of ``--id``: of all lines, or of those of a symbol."""
+    asset = Asset(id=asset_id(request.id or "", "--id"), name=request.name and asset_name(request.name, "--name"))
+    if request.symbol is None:
+        return Assignment(asset=asset)
+    column, symbol = request.symbol
+    return Assignment(by_symbol={symbol: asset}, column=column)
+
+
+def _choices(request: LoadRequest) -> Choices:
+    notation = Notation(
+        decimal=Decimal(request.decimal) if request.decimal else None,
+        order=DateOrder(request.dates) if request.dates else None,
+    )
+    return Choices(notation=notation, tz=request.tz, may_empty=request.replace_with_empty)
 
 
 def _report(results: Iterator[FileResult]) -> int:

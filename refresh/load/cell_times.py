@@ -1,6 +1,6 @@
-"""One column of text -> times in UTC: ISO in its variants, epochs, dates that begin with the day or the month.
+"""One column of text -> times as they are written: ISO in its variants, epochs, dates in numbers and with names.
 
-Knows notations of time; refuses to know files, lines and prices. An unclear cell is never guessed: its index is
+Knows notations of time; refuses to know zones, files, lines and prices. An unclear cell is never guessed: its index is
 returned with the reason.
 """
 
@@ -8,168 +8,168 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import partial
+from functools import lru_cache
 
 import numpy as np
 
-from refresh.core.rows import TIME, Array
-from refresh.load.cells import NULLS, CellError, Column, Texts, read_cells
-
-DAY_START = timedelta(0)
-DAY_END = timedelta(days=1, milliseconds=-1)
-"""What a date without a time of day means, counted from midnight UTC: the start or the end of a daily row."""
+from refresh.core.rows import TIME
+from refresh.load.cells import NULLS, CellError, Texts, Wrong, read_cells
+from refresh.load.stamps import NO_OFFSET, Stamps, read_uniform
 
 
 class DateOrder(Enum):
-    """Which of day and month comes first in 04/05/2013; the values are the words of the command line."""
+    """The order of day, month and year in 04/05/2013 or 04/05/13; the values are the words of the command line."""
 
     MDY = "mdy"
     DMY = "dmy"
+    YMD = "ymd"
 
 
-_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH = _EPOCH_UTC.replace(tzinfo=None)
 _NOT_A_TIME = np.iinfo(np.int64).min
-_YEAR_1 = np.datetime64("0001-01-01")
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - on the writer's clock
 _MICROSECOND = timedelta(microseconds=1)
+_MINUTE = timedelta(minutes=1)
 _MONTHS = 12
+_DAYS = 31
+_CENTURY_BEGINS = 69
+"""Of two digits, 69 to 99 are in the last century, as POSIX has it."""
 
-_EPOCH_DIGITS = re.compile(r"(\d{9,17})(\.\d*)?", re.ASCII)
-_UNITS = ("seconds", "milliseconds", "microseconds")
+_EPOCH_DIGITS = re.compile(r"(\d{9,19})(\.\d*)?", re.ASCII)
 _LEAST_DIGITS = 9  # seconds from 1973 on have 9 to 11 digits, and each finer unit has 3 more
+_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
+_SMALL_NUMBER = re.compile(r"-?\d{1,8}(\.\d*)?", re.ASCII)
 
-_COMMON = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,6})?Z?)?", re.ASCII)
-_DATE = re.compile(
-    r"""(?: (?P<year>\d{4}) (?P<by>[-/.]) (?P<month>\d{1,2}) (?P=by) (?P<day>\d{1,2})
-        | (?P<first>\d{1,2}) (?P<and>[-/.]) (?P<second>\d{1,2}) (?P=and) (?P<last>\d{4}) )
-        (?: [Tt\s] \s* (?P<hour>\d{1,2}) (?P<rest>:\d{2} (?: :\d{2} (?:\.\d+)? )? ) )?
-        \s* (?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?""",
-    re.VERBOSE | re.ASCII | re.IGNORECASE,
+_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_CLOCK = r"""(?: [Tt,\s]+ (?P<hour>\d{1,2})
+        (?: (?P<minute>:\d{2}) (?P<second>:\d{2} (?:\.\d+)?)? | (?P<digits>\d{2}(?:\d{2})?) )?
+        \s* (?P<half>[AaPp])? (?(half)\.?[Mm]\.?) )?
+        \s* (?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?"""
+_MONTH_NAME = rf"(?P<name>{'|'.join(_NAMES)})[a-z]*\.?"
+_DAY_NAME = r"(?: (?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.? [,\s]\s* )?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_YEAR = r"(?P<year>\d{4}|'?\d{2})"
+_DATES = tuple(
+    re.compile(_DAY_NAME + date + _CLOCK, re.VERBOSE | re.ASCII | re.IGNORECASE)
+    for date in (
+        r"(?P<year>\d{4}) (?P<by>[-/.]) (?P<month>\d{1,2}) (?P=by) (?P<day>\d{1,2})",
+        r"(?P<first>\d{1,2}) (?P<by>[-/.]) (?P<second_part>\d{1,2}) (?P=by) (?P<last>\d{4}|\d{2})",
+        r"(?P<year>\d{4}) (?P<month>\d{2}) (?P<day>\d{2})",
+        rf"{_DAY} [-/.\s]{{1,2}} {_MONTH_NAME} [-/,.\s]{{1,2}} {_YEAR}",
+        rf"{_MONTH_NAME} [-/.\s]{{1,2}} {_DAY} [-/,.\s]{{1,2}} {_YEAR}",
+        rf"(?P<year>\d{{4}}) [-/,.\s]{{1,2}} {_MONTH_NAME} [-/,.\s]{{1,2}} {_DAY}",
+    )
 )
-_ISO_DATE_LENGTH = len("2013-04-29")
-_BASIC_DATE_LENGTH = len("20130429")
+"""The notations of a date with a time behind it: a row each."""
+_ORDERED = _DATES[1]
+_PLACES = {
+    DateOrder.MDY: ("first", "second_part", "last"),
+    DateOrder.DMY: ("second_part", "first", "last"),
+    DateOrder.YMD: ("second_part", "last", "first"),
+}
+"""Per order, the groups of ``_ORDERED`` that are month, day and year."""
+_OF_SIGN = {".": frozenset({DateOrder.DMY})}
+"""The order that a sign between the parts implies, if they fit it: with points, nobody writes the month first."""
 
 
-@dataclass(slots=True)
-class OrderEvidence:
-    """The orders that every date such as 04/29/2013 fits, and the first such date, "" if there is none."""
-
-    orders: frozenset[DateOrder] = frozenset(DateOrder)
-    example: str = ""
-
-    def add_dates(self, column: Texts) -> None:
-        """Take in more cells."""
-        for text in column:
-            fitting = _fitting_orders(text)
-            if fitting:
-                self.orders &= fitting
-                self.example = self.example or text.strip()
-
-
-def _fitting_orders(text: str) -> set[DateOrder]:
+def orders_of(text: str) -> frozenset[DateOrder]:
     """The orders that a date such as 04/29/2013 fits; none for any other text."""
-    begins_with_year = text[:4].isdigit()
-    match = None if begins_with_year else _DATE.fullmatch(text.strip())
-    if not match or not match["first"]:
-        return set()
-    months = {DateOrder.MDY: int(match["first"]), DateOrder.DMY: int(match["second"])}
-    return {order for order, month in months.items() if month <= _MONTHS}
+    if text[:4].isdigit():
+        return frozenset()
+    match = _ORDERED.fullmatch(text.strip())
+    if not match:
+        return frozenset()
+    orders = frozenset(order for order in DateOrder if _fits(match, order))
+    return orders & _OF_SIGN.get(match["by"], orders) or orders
 
 
-def read_times(column: Texts, order: DateOrder | None, *, date_means: timedelta) -> Column:
-    """The column as M8[us] in UTC, NaT for NULL. A date alone means midnight UTC plus ``date_means``."""
-    times = _read_uniform(column, date_means)
-    if times is not None:
-        return times, {}
-    read = partial(_time, order=order, date_means=date_means)
-    values, wrong = read_cells(column, read, null=_NOT_A_TIME)
-    return np.array(values, np.int64).view(TIME), wrong
+def _fits(match: re.Match[str], order: DateOrder) -> bool:
+    month, day, year = (match[place] for place in _PLACES[order])
+    has_year = len(year) == len(match["last"]) and len(day) <= len("31")
+    return has_year and 1 <= int(month) <= _MONTHS and 1 <= int(day) <= _DAYS
 
 
-def _read_uniform(column: Texts, date_means: timedelta) -> Array | None:
-    """The times if all have one common format, as in nearly every file: numpy reads them ten times as fast."""
-    first = column[0].strip() if column else ""
-    if not _COMMON.fullmatch(first):
-        return None
-    try:
-        text = np.array([cell.strip() for cell in column], np.bytes_)
-        if not _has_format(text, first):
-            return None
-        times: Array = text.astype(f"S{len(first.rstrip('Z'))}").astype(TIME)
-    except ValueError:  # a day such as February 31, or not ASCII: reading cell by cell shows which
-        return None
-    if (times < _YEAR_1).any():
-        return None
-    is_date = len(first) <= _ISO_DATE_LENGTH
-    return times + np.timedelta64(date_means) if is_date else times
+def read_stamps(column: Texts, order: DateOrder | None) -> tuple[Stamps, Wrong]:
+    """The column as it is written, and its wrong cells."""
+    stamps = read_uniform(column)
+    if stamps is not None:
+        return stamps, {}
+    values, wrong = read_cells(column, lambda text: _stamp(text, order), null=(_NOT_A_TIME, NO_OFFSET))
+    pairs = np.array(values, np.int64).reshape(-1, 2)
+    return Stamps(local=pairs[:, 0].copy().view(TIME), offset=pairs[:, 1]), wrong
 
 
-def _has_format(text: Array, example: str) -> bool:
-    """Whether all cells are as long as the example, have its punctuation and have digits where it has digits."""
-    pattern = np.frombuffer(example.encode(), np.uint8)
-    marks = text.view(np.uint8).reshape(len(text), -1)
-    if marks.shape[1] != len(pattern):
-        return False
-    is_digit = _is_digit(pattern)
-    is_same = np.where(is_digit, _is_digit(marks), marks == pattern)
-    return bool(is_same.all())
-
-
-def _is_digit(marks: Array) -> Array:
-    return (marks >= ord("0")) & (marks <= ord("9"))
-
-
-def _time(text: str, order: DateOrder | None, date_means: timedelta) -> int:
-    """Microseconds since 1970. Raises ``CellError``."""
-    if text[4:5] == "-":  # nearly always, and much faster than a pattern
-        with suppress(ValueError, OverflowError):  # perhaps 2013-4-9
-            return _since_epoch(text, date_means) // _MICROSECOND
+@lru_cache(16_384)
+def _stamp(text: str, order: DateOrder | None) -> tuple[int, int]:
+    """Microseconds since 1970 on the writer's clock, and its offset. Raises ``CellError``."""
     if text.lower() in NULLS:
-        return _NOT_A_TIME
-    try:
-        return _read_rare(text, order, date_means) // _MICROSECOND
-    except (ValueError, OverflowError):
-        raise CellError("not a time") from None
+        return _NOT_A_TIME, NO_OFFSET
+    with suppress(ValueError, OverflowError):
+        return _read(text, order)
+    if _SMALL_NUMBER.fullmatch(text):
+        raise CellError(
+            "not a time; seconds since 1970 or days of a spreadsheet cannot be told apart: write 2024-01-31"
+        )
+    raise CellError("not a time")
 
 
-def _since_epoch(iso: str, date_means: timedelta) -> timedelta:
-    moment = datetime.fromisoformat(iso)
-    if len(iso) <= _ISO_DATE_LENGTH:
-        return moment - _EPOCH + date_means
-    return moment - (_EPOCH if moment.tzinfo is None else _EPOCH_UTC)
-
-
-def _read_rare(text: str, order: DateOrder | None, date_means: timedelta) -> timedelta:
-    """A time in one of the rarer notations, counted from 1970. Raises ``ValueError`` if it is none of them."""
-    if match := _DATE.fullmatch(text):
-        return _since_epoch(_iso(match, order), date_means)
+def _read(text: str, order: DateOrder | None) -> tuple[int, int]:
     if match := _EPOCH_DIGITS.fullmatch(text):
-        return _epoch(match[1], match[2] or "")
-    if len(text) == _BASIC_DATE_LENGTH:
-        return _since_epoch(text, date_means)
+        return _epoch(match[1], match[2] or ""), 0
+    for notation in _DATES:
+        if match := notation.fullmatch(text):
+            moment = datetime.fromisoformat(_iso(match, order))
+            local = moment.replace(tzinfo=None) - _EPOCH
+            offset = moment.utcoffset()
+            return local // _MICROSECOND, NO_OFFSET if offset is None else offset // _MINUTE
     raise ValueError(text)
 
 
 def _iso(match: re.Match[str], order: DateOrder | None) -> str:
-    year = match["year"] or match["last"]
-    month = match["month"] or match["first"]
-    day = match["day"] or match["second"]
-    if match["first"] and order is None:
-        raise ValueError(match.string)
-    if match["first"] and order is DateOrder.DMY:
-        month, day = day, month
-    date = f"{year}-{month:0>2}-{day:0>2}"
+    parts = match.groupdict()
+    month, day, year = parts.get("month"), parts.get("day"), parts.get("year")
+    if parts.get("name"):
+        month = str(_NAMES.index(match["name"].lower()) + 1)
+    if parts.get("first"):
+        if order is None or not _fits(match, order):
+            raise ValueError(match.string)
+        month, day, year = (match[place] for place in _PLACES[order])
+    return f"{_full_year(year or '')}-{month:0>2}-{day:0>2}{_clock(match)}"
+
+
+def _full_year(year: str) -> str:
+    year = year.removeprefix("'")
+    if len(year) > 2:  # noqa: PLR2004 - digits
+        return year
+    return f"19{year}" if int(year) >= _CENTURY_BEGINS else f"20{year}"
+
+
+def _clock(match: re.Match[str]) -> str:
+    """The time of day and the offset, in ISO; empty for a date."""
     if not match["hour"]:
-        return date
+        return ""
+    digits = match["digits"] or ""
+    minute = match["minute"] or f":{digits[:2] or '00'}"
+    second = match["second"] or f":{digits[2:] or '00'}"
     zone = (match["zone"] or "").upper()
     zone = "Z" if zone in {"UTC", "GMT"} else zone
-    return f"{date}T{match['hour']:0>2}{match['rest']}{zone}"
+    return f"T{_hour(match['hour'], match['half'])}{minute}{second}{zone}"
 
 
-def _epoch(whole: str, fraction: str) -> timedelta:
-    unit = _UNITS[(len(whole) - _LEAST_DIGITS) // 3]
-    part = float(f"0{fraction}")
-    return timedelta(**{unit: int(whole)}) + timedelta(**{unit: part})
+def _hour(hour: str, half: str | None) -> str:
+    """The hour of a day of 24; ``half``: the first letter of am or pm."""
+    if not half:
+        return f"{hour:0>2}"
+    if not 1 <= int(hour) <= _MONTHS:
+        raise ValueError(hour)
+    afternoon = _MONTHS if half.lower() == "p" else 0
+    return f"{int(hour) % _MONTHS + afternoon:02}"
+
+
+def _epoch(whole: str, fraction: str) -> int:
+    per_second = _PER_SECOND[(len(whole) - _LEAST_DIGITS) // 3]
+    part = int(float(f"0{fraction}") * 1_000_000 / per_second)
+    moment = int(whole) * 1_000_000 // per_second + part
+    datetime.fromtimestamp(moment // 1_000_000, UTC)  # raises ValueError beyond the year 9999
+    return moment

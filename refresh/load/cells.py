@@ -1,25 +1,20 @@
-"""One column of text -> one array: the numbers, ids and names that its cells contain.
+"""One column of text -> one array: the ids and names that its cells contain, and what its readers have in common.
 
-Knows notations, decimal commas among them; refuses to know files, lines and prices. An unclear cell is never guessed:
-its index is returned with the reason.
+Refuses to know files, lines and prices. An unclear cell is never guessed: its index is returned with the reason.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
 from refresh.core.rows import NULL_TEXT, Array
 
-NULLS = frozenset({"", "-", "null", "na", "n/a", "nan", "none"})
+NULLS = frozenset({"", "-", "--", "null", "na", "n/a", "#n/a", "nan", "none", "nil", "n/d"})
 """Texts of an empty cell, in any case. NaN is one of them: PostgreSQL stores it as a value, and it spoils sums."""
 
 IDS = range(1, 2**31)
@@ -36,32 +31,9 @@ Column = tuple[Array, Wrong]
 T = TypeVar("T")
 
 
-class NumberForm(Enum):
-    """How a column writes numbers; the values are examples."""
-
-    PLAIN = "1234.5"
-    GROUPED = "1,234.5"
-    DECIMAL_COMMA = "1.234,5"
-
-
 class CellError(ValueError):
     """A cell cannot be read; the message is the reason."""
 
-
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
-_COMMAS = {
-    NumberForm.GROUPED: re.compile(
-        r"[+-]?(([1-9]\d{0,2}(,\d{3})+|\d+)(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII
-    ),
-    NumberForm.DECIMAL_COMMA: re.compile(
-        r"[+-]?(([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d*)?|,\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII
-    ),
-}
-_TO_PLAIN = {
-    NumberForm.GROUPED: str.maketrans("", "", ","),
-    NumberForm.DECIMAL_COMMA: str.maketrans(",", ".", "."),
-}
-_NUMBER_BYTES = b"0123456789+-.eE "
 
 _ID = re.compile(r"(\d{1,10})(\.0*)?", re.ASCII)
 LONGEST_NAME = 1_000
@@ -69,46 +41,6 @@ LONGEST_NAME = 1_000
 _CACHED_TEXTS = 4096  # thousands of lines repeat the same ids and names
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_UTF8 = "\N{REPLACEMENT CHARACTER}"
-
-
-@dataclass(slots=True)
-class CommaEvidence:
-    """What the cells of a column show about its commas, block by block."""
-
-    forms: frozenset[NumberForm] = frozenset(_COMMAS)
-    has_commas: bool = False
-
-    def add_numbers(self, column: Texts) -> None:
-        """Take in more cells: a cell that fits only one comma form rules out the other."""
-        text = "".join(column)
-        self.has_commas = self.has_commas or "," in text
-        may_group_by_point = "." in text and NumberForm.DECIMAL_COMMA in self.forms
-        if "," not in text and not may_group_by_point:
-            return
-        for cell in column:
-            fitting = {form for form, pattern in _COMMAS.items() if pattern.fullmatch(cell.strip())}
-            if len(fitting) == 1:
-                self.forms &= fitting
-
-    @property
-    def form(self) -> NumberForm:
-        """The form of the column: plain without commas, and plain if their meaning stays open."""
-        is_settled = self.has_commas and len(self.forms) == 1
-        return next(iter(self.forms)) if is_settled else NumberForm.PLAIN
-
-
-def read_numbers(column: Texts, form: NumberForm) -> Column:
-    """The column as float64, NaN for NULL; infinite, negative and zero numbers are numbers."""
-    if form is NumberForm.PLAIN and _has_only_number_bytes(column):
-        with suppress(ValueError):  # an empty or wrong cell: read cell by cell below
-            numbers = map(float, column)
-            return np.fromiter(numbers, np.float64, len(column)), {}
-    values, wrong = read_cells(column, partial(_number, form=form), null=math.nan)
-    return np.array(values, np.float64), wrong
-
-
-def _has_only_number_bytes(column: Texts) -> bool:
-    return not "".join(column).encode().translate(None, _NUMBER_BYTES)
 
 
 def read_ids(column: Texts) -> Column:
@@ -134,18 +66,6 @@ def read_cells(column: Texts, read: Callable[[str], T], *, null: T) -> tuple[lis
             values.append(null)
             wrong[index] = str(error)
     return values, wrong
-
-
-def _number(text: str, form: NumberForm) -> float:
-    if text.lower() in NULLS:
-        return math.nan
-    if form is not NumberForm.PLAIN and _COMMAS[form].fullmatch(text):
-        text = text.translate(_TO_PLAIN[form])
-    if _PLAIN.fullmatch(text):
-        return float(text)
-    if any(pattern.fullmatch(text) for pattern in _COMMAS.values()):
-        raise CellError("its comma may group thousands or begin decimals, and the column does not show which")
-    raise CellError("not a number")
 
 
 @lru_cache(_CACHED_TEXTS)

@@ -1,58 +1,24 @@
-"""The lines of a price file -> its header, then blocks of columns of text, and the lines that do not fit the header.
+"""The lines of a price file -> blocks of columns of text, and the lines that do not fit the header.
 
-Knows separators, quotes and titles of columns; refuses to know what a cell means. Every line is cut by itself, so that
-a stray quote spoils one line and not the rest of the file. Lines are taken in blocks, so that memory does not grow with
-the file.
+Knows separators and quotes; refuses to know what a cell means. Every line is cut by itself, so that a stray quote
+spoils one line and not the rest of the file. Lines are taken in blocks, so that memory does not grow with the file.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from operator import itemgetter
 
 import numpy as np
 
 from refresh.core.rows import Array
-from refresh.errors import RefreshError
+from refresh.load.bounds import LONGEST_LINE, is_too_long
 from refresh.load.cells import Texts, Wrong
-from refresh.wording import listed
+from refresh.load.header import Header, fields_of, shown
 
-NUMBERS = ("open", "high", "low", "close", "volume", "marketcap", "circulatingsupply")
-TIMES = ("timestamp", "timeopen", "timeclose", "timehigh", "timelow")
-NAMES = ("name", "symbol")
-COLUMNS = ("id", *NAMES, *TIMES, *NUMBERS)
-REQUIRED = ("timestamp", "open", "high", "low", "close")
-
-_TITLES = {"timestamp": ("timestamp", "datetime", "date", "time"), "symbol": ("symbol", "ticker")}
-"""Columns with several titles, the best first; every other column has only its own name as its title."""
-
-_SEPARATORS = ";,\t|"
-_BLOCK_LINES = 2_000
-_HEADER_CHARACTERS = 65_536
-_SHOWN_CHARACTERS = 40
-
-
-class PriceFileError(RefreshError):
-    """The file as a whole cannot be read as prices; whoever opened it adds its name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """The line that names the columns: its number, its titles as written, and the index of each of our columns."""
-
-    line: int
-    separator: str
-    titles: tuple[str, ...]
-    indexes: Mapping[str, int]
-
-    @property
-    def names_assets(self) -> bool:
-        """Whether ``name`` is the asset's: in CoinMarketCap's exports, with neither id nor symbol, it is not."""
-        return bool({"id", "symbol"} & self.indexes.keys())
+BLOCK_LINES = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -72,57 +38,15 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """A block of lines cut into columns of text: those of our columns that the file has, in the file's order."""
+    """A block of lines cut into columns of text: those of our columns that the file has, in the file's order.
+
+    ``unused``: the other columns that have a title, by that title.
+    """
 
     lines: Array
     columns: Mapping[str, Texts]
+    unused: Mapping[str, Texts]
     bad: Sequence[BadLine]
-
-
-def read_header(lines: Iterator[str]) -> Header:
-    """The first line that is not blank; no further line is taken. Raises ``PriceFileError`` naming what it lacks."""
-    for number, text in enumerate(lines, 1):
-        if text.strip():
-            return _verified(number, text)
-    raise PriceFileError("is empty")
-
-
-def _verified(number: int, text: str) -> Header:
-    """The header cut by the separator that yields most of our columns."""
-    candidates = [_header(number, text[:_HEADER_CHARACTERS], separator) for separator in _SEPARATORS]
-    header = max(candidates, key=lambda candidate: len(candidate.indexes))
-    missing = [name for name in REQUIRED if name not in header.indexes]
-    if missing:
-        lacks = listed(missing).replace("timestamp", "timestamp (or date)")
-        raise PriceFileError(f"its header lacks {lacks}; line {number} is: {shown(text.strip())}")
-    keys = [_key(title) for title in header.titles]
-    ours = header.indexes.values()
-    repeated = [header.titles[index] for index in ours if keys.count(keys[index]) > 1]
-    if repeated:
-        raise PriceFileError(f"its header names {listed(repeated)} more than once")
-    return header
-
-
-def _header(number: int, text: str, separator: str) -> Header:
-    fields, _ = _record(text, separator)
-    titles = tuple(field.strip() for field in fields)
-    return Header(line=number, separator=separator, titles=titles, indexes=_indexes(titles))
-
-
-def _key(title: str) -> str:
-    return re.sub(r"[\s_]", "", title).lower()
-
-
-def _indexes(titles: Sequence[str]) -> dict[str, int]:
-    """Our column -> its index among the titles, in their order."""
-    keys = [_key(title) for title in titles]
-    indexes: dict[str, int] = {}
-    for column in COLUMNS:
-        spellings = _TITLES.get(column, (column,))
-        best = next((spelling for spelling in spellings if spelling in keys), None)
-        if best:
-            indexes[column] = keys.index(best)
-    return dict(sorted(indexes.items(), key=itemgetter(1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +59,7 @@ class PriceText:
     def blocks(self) -> Iterator[Cells]:
         """The lines cut into columns, block by block."""
         lines, first = self.lines(), self.header.line + 1
-        while block := list(islice(lines, _BLOCK_LINES)):
+        while block := list(islice(lines, BLOCK_LINES)):
             yield _cells(self.header, block, first)
             first += len(block)
 
@@ -144,6 +68,7 @@ def _cells(header: Header, block: Texts, first: int) -> Cells:
     """The lines that have as many fields as the header; the others are bad, or blank."""
     width = len(header.titles)
     records, unreadable = _records(block, header.separator)
+    records = [_fitted(record, width) for record in records]
     fitting = [index for index, record in enumerate(records) if len(record) == width]
     bad: list[BadLine] = []
     for index in set(range(len(block))).difference(fitting):
@@ -155,13 +80,32 @@ def _cells(header: Header, block: Texts, first: int) -> Cells:
             bad.append(BadLine(line=first + index, column="fields", value=fields, reason=f"the header has {width}"))
     rows = [records[index] for index in fitting]
     columns = list(zip(*rows, strict=True)) or [()] * width
-    ours = {name: columns[index] for name, index in header.indexes.items()}
-    lines = np.array(fitting, np.int64) + first
-    return Cells(lines=lines, columns=ours, bad=bad)
+    return Cells(
+        lines=np.array(fitting, np.int64) + first,
+        columns=_ours(header, columns),
+        unused={title: columns[header.titles.index(title)] for title in header.unused},
+        bad=bad,
+    )
+
+
+def _fitted(record: list[str], width: int) -> list[str]:
+    """A record without separators that end its line and separate nothing."""
+    if len(record) > width and not any(record[width:]):
+        return record[:width]
+    return record
+
+
+def _ours(header: Header, columns: Sequence[Texts]) -> dict[str, Texts]:
+    """Our columns; a date has the time of day that stands in another column behind it."""
+    ours = {name: columns[index] for name, index in header.places.indexes.items()}
+    if header.places.clock is not None:
+        clocks = columns[header.places.clock]
+        ours["timestamp"] = [f"{day} {clock}" for day, clock in zip(ours["timestamp"], clocks, strict=True)]
+    return ours
 
 
 def _records(block: Texts, separator: str) -> tuple[list[list[str]], Wrong]:
-    """The fields of each line; for a line with unmatched quotes no fields, and the reason."""
+    """The fields of each line; for a line that cannot be cut no fields, and the reason."""
     try:
         records = list(csv.reader(block, delimiter=separator, skipinitialspace=True, strict=True))
     except csv.Error:
@@ -171,23 +115,10 @@ def _records(block: Texts, separator: str) -> tuple[list[list[str]], Wrong]:
     unreadable: Wrong = {}
     records = []
     for index, line in enumerate(block):
-        fields, reason = _record(line, separator)
+        fields, reason = fields_of(line, separator)
+        if is_too_long(line):
+            fields, reason = [], f"longer than {LONGEST_LINE:,} bytes"
         records.append(fields)
         if reason:
             unreadable[index] = reason
     return records, unreadable
-
-
-def _record(line: str, separator: str) -> tuple[list[str], str]:
-    if line.count('"') % 2:
-        return [], "a quote is not closed"
-    try:
-        return next(csv.reader([line], delimiter=separator, skipinitialspace=True)), ""
-    except csv.Error as error:
-        return [], str(error)
-
-
-def shown(text: str) -> str:
-    """Text from a file, fit for one line of a terminal."""
-    printable = text if text.isprintable() else repr(text)[1:-1]
-    return printable if len(printable) <= _SHOWN_CHARACTERS else printable[:_SHOWN_CHARACTERS] + "..."

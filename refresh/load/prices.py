@@ -1,139 +1,99 @@
 """The contents of a price file: its blocks of text -> rows of the source table, and the lines that cannot be read.
 
-Knows the forms of price files: CoinMarketCap's exports, the Kaggle collection, and plain CSV whose header names its
-columns. Refuses to know files, the clock and the database.
+Refuses to know files, the clock and the database.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from refresh.core.rows import DAY, NULL_TEXT, TIME, Rows, count, take
-from refresh.load.cell_times import DAY_END, DAY_START, DateOrder, OrderEvidence, read_times
-from refresh.load.cells import Column, CommaEvidence, NumberForm, Texts, read_ids, read_names, read_numbers
-from refresh.load.lines import NAMES, NUMBERS, TIMES, BadLine, Cells, Header, PriceFileError, PriceText, shown
-from refresh.wording import listed
-
-_CLOSING_TIMES = frozenset({"timestamp", "timeclose"})
-_SHOWN_SYMBOLS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
-    """The id and name of a file's asset if they come from outside the file; its own columns may add the rest."""
-
-    id: int | None = None
-    name: str | None = None
+from refresh.core.rows import DAY, NULL_TEXT, TIME, Array, Rows, count, take
+from refresh.load.assets import Apart, Assignment, ids_of, own_ids, symbols
+from refresh.load.cell_numbers import Decimal, read_numbers
+from refresh.load.cell_times import read_stamps
+from refresh.load.cells import Column, Texts, read_names
+from refresh.load.days import Zone, moments, placed
+from refresh.load.header import Header, PriceFileError
+from refresh.load.lines import BadLine, Cells, PriceText
+from refresh.load.notation import Notation
+from refresh.load.titles import NAMES, NUMBERS, TIMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notation:
-    """The order of day and month if it matters, and per column the form of its numbers; other columns are plain."""
+class Reading:
+    """What is settled about a file before its rows are read."""
 
-    order: DateOrder | None
-    forms: Mapping[str, NumberForm]
+    assignment: Assignment
+    notation: Notation
+    zone: Zone
+
+    @property
+    def decimal(self) -> Decimal:
+        """The decimal sign of all numbers."""
+        return self.notation.decimal or Decimal.POINT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """A block of a file: rows of the source table with their ``line``, and the lines that cannot be read.
+    """A block of a file: rows of the source table, and the lines that cannot be read.
 
-    ``rows`` has line int64, id int32, the times M8[us], the numbers float64 and name as bytes. A column that the file
-    lacks is left out, unless it follows from the others.
+    ``rows`` has line int64, day M8[D], stamped M8[us], which are no columns of that table, id int32, the times M8[us],
+    the numbers float64 and name as bytes. A column that the file lacks is left out, unless it follows from the others.
+    ``others``: the symbols whose lines are left out, because only some were asked for.
     """
 
     rows: Rows
     bad: Sequence[BadLine]
+    others: Sequence[str] = ()
 
 
-def settle_notation(text: PriceText, order: DateOrder | None) -> Notation:
-    """The notation of the file, from all of its lines if the first ones leave a doubt; ``order`` is the user's choice.
-
-    Raises ``PriceFileError`` if no date settles whether day or month comes first.
-    """
-    if not _is_doubtful(text, order):
-        return Notation(order=order, forms={})
-    dates = OrderEvidence()
-    numbers: defaultdict[str, CommaEvidence] = defaultdict(CommaEvidence)
-    for cells in text.blocks():
-        for name, column in cells.columns.items():
-            if name in NUMBERS:
-                numbers[name].add_numbers(column)
-            elif name in TIMES and order is None:
-                dates.add_dates(column)
-    forms = {name: evidence.form for name, evidence in numbers.items()}
-    return Notation(order=order or _settled(dates), forms=forms)
-
-
-def _is_doubtful(text: PriceText, order: DateOrder | None) -> bool:
-    """Whether every cell must be read: unless the first dates begin with the year and no number has a comma."""
-    first = next(text.blocks(), None)
-    if first and order is None:
-        dates = OrderEvidence()
-        for name in first.columns.keys() & set(TIMES):
-            dates.add_dates(first.columns[name])
-        if dates.example:
-            return True
-    sign = '"' if text.header.separator == "," else ","
-    return any(sign in line for line in text.lines())
-
-
-def _settled(dates: OrderEvidence) -> DateOrder | None:
-    """The only order left, ``None`` without such dates. Raises ``PriceFileError`` if not exactly one is left."""
-    if not dates.example:
-        return None
-    if len(dates.orders) == 1:
-        return next(iter(dates.orders))
-    problem = "no date shows" if dates.orders else "its dates contradict each other about"
-    raise PriceFileError(
-        f"{problem} whether the day or the month comes first in {dates.example}; use --dates dmy or --dates mdy"
-    )
-
-
-def provided_columns(header: Header, asset: Asset) -> frozenset[str]:
+def provided_columns(header: Header, wanted: Assignment) -> frozenset[str]:
     """The columns of the source table for which the file, or its asset, provides values."""
-    columns = header.indexes.keys() - set(NAMES)
-    if asset.name is not None or header.names_assets:
+    columns = header.places.indexes.keys() - set(NAMES)
+    named = any(asset.name is not None for asset in [wanted.asset, *wanted.by_symbol.values()])
+    if named or header.names_assets:
         columns |= {"name"}
     return frozenset(columns)
 
 
-def read_prices(text: PriceText, asset: Asset, *, notation: Notation) -> Iterator[Prices]:
+def read_prices(text: PriceText, how: Reading) -> Iterator[Prices]:
     """The file block by block, in its order; every line that is not blank is in one block, as a row or as bad.
 
-    Without an id column, ``asset`` must have an id. Raises ``PriceFileError`` if its rows then belong to several
+    Without an id column, the assignment must know ids. Raises ``PriceFileError`` if its rows then belong to several
     assets.
     """
-    symbols: set[str] = set()
+    if not how.assignment.is_known and "id" not in text.header.places.indexes:
+        raise PriceFileError("it has no id column, and nothing says which asset it is of; use --id N")
+    apart = Apart()
     for cells in text.blocks():
-        symbols.update(map(str.strip, cells.columns.get("symbol", ())))
-        symbols.discard("")
-        if len(symbols) > 1 and "id" not in text.header.indexes:
-            named = listed(map(shown, sorted(symbols)[:_SHOWN_SYMBOLS]))
-            raise PriceFileError(
-                f"it contains several assets ({named}) and no id column; add one, or split it into a file per asset"
-            )
-        yield _prices(cells, text.header, asset, notation)
+        told = symbols(cells, text.header, how.assignment)
+        if told and not how.assignment.by_symbol and "id" not in cells.columns:
+            apart.add(*told)
+        yield _prices(cells, text.header, how, told)
 
 
-def _prices(cells: Cells, header: Header, asset: Asset, notation: Notation) -> Prices:
+def _prices(cells: Cells, header: Header, how: Reading, told: tuple[str, Texts] | None) -> Prices:
     rows: Rows = {"line": cells.lines}
     wrong: dict[int, BadLine] = {}
     for name, column in cells.columns.items():
-        rows[name], reasons = _values(name, column, notation, asset)
-        title = header.titles[header.indexes[name]]
+        values, reasons = _values(name, column, how)
+        rows |= values
+        title = header.title(name)
         for index, reason in reasons.items():
             line, value = int(cells.lines[index]), column[index].strip()
             wrong.setdefault(index, BadLine(line=line, column=title, value=value, reason=reason))
-    is_good = np.ones(len(cells.lines), bool)
+    others: list[str] = []
+    if told and how.assignment.by_symbol:
+        rows["id"], others = ids_of(told[1], how.assignment)
+    is_good = rows["id"] != 0 if others else np.ones(len(cells.lines), bool)
+    wrong = {index: line for index, line in wrong.items() if is_good[index]}
     is_good[list(wrong)] = False
-    good = _completed(take(rows, is_good), header, asset)
+    good = _completed(take(rows, is_good), header, how)
     bad = [line for index, line in wrong.items() if not _is_blank(cells, index)]
-    return Prices(rows=good, bad=sorted([*cells.bad, *bad]))
+    return Prices(rows=good, bad=sorted([*cells.bad, *bad]), others=others)
 
 
 def _is_blank(cells: Cells, index: int) -> bool:
@@ -141,41 +101,63 @@ def _is_blank(cells: Cells, index: int) -> bool:
     return not any(column[index].strip() for column in cells.columns.values())
 
 
-def _values(name: str, column: Texts, notation: Notation, asset: Asset) -> Column:
+def _values(name: str, column: Texts, how: Reading) -> tuple[Rows, dict[int, str]]:
+    """The column as it is stored, or as what its time says about the row; and its wrong cells."""
+    if name in TIMES:
+        return _times(name, column, how)
+    values, wrong = _plain(name, column, how)
+    return {name: values}, wrong
+
+
+def _plain(name: str, column: Texts, how: Reading) -> Column:
     if name in NUMBERS:
-        return read_numbers(column, notation.forms.get(name, NumberForm.PLAIN))
+        return read_numbers(column, how.decimal)
     if name in NAMES:
         return read_names(column)
-    if name == "id":
-        return _ids(column, asset)
-    date_means = DAY_END if name in _CLOSING_TIMES else DAY_START
-    times, wrong = read_times(column, notation.order, date_means=date_means)
-    if name == "timestamp":
-        missing = np.flatnonzero(np.isnat(times)).tolist()
-        wrong = dict.fromkeys(missing, "is missing") | wrong
-    return times, wrong
+    return own_ids(column, how.assignment.asset)
 
 
-def _ids(column: Texts, asset: Asset) -> Column:
-    """The ids. They must not contradict the file's asset, because the rows would overwrite another asset's prices."""
-    ids, wrong = read_ids(column)
-    if asset.id is None:
-        return ids, wrong
-    others = np.flatnonzero(ids != asset.id).tolist()
-    return ids, dict.fromkeys(others, f"the file is for asset {asset.id}") | wrong
+def _times(name: str, column: Texts, how: Reading) -> tuple[Rows, dict[int, str]]:
+    stamps, wrong = read_stamps(column, how.notation.order)
+    if name != "timestamp":
+        is_day = stamps.local == stamps.local.astype(DAY).astype(TIME)
+        return {name: moments(stamps, how.zone), f"{name}_is_day": is_day}, wrong
+    missing = np.flatnonzero(np.isnat(stamps.local)).tolist()
+    implied = placed(stamps, how.zone)
+    rows = {f"implied_{bound}": implied.pop(bound) for bound in ("timeopen", "timeclose")}
+    return rows | implied, dict.fromkeys(missing, "is missing") | wrong
 
 
-def _completed(rows: Rows, header: Header, asset: Asset) -> Rows:
+def _completed(rows: Rows, header: Header, how: Reading) -> Rows:
     """With the id and name from outside the file, and the times that follow from the timestamp."""
-    size, timestamp = count(rows), rows["timestamp"]
-    day = timestamp.astype(DAY).astype(TIME)
-    end = np.where(timestamp == day, day + np.timedelta64(DAY_END), timestamp)
-    derived: Rows = {"timeopen": day, "timeclose": end}
+    size, asset = count(rows), how.assignment.asset
+    flags = {name: rows.pop(f"{name}_is_day", None) for name in TIMES}
+    for bound in ("timeopen", "timeclose"):
+        implied = rows.pop(f"implied_{bound}")
+        rows[bound] = _or_implied(rows.get(bound), implied, flags[bound])
     if asset.id is not None:
-        derived["id"] = np.full(size, asset.id, np.int32)
+        rows["id"] = np.full(size, asset.id, np.int32)
+    _name(rows, header, how)
+    return rows
+
+
+def _or_implied(given: Array | None, implied: Array, is_day: Array | None) -> Array:
+    """The time that a file gives; a date alone, of the same day, means the bound of that day."""
+    if given is None or is_day is None:
+        return implied
+    is_bound = is_day & (given.astype(DAY) == implied.astype(DAY))
+    return np.where(is_bound, implied, given)
+
+
+def _name(rows: Rows, header: Header, how: Reading) -> None:
+    """Put the name of each row's asset in the place of its columns of names."""
+    asset, by_symbol = how.assignment.asset, how.assignment.by_symbol
     names = [rows.pop(name) for name in NAMES if name in rows]
+    known = {of_symbol.id or 0: of_symbol.name for of_symbol in by_symbol.values() if of_symbol.name}
     if asset.name is not None:
-        rows["name"] = np.full(size, asset.name.encode())
+        rows["name"] = np.full(count(rows), asset.name.encode())
+    elif known:
+        texts = [known.get(id, "").encode() or NULL_TEXT for id in rows["id"].tolist()]
+        rows["name"] = np.array(texts, np.bytes_)
     elif header.names_assets and names:
         rows["name"] = np.where(names[0] == NULL_TEXT, names[-1], names[0])
-    return derived | rows

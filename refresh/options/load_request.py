@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from refresh.options.declaration import LOAD, Option, Program, Section, declared_options, option
+from refresh.options.load_values import DATE_ORDER, DECIMAL, SYMBOL
 from refresh.options.request import OPTIONS, database_option, settings_option
-from refresh.options.values import DATE_ORDER, NAME, PATH, SWITCH, TEXT_ID
+from refresh.options.values import NAME, PATH, SWITCH, TEXT_ID, ZONE
 
 SAMPLE_ID = 900_000_001
 """Far above the ids that CoinMarketCap gives out, and below what an integer column holds."""
@@ -23,15 +24,33 @@ loading = partial(option, section=Section.FILES, programs=LOAD)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadRequest:
-    """What a command line asks of the loading of price files. ``dates``: ``mdy``, ``dmy`` or not said."""
+    """What a command line asks of the loading of price files.
+
+    ``dates``: ``mdy``, ``dmy``, ``ymd`` or not said; ``decimal``: the sign, or not said; ``symbol``: the title of the
+    column of symbols, which may be empty, and the symbol.
+    """
 
     files: tuple[Path, ...] = loading(
-        PATH, "CSV from CoinMarketCap or Kaggle, or a plain one; also .gz", default=(), is_positional=True, nargs="*"
+        PATH, "CSV with a header; also .gz; - is standard input", default=(), is_positional=True, nargs="*"
     )
     manifest: Path | None = loading(PATH, "CSV of file,id,name,symbol", default_words="manifest.csv beside a file")
     id: str | None = loading(TEXT_ID, "the asset that all files hold")
     name: str | None = loading(NAME, "the name of the asset of --id")
-    dates: str | None = loading(DATE_ORDER, "mdy or dmy: how to read 04/05/2013 in a file that leaves it open")
+    symbol: tuple[str, str] | None = loading(
+        SYMBOL, "load only the lines of SYMBOL as the asset of --id; TITLE=SYMBOL names the column, too"
+    )
+    dates: str | None = loading(DATE_ORDER, "mdy, dmy or ymd: how to read 04/05/2013 in a file that leaves it open")
+    decimal: str | None = loading(DECIMAL, ". or , begins decimals in a file that leaves open what 1.234 is")
+    tz: str | None = loading(
+        ZONE,
+        "time zone of dates, and of times without one",
+        default_words="that of the tables, or UTC",
+        environment="REFRESH_TZ",
+    )
+    replace_with_empty: bool = loading(SWITCH, "empty prices replace stored ones of the same day", default=False)
+    dry_run: bool = loading(
+        SWITCH, "show how each column would be read, with three lines, and load nothing", default=False
+    )
     sample: bool = loading(SWITCH, f"load the daily prices of Apple, 2019 to 2024, as asset {SAMPLE_ID}", default=False)
     db_url: str | None = database_option()
     config: str | None = settings_option()

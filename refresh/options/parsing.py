@@ -104,6 +104,8 @@ def parse_load(arguments: Sequence[str]) -> LoadRequest:
     request = LoadRequest(**typed)
     if request.name and request.id is None:
         raise UsageError("--name names the asset of --id; say --id as well")
+    if request.symbol and request.id is None:
+        raise UsageError("--symbol picks the lines of the asset of --id; say --id as well")
     if request.manifest and request.id is not None:
         raise UsageError("--manifest: not allowed with argument --id; both say which asset a file holds")
     if not request.files and not request.sample:

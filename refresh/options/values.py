@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 from refresh.wording import quoted
 
 _DETECTIONS = ("digest", "lookback")
-_DATE_ORDERS = ("mdy", "dmy")
 _MAX_PERCENT = 100
 _DIGITS = "[0-9]{1,18}"
 _NUMBER = f"-?{_DIGITS}"
@@ -112,10 +111,6 @@ def _read_choice(text: str, choices: tuple[str, str]) -> str:
 
 def _read_detection(text: str) -> str:
     return _read_choice(text, _DETECTIONS)
-
-
-def _read_date_order(text: str) -> str:
-    return _read_choice(text.lower(), _DATE_ORDERS)
 
 
 def _read_days(text: str) -> int:
@@ -231,7 +226,6 @@ IDS = ValueKind(metavar="IDS", read=_read_ids, show=_show_list)
 NUMBERS = ValueKind(metavar="NUMBERS", read=_read_numbers, show=_show_list)
 PAIRS = ValueKind(metavar="PAIRS", read=_read_pairs, show=_show_pairs)
 DETECTION = ValueKind(metavar="HOW", read=_read_detection)
-DATE_ORDER = ValueKind(metavar="ORDER", read=_read_date_order)
 DAYS = ValueKind(metavar="DAYS", read=_read_days)
 COUNT = ValueKind(metavar="N", read=_read_count)
 JOBS = ValueKind(metavar="N", read=_read_jobs)

@@ -1,4 +1,4 @@
-"""Writing the user's price table: rows are staged by COPY, then merged by (id, timestamp) in one statement.
+"""Writing the user's price table: the staged rows of a file are merged by (id, timestamp), one row per asset and day.
 
 The only writer of that table. A row that already has the values of the file is left alone, so that its ``load_ts`` and
 ``source_file`` still show when its values were loaded and from which file. Refuses to know files and their formats.
@@ -6,44 +6,23 @@ The only writer of that table. A row that already has the values of the file is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, text
-from sqlalchemy.schema import CreateTable
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Connection, text
 
 from refresh.catalog import SOURCE
-from refresh.core.rows import Rows
 from refresh.errors import SchemaError
-from refresh.store import bulk
 from refresh.store.existing import existing_columns
+from refresh.store.price_days import Kept, Moved, keep_prices, move_days
+from refresh.store.price_stage import OF_THE_SOURCE, ORIGIN, STAGE, Staged
 from refresh.store.schema import refuse_standby, verify_source
 from refresh.store.source import OPTIONAL, TABLE
 from refresh.store.statements import quoted, relation
 from refresh.wording import listed
 
 _KEY = ("id", "timestamp")
-_ORIGIN = ("source_file", "load_ts")
 _LOADER_LOCK = 0x6C6F_6164  # "load"
-_SHOWN_REPEATS = 20
-
-
-def _uncollated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    """The type without its own collation, which could contradict that of the user's column."""
-    return Text() if isinstance(kind, Text) else kind
-
-
-_STAGE = Table(
-    "prices_stage",
-    MetaData(),
-    Column("line", BigInteger, nullable=False),
-    *(Column(column.name, _uncollated(column.type)) for column in TABLE.columns if column.name not in _ORIGIN),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DROP",
-)
 
 _HAS_KEY = text(f"""
     SELECT EXISTS (
@@ -51,14 +30,6 @@ _HAS_KEY = text(f"""
         WHERE i.indrelid = {relation(":table")} AND i.indisunique AND i.indimmediate AND i.indisvalid
           AND i.indnkeyatts = 2 AND i.indpred IS NULL AND i.indexprs IS NULL
         GROUP BY i.indexrelid HAVING array_agg(a.attname::text ORDER BY a.attname) = ARRAY['id', 'timestamp'])
-""")
-
-_REPEATS = text(f"""
-    WITH repeated AS (
-        DELETE FROM {_STAGE.name} s USING (
-            SELECT line, max(line) OVER (PARTITION BY id, "timestamp") AS last FROM {_STAGE.name}) AS r
-        WHERE r.line = s.line AND r.line < r.last RETURNING s.line, r.last)
-    SELECT line, last, count(*) OVER () AS total FROM repeated ORDER BY line LIMIT {_SHOWN_REPEATS}
 """)
 
 
@@ -84,11 +55,27 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repeats:
-    """Lines that a later line with the same id and timestamp replaces: their number, and the first pairs of lines."""
+class Origin:
+    """What a file gives to the rows that it changes: the columns that it ``provides``, its name, the time of loading.
 
-    total: int
-    lines: tuple[tuple[int, int], ...]
+    Only these columns are compared with and changed in an existing row, so that a file without circulating supply keeps
+    the supply that another file brought. ``may_empty``: its empty prices replace stored ones.
+    """
+
+    provides: frozenset[str]
+    source_file: str
+    now: datetime
+    tz: str = "UTC"
+    may_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What a file did to the price table: its rows, the days whose prices it would have emptied, and moved times."""
+
+    counts: Counts
+    kept: Kept
+    moved: Moved
 
 
 def open_prices(connection: Connection) -> frozenset[str]:
@@ -110,29 +97,15 @@ def open_prices(connection: Connection) -> frozenset[str]:
     return columns
 
 
-def upsert_prices(
-    connection: Connection, blocks: Iterable[Rows], *, provided: frozenset[str], source_file: str, now: datetime
-) -> tuple[Counts, Repeats]:
-    """Merge blocks of rows, as ``load.prices`` makes them, into the price table; in the caller's transaction.
-
-    ``provided`` are the columns that the file itself has. Only these are compared with and changed in an existing row,
-    so that a file without circulating supply keeps the supply that another file brought.
-    """
-    columns = open_prices(connection)
-    connection.execute(CreateTable(_STAGE))
-    staged = sum(bulk.write(connection, _STAGE, rows) for rows in blocks)
-    repeats = _remove_repeats(connection)
-    connection.execute(text(f"ANALYZE {_STAGE.name}"))
-    origin = {"source_file": source_file, "load_ts": now}
-    counts = _merge(connection, staged - repeats.total, _upsert(columns, provided), origin)
-    connection.execute(text(f"DROP TABLE {_STAGE.name}"))
-    return counts, repeats
-
-
-def _remove_repeats(connection: Connection) -> Repeats:
-    repeats = connection.execute(_REPEATS).all()
-    total = repeats[0].total if repeats else 0
-    return Repeats(total=total, lines=tuple((row.line, row.last) for row in repeats))
+def merge_prices(connection: Connection, staged: Staged, origin: Origin) -> Merged:
+    """Merge the staged rows into the price table, in the caller's transaction. Afterwards there is no stage."""
+    columns = frozenset(existing_columns(connection, [SOURCE])[SOURCE])
+    kept = Kept() if origin.may_empty else keep_prices(connection, staged.fine, origin.tz)
+    moved = move_days(connection, staged.fine, origin.tz, has_load_ts="load_ts" in columns)
+    values = {"source_file": origin.source_file, "load_ts": origin.now}
+    counts = _merge(connection, staged.rows - kept.total, _upsert(columns, origin.provides), values)
+    connection.execute(text(f"DROP TABLE {STAGE.name}"))
+    return Merged(counts=counts, kept=kept, moved=moved)
 
 
 def _merge(connection: Connection, staged: int, upsert: str, origin: dict[str, object]) -> Counts:
@@ -140,7 +113,7 @@ def _merge(connection: Connection, staged: int, upsert: str, origin: dict[str, o
 
     The loader's lock keeps other loaders from writing between the two.
     """
-    existing = connection.scalar(text(f'SELECT count(*) FROM {_STAGE.name} JOIN {SOURCE} USING (id, "timestamp")'))
+    existing = connection.scalar(text(f'SELECT count(*) FROM {STAGE.name} JOIN {SOURCE} USING (id, "timestamp")'))
     written = connection.execute(text(upsert), origin).rowcount
     inserted = staged - existing
     changed = written - inserted
@@ -152,14 +125,14 @@ def _upsert(columns: frozenset[str], provided: frozenset[str]) -> str:
 
     Its own condition is still needed: it compares values in the types of the user's columns.
     """
-    staged = [column.name for column in _STAGE.columns if column.name in columns]
-    origin = [name for name in _ORIGIN if name in columns]
+    staged = [name for name in OF_THE_SOURCE if name in columns]
+    origin = [name for name in ORIGIN if name in columns]
     compared = [name for name in staged if name in provided and name not in _KEY]
     values = [f's."{name}"' for name in staged] + [f":{name}" for name in origin]
     changes = [f'"{name}" = EXCLUDED."{name}"' for name in (*compared, *origin)]
     return f"""
         INSERT INTO {SOURCE} AS stored ({quoted([*staged, *origin])})
-        SELECT {listed(values)} FROM {_STAGE.name} AS s
+        SELECT {listed(values)} FROM {STAGE.name} AS s
         WHERE NOT EXISTS (
             SELECT FROM {SOURCE} AS p WHERE p.id = s.id AND p."timestamp" = s."timestamp"
              AND ({quoted(compared, "p")}) IS NOT DISTINCT FROM ({quoted(compared, "s")}))

@@ -7,10 +7,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from refresh.errors import SettingsError
 from refresh.store.existing import existing_kinds
+from refresh.store.statements import SCHEMA
 from refresh.store.tables import METADATA, SETTINGS
 
 _CREATION_LOCK = 0x7265_6672  # "refr"
 _TZ = "tz"
+_MAY_CREATE = f"SELECT has_schema_privilege('{SCHEMA}', 'CREATE')"
 
 
 def begin_creating(connection: Connection) -> None:
@@ -34,6 +36,21 @@ def remember_zone(connection: Connection, tz: str) -> None:
     row = {"name": _TZ, "value": tz}
     connection.execute(insert(METADATA.tables[SETTINGS]).values(row).on_conflict_do_nothing())
     check_time_zone(connection, tz)
+
+
+def settled_zone(connection: Connection, typed: str | None) -> str:
+    """The time zone of the tables for whoever fills the source: settled here, where none is remembered and that can be.
+
+    Raises ``SettingsError`` if another one was ``typed``.
+    """
+    tz = remembered_zone(connection)
+    if tz is None:
+        tz = typed or "UTC"
+        if typed or connection.execute(text(_MAY_CREATE)).scalar_one():
+            remember_zone(connection, tz)
+    elif typed:
+        check_time_zone(connection, typed)
+    return tz
 
 
 def check_time_zone(connection: Connection, tz: str) -> None:

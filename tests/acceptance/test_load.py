@@ -18,7 +18,9 @@ from refresh.store.database import connect
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 HEADER = "date,open,high,low,close,volume\n"
-OPEN_ORDER = "no date shows whether the day or the month comes first in 04/05/2024; use --dates dmy or --dates mdy"
+OPEN_ORDER = (
+    "no date shows the order of day and month: 04/05/2024 is 2024-05-04 or 2024-04-05; use --dates dmy or --dates mdy"
+)
 DAY = "2024-01-01,4,5,3,4.5,100\n"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -150,13 +152,21 @@ def test_many_bad_lines(run: Run, tmp_path: Path) -> None:
     assert lines[-1] == "x.csv: 4,980 more bad lines"
 
 
-def test_repeated_line(run: Run, engine: Engine, tmp_path: Path) -> None:
-    """A line that is repeated later is reported as a notice and is not a failure; the later line is loaded."""
-    write(tmp_path, "x.csv", HEADER + DAY + DAY.replace("4.5", "4.6"))
+def test_lines_of_one_day(run: Run, engine: Engine, tmp_path: Path) -> None:
+    """Equal lines of a day are a notice; lines that differ are bad, and none of them is loaded."""
+    other = DAY.replace("2024-01-01", "2024-01-02")
+    write(tmp_path, "x.csv", HEADER + DAY + DAY + other + other.replace("4.5", "4.6"))
     finished = run("x.csv", "--id", "7")
-    assert finished.returncode == 0
-    assert finished.stderr == "x.csv:2: notice: line 3 has the same asset and timestamp and is loaded instead\n"
-    assert stored(engine, "SELECT close FROM prices") == [(4.6,)]
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == [
+        "x.csv:2: notice: line 3 has the same asset and day and is loaded instead",
+        "x.csv:4: date: 2024-01-02: line 5 has other prices for the same day",
+        "x.csv:5: date: 2024-01-02: line 4 has other prices for the same day",
+    ]
+    assert finished.stdout.splitlines()[-1].endswith(
+        "1 row of asset 7: 1 inserted, 0 changed, 0 unchanged, 2 bad lines"
+    )
+    assert stored(engine, "SELECT close FROM prices") == [(4.5,)]
 
 
 def test_files_that_cannot_be_read(run: Run, engine: Engine, tmp_path: Path) -> None:
@@ -249,7 +259,10 @@ def test_ids_in_the_file(run: Run, engine: Engine, tmp_path: Path) -> None:
         (["x.csv", "--id", "0"], "--id: 0: not an asset id, a whole number from 1 to 2147483647"),
         (["x.csv", "--name", "Ay"], "--name names the asset of --id"),
         (["x.csv", "--id", "7", "--manifest", "m.csv"], "not allowed with argument"),
-        (["x.csv", "--id", "7", "--dates", "ymd"], "'ymd' is neither mdy nor dmy"),
+        (["x.csv", "--id", "7", "--dates", "dym"], "'dym' is none of mdy, dmy, ymd"),
+        (["x.csv", "--id", "7", "--decimal", ";"], "';' is neither . nor ,"),
+        (["x.csv", "--id", "7", "--tz", "Mars"], "'Mars' is not a time zone name"),
+        (["x.csv", "--symbol", "AAPL"], "--symbol picks the lines of the asset of --id; say --id as well"),
     ],
 )
 def test_usage_errors(run: Run, engine: Engine, tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -15,9 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refresh.core.rows import NULL_TEXT, Rows, stack
+from refresh.load.assets import Asset, Assignment
+from refresh.load.cell_numbers import Decimal
 from refresh.load.cell_times import DateOrder
-from refresh.load.lines import PriceFileError, PriceText, read_header
-from refresh.load.prices import Asset, provided_columns, read_prices, settle_notation
+from refresh.load.days import Zone
+from refresh.load.header import PriceFileError, read_header
+from refresh.load.lines import PriceText
+from refresh.load.notation import Notation, settle
+from refresh.load.prices import Reading as How
+from refresh.load.prices import provided_columns, read_prices
 
 OHLC = "open,high,low,close"
 PRICES = "4,5,3,4.5"
@@ -41,9 +47,13 @@ class Reading:
         return None if np.isnan(value) else value.item()
 
 
-def read(text: str, asset: Asset | None = None, order: DateOrder | None = None) -> Reading:
+def read(
+    text: str, asset: Asset | Assignment | None = None, order: DateOrder | None = None,
+    decimal: Decimal | None = None, tz: str = "UTC",
+) -> Reading:  # fmt: skip
     """Read a text as a price file."""
     asset = asset or Asset(id=1, name="Bitcoin")
+    assignment = Assignment(asset=asset) if isinstance(asset, Asset) else asset
 
     def from_start() -> Iterator[str]:
         return iter(io.StringIO(text))
@@ -57,11 +67,12 @@ def read(text: str, asset: Asset | None = None, order: DateOrder | None = None) 
         return remaining
 
     file = PriceText(header=header, lines=lines)
-    blocks = list(read_prices(file, asset, notation=settle_notation(file, order)))
+    notation = settle(file, Notation(order=order, decimal=decimal))
+    blocks = list(read_prices(file, How(assignment=assignment, notation=notation, zone=Zone(tz))))
     return Reading(
         rows=stack([block.rows for block in blocks]),
         bad=[str(line) for block in blocks for line in block.bad],
-        provided=provided_columns(header, asset),
+        provided=provided_columns(header, assignment),
     )
 
 
@@ -88,7 +99,7 @@ def test_cmc_export() -> None:
     """An export without circulating supply keeps its times as written, and does not provide the supply."""
     reading = read(CMC)
     assert reading.bad == []
-    assert {name: reading.cell(name) for name in reading.rows} == {
+    assert {name: reading.cell(name) for name in reading.rows if name not in {"day", "stamped"}} == {
         "line": 2, "id": 1, "name": "Bitcoin",
         "timestamp": "2023-09-10T23:59:59.999", "timeopen": "2023-09-10T00:00:00.000",
         "timeclose": "2023-09-10T23:59:59.999", "timehigh": "2023-09-11T00:04:00.000",
@@ -145,7 +156,9 @@ def test_ids_that_contradict() -> None:
 
 def test_symbols_alone() -> None:
     """A file whose assets differ only by symbol is refused, because their rows would overwrite each other."""
-    with pytest.raises(PriceFileError, match=r"contains several assets \(A, B\) and no id column"):
+    with pytest.raises(
+        PriceFileError, match=r"contains several assets, told apart by symbol \(A, B\), and no id column"
+    ):
         read(f"symbol,date,{OHLC}\nA,2013-01-01,{PRICES}\nB,2013-01-01,{PRICES}\n")
 
 
@@ -168,6 +181,7 @@ def test_better_title_wins() -> None:
     ("header", "message"),
     [
         ("date,open,high\n", r"lacks low, close; line 1 is: date,open,high"),
+        ("1735603200000,9,9,9,9\n", r"has no header; put a line with the titles .* such as date,open,high,low,close"),
         ("\n\nopen,high,low,close\n", r"lacks timestamp \(or date\); line 3"),
         ("", "is empty"),
         (f"date,{OHLC},Close\n", "names close more than once"),
@@ -194,7 +208,7 @@ def test_separators(separator: str) -> None:
         ("2013-04-29 23:59:59.123456", "2013-04-29T23:59:59.123"),
         ("2013-04-29 23:59:59.123456789+00:00", "2013-04-29T23:59:59.123"),
         ("2013-04-29T23:59:59+05:30", "2013-04-29T18:29:59.000"),
-        ("2013-04-29 23:59:59 -0500", "2013-04-30T04:59:59.000"),
+        ("2013-04-29 23:59:59 -0500", "2013-04-29T23:59:59.999"),
         ("2013-04-29 23:59:59 UTC", "2013-04-29T23:59:59.000"),
         ("2013-04-29 9:30", "2013-04-29T09:30:00.000"),
         ("2013-04-29", "2013-04-29T23:59:59.999"),
@@ -208,8 +222,22 @@ def test_separators(separator: str) -> None:
         ("1367279999", "2013-04-29T23:59:59.000"),
         ("1367279999.5", "2013-04-29T23:59:59.500"),
         ("1367279999999", "2013-04-29T23:59:59.999"),
-        ("1612051200000", "2021-01-31T00:00:00.000"),
+        ("1612051200000", "2021-01-31T23:59:59.999"),
         ("1367279999999000", "2013-04-29T23:59:59.999"),
+        ("1367279999999000000", "2013-04-29T23:59:59.999"),
+        ("2013-04-29T00:00:00.000000000Z", "2013-04-29T23:59:59.999"),
+        ("2013-04-29 00:00:00+09:00", "2013-04-29T23:59:59.999"),
+        ("2013-04-29 00:00:00-05:00", "2013-04-29T23:59:59.999"),
+        ("20130429 160000", "2013-04-29T16:00:00.000"),
+        ("Apr 29, 2013", "2013-04-29T23:59:59.999"),
+        ("April 29 2013 4:05 PM", "2013-04-29T16:05:00.000"),
+        ("Mon, 29 Apr 2013", "2013-04-29T23:59:59.999"),
+        ("29-Apr-13", "2013-04-29T23:59:59.999"),
+        ("29 April 1999", "1999-04-29T23:59:59.999"),
+        ("2013-Apr-29", "2013-04-29T23:59:59.999"),
+        ("04/29/13", "2013-04-29T23:59:59.999"),
+        ("4/29/2013 12:00:00 AM", "2013-04-29T23:59:59.999"),
+        ("4/29/2013 12:30 PM", "2013-04-29T12:30:00.000"),
     ],
 )
 def test_times(written: str, meant: str) -> None:
@@ -222,8 +250,9 @@ def test_times(written: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "2013-02-29", "2013-04-29T25:00:00", "2013-04-29T23:59:60Z", "2013-04-29T24:00:00Z", "yesterday", "17", "2013",
-        "04/29/13", "29/29/2013", "1_367_279_999", "now", "NaT", "0000-01-01", "٢٠١٣-04-29", "13672799990000000000",
+        "2013-02-29", "2013-04-29T25:00:00", "2013-04-29T23:59:60Z", "2013-04-29T24:00:00Z", "yesterday",
+        "29/29/2013", "1_367_279_999", "now", "NaT", "0000-01-01", "٢٠١٣-04-29", "13672799990000000000",
+        "4/29/2013 13:00 PM", "Foo 29, 2013",
     ],
 )  # fmt: skip
 def test_not_a_time(written: str) -> None:
@@ -234,6 +263,20 @@ def test_not_a_time(written: str) -> None:
     assert among.rows["line"].tolist() == [2, 4]
 
 
+@pytest.mark.parametrize("written", ["17", "2013", "45293", "86399", "-86400", "99999999"])
+def test_numbers_that_may_be_times(written: str) -> None:
+    """Days of a spreadsheet and early seconds cannot be told apart; the message says what to write."""
+    bad = dated("2013-04-27", written).bad
+    reason = "not a time; seconds since 1970 or days of a spreadsheet cannot be told apart: write 2024-01-31"
+    assert bad == [f"3: date: {written}: {reason}"]
+
+
+def test_mostly_not_times() -> None:
+    """A file most of whose dates are something else is refused as a whole, also where one looks like a time."""
+    with pytest.raises(PriceFileError, match=r"most of its times cannot be read: line 2: 86399: not a time; seconds"):
+        dated("86399", "-86400", "99999999", "100000000")
+
+
 def test_missing_times() -> None:
     """A row without a timestamp is bad, whatever else it contains; other times may be NULL."""
     lines = [",", "null,", "2013-01-01,", "2013-01-02,2013-01-02T05:00Z"]
@@ -242,18 +285,44 @@ def test_missing_times() -> None:
     assert [reading.cell("timehigh", row) for row in (0, 1)] == [None, "2013-01-02T05:00:00.000"]
 
 
-def test_midnight() -> None:
-    """A time of exactly midnight is kept, but its day closes at the end."""
-    reading = dated("2013-04-29T00:00:00Z")
-    assert reading.cell("timestamp") == reading.cell("timeopen") == "2013-04-29T00:00:00.000"
-    assert reading.cell("timeclose") == "2013-04-29T23:59:59.999"
-
-
-def test_day_of_an_offset() -> None:
-    """The day is that of the time in UTC."""
-    reading = dated("2013-04-30T01:00:00+05:00")
+@pytest.mark.parametrize("written", ["2013-04-29", "2013-04-29 00:00:00", "2013-04-29T00:00:00Z", "1367193600"])
+def test_midnight(written: str) -> None:
+    """Midnight says no more than a date: the day, which lasts from its midnight to its last millisecond."""
+    reading = dated(written)
     assert reading.cell("timeopen") == "2013-04-29T00:00:00.000"
-    assert reading.cell("timeclose") == "2013-04-29T20:00:00.000"
+    assert reading.cell("timestamp") == reading.cell("timeclose") == "2013-04-29T23:59:59.999"
+
+
+@pytest.mark.parametrize(
+    ("written", "timestamp", "opens", "closes"),
+    [
+        ("2013-04-30T01:00:00+05:00", "2013-04-30T23:59:59.999", "2013-04-29T19:00:00.000", "2013-04-29T20:00:00.000"),
+        ("2013-04-30 00:00:00+09:00", "2013-04-30T23:59:59.999", "2013-04-29T15:00:00.000", "2013-04-30T14:59:59.999"),
+        ("2013-04-30 00:00:00-04:00", "2013-04-30T23:59:59.999", "2013-04-30T04:00:00.000", "2013-05-01T03:59:59.999"),
+        ("2013-04-30 16:00:00-04:00", "2013-04-30T20:00:00.000", "2013-04-30T04:00:00.000", "2013-04-30T20:00:00.000"),
+    ],
+)
+def test_day_of_an_offset(written: str, timestamp: str, opens: str, closes: str) -> None:
+    """The day is the one that is written, and its bounds are those of the clock on which it is written."""
+    reading = dated(written)
+    assert [reading.cell(name) for name in ("timestamp", "timeopen", "timeclose")] == [timestamp, opens, closes]
+
+
+@pytest.mark.parametrize(
+    ("tz", "written", "timestamp", "opens"),
+    [
+        ("Asia/Tokyo", "2024-01-05", "2024-01-05T14:59:59.999", "2024-01-04T15:00:00.000"),
+        ("America/New_York", "2024-03-10", "2024-03-11T03:59:59.999", "2024-03-10T05:00:00.000"),
+        ("America/New_York", "2024-03-11", "2024-03-12T03:59:59.999", "2024-03-11T04:00:00.000"),
+        ("America/New_York", "2024-01-05 16:00", "2024-01-05T21:00:00.000", "2024-01-05T05:00:00.000"),
+        ("Asia/Tokyo", "2024-01-05T23:59:59.999Z", "2024-01-05T14:59:59.999", "2024-01-05T00:00:00.000"),
+        ("America/New_York", "1704412800000", "2024-01-06T04:59:59.999", "2024-01-05T00:00:00.000"),
+    ],
+)
+def test_day_in_a_zone(tz: str, written: str, timestamp: str, opens: str) -> None:
+    """A date is that day in the zone, whatever side of Greenwich it is on and whatever its clocks do that day."""
+    reading = read(f"date,{OHLC}\n{written},{PRICES}\n", tz=tz)
+    assert [reading.cell(name) for name in ("timestamp", "timeopen")] == [timestamp, opens]
 
 
 @pytest.mark.parametrize(
@@ -269,12 +338,33 @@ def test_one_date_settles_the_order(dates: tuple[str, ...], meant: str) -> None:
 
 @pytest.mark.parametrize(
     ("dates", "message"),
-    [(("04/05/2013",), "no date shows"), (("04/29/2013", "29/04/2013"), "its dates contradict each other")],
+    [
+        (("04/05/2013",), "is 2013-05-04 or 2013-04-05; use --dates dmy or --dates mdy"),
+        (
+            ("04/29/2013", "29/04/2013"),
+            "its dates contradict each other .* in 04/29/2013; use --dates dmy or --dates mdy",
+        ),
+        (("04/05/06",), "is 2006-05-04 or 2006-04-05 or 2004-05-06; use --dates dmy or --dates mdy or --dates ymd"),
+    ],
 )
 def test_order_left_open(dates: tuple[str, ...], message: str) -> None:
-    """Dates that can be read both ways are not guessed: the error names the option to use."""
-    with pytest.raises(PriceFileError, match=rf"{message}.* in {dates[0]}; use --dates dmy or --dates mdy"):
+    """Dates that can be read in several ways are not guessed: the error has the readings and the option to use."""
+    with pytest.raises(PriceFileError, match=message):
         dated(*dates)
+
+
+@pytest.mark.parametrize(
+    ("lines", "meant"),
+    [
+        (["02.01.2024;1;2;1;1"], "2024-01-02"),
+        (["02/01/2024;1,5;2;1;1"], "2024-01-02"),
+        (["02.13.2024;1;2;1;1"], "2024-02-13"),
+    ],
+)
+def test_other_columns_settle_the_order(lines: list[str], meant: str) -> None:
+    """Points between the parts, or decimal commas, are of places where the day comes first, if the dates fit that."""
+    reading = read("\n".join(["date;open;high;low;close", *lines]))
+    assert reading.cell("timestamp").startswith(meant)
 
 
 def test_chosen_order() -> None:
@@ -312,7 +402,7 @@ def test_numbers(written: str, meant: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["x", "1.2.3", "1 2", "1_000", "$5", "5%", "0x10", "٣", "1e", "--1", "1,23,4", "5K"]
+    "written", ["x", "1.2.3", "1 2", "1_000", "5%", "0x10", "٣", "1e", "--1", "1,23,4", "5X", "1 23", "$", "K"]
 )
 def test_not_a_number(written: str) -> None:
     """A cell that is not a number is reported, and costs no other line."""
@@ -330,6 +420,14 @@ def test_not_a_number(written: str) -> None:
         (("1,234", "0.234"), [1234, 0.234]),
         (("1,234", "1.234,5"), [1.234, 1234.5]),
         (("1,23", "1.234", "7"), [1.23, 1234, 7]),
+        (("1,70,46,200", "1,234"), [17046200, 1234]),
+        (("1 234,500", "1.234,5"), [1234.5, 1234.5]),
+        (("1\u00a0234,50", "12\u202f500"), [1234.5, 12500]),
+        (("1'234.50", "1'000"), [1234.5, 1000]),
+        (("$1,234.5", "5 €"), [1234.5, 5]),
+        (("57.32K", "1.5M", "2B", "1.1T", "3bn"), [57320, 1.5e6, 2e9, 1.1e12, 3e9]),
+        (("57,32K", "1.234"), [57320, 1234]),
+        (("1.70462E+11", "1,234"), [170462000000, 1234]),
         (("0,123", "1.234"), [0.123, 1234]),
         (("-1,5", "null"), [-1.5, None]),
     ],
@@ -351,13 +449,40 @@ def test_decisive_value_far_away() -> None:
     assert reading.cell("open") == 1234
 
 
-@pytest.mark.parametrize("numbers", [("1,234",), ("1,234", "12.500"), ("1,23", "1,234.5")])
-def test_commas_with_two_meanings(numbers: tuple[str, ...]) -> None:
-    """Commas that may group thousands or begin decimals are refused, and plain numbers beside them are read."""
-    reading = opened("7", *numbers)
-    reason = "its comma may group thousands or begin decimals, and the column does not show which"
-    assert reading.bad == [f"{line}: open: {n}: {reason}" for line, n in enumerate(numbers, 3) if "," in n]
-    assert reading.cell("open") == 7
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (("1,234",), "no number shows whether 1,234 is 1234 or 1.234; say which sign begins decimals: --decimal"),
+        (("1.234",), "no number shows whether 1.234 is 1.234 or 1234; say"),
+        (("1,234", "12.500"), "no number shows whether 1,234 is 1234 or 1.234; say"),
+        (("1,23", "1,234.5"), "its numbers contradict each other: 1,23 and 1,234.5; say which sign"),
+    ],
+)
+def test_numbers_with_two_meanings(numbers: tuple[str, ...], message: str) -> None:
+    """A sign that may group thousands or begin decimals refuses the file, with both readings and the option."""
+    with pytest.raises(PriceFileError, match=message):
+        opened("7", *numbers)
+
+
+def test_chosen_decimal_sign() -> None:
+    """The user's choice settles the sign; a number that does not fit it is bad."""
+    text = "date;open;high;low;close\n2024-01-02;{};5;3;4\n"
+    assert read(text.format("1.234"), decimal=Decimal.COMMA).cell("open") == 1234
+    assert read(text.format("1.234"), decimal=Decimal.POINT).cell("open") == 1.234
+    assert read(text.format("1,23"), decimal=Decimal.POINT).bad == ["2: open: 1,23: not a number with decimal ."]
+
+
+def test_one_notation_for_all_columns() -> None:
+    """What one column shows about the decimal sign holds for the others: a volume of 1.234 is no fraction."""
+    lines = ["10.09.2008;7,79;8,20;6,10;7,25;1.234", "11.09.2008;6,40;6,99;4,20;4,22;1.234.567"]
+    reading = read("\n".join(["Date;Open;High;Low;Close;Volume", *lines]))
+    assert reading.rows["volume"].tolist() == [1234, 1234567]
+    assert reading.rows["open"].tolist() == [7.79, 6.4]
+
+
+def test_commas_between_columns_leave_points() -> None:
+    """Where commas separate columns and nothing is quoted, a point begins decimals, three or not."""
+    assert read(f"date,{OHLC}\n2024-01-02,110.123,111.250,109.875,110.500\n").cell("open") == 110.123
 
 
 @pytest.mark.parametrize(
@@ -365,6 +490,7 @@ def test_commas_with_two_meanings(numbers: tuple[str, ...]) -> None:
     [
         ("2013-04-30,1,2", "3: fields: 3: the header has 5"),
         ("2013-04-30,1,2,3,4,5", "3: fields: 6: the header has 5"),
+        ("2013-04-30,1,2,3,4,,5", "3: fields: 7: the header has 5"),
         ('"2013-04-30,1,2,3,4', '3: line: "2013-04-30,1,2,3,4: a quote is not closed'),
         ("2013-04-30,1,2,3,4" + "x" * 60, "3: close: 4" + "x" * 39 + "...: not a number"),
         ("2013-04-30,x,y,3,4", "3: open: x: not a number"),
@@ -456,6 +582,15 @@ def written(rows: list[tuple[datetime, list[float | None]]], dialect: dict[str, 
     return buffer.getvalue()
 
 
+def kept(moment: datetime, time: str) -> datetime:
+    """The timestamp of a moment that is written so: the end of its day for a midnight, or if its day is another one."""
+    ahead = timedelta(hours=-7) if time == "offset" else timedelta(0)
+    day = datetime.combine((moment + ahead).date(), datetime.min.time())
+    is_midnight = moment + ahead == day
+    end = day + timedelta(days=1, milliseconds=-1)
+    return moment if day <= moment <= end and not is_midnight else end
+
+
 @given(st.lists(st.tuples(moments, st.lists(prices, min_size=6, max_size=6)), max_size=20), dialects())
 def test_any_rows_in_any_dialect(rows: list[tuple[datetime, list[float | None]]], dialect: dict[str, Any]) -> None:
     """Rows written in any dialect that a decisive row makes unambiguous are read back equal."""
@@ -463,7 +598,7 @@ def test_any_rows_in_any_dialect(rows: list[tuple[datetime, list[float | None]]]
     reading = read(written(rows, dialect))
     numbers = [name for name in dialect["columns"] if name not in {"date", "ignored"}]
     assert reading.bad == []
-    assert [t.item() for t in reading.rows["timestamp"]] == [moment for moment, _ in rows]
+    assert [t.item() for t in reading.rows["timestamp"]] == [kept(moment, dialect["time"]) for moment, _ in rows]
     for index, name in enumerate(numbers):
         expected = [np.nan if values[index] is None else values[index] for _, values in rows]
         np.testing.assert_array_equal(reading.rows[name], np.array(expected, float))
