@@ -74,7 +74,7 @@ def _fill_new(job: Job) -> None:
         return
     from refresh.load.loading import SAMPLE, load_sample  # noqa: PLC0415 - needed once in the life of a database
 
-    counts = load_sample(job.engine, job.now)
+    counts = load_sample(job.engine, job.now, job.request.tz)
     job.console.print(
         f"the database is empty: loaded {counts.inserted:,} days of Apple as a sample, asset {SAMPLE.id}; "
         "load your own files with: python -m refresh.load FILE..."

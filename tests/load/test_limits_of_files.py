@@ -1,0 +1,121 @@
+"""Files of any size, width and kind: what is read of them, how much memory that takes, and what is said."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+HEADER = "date,open,high,low,close,name\n"
+MEGABYTES = 1 << 20
+
+_MEASURED = """
+import os, pathlib, sys
+from refresh.load.__main__ import main
+code = main(sys.argv[1:], os.environ)
+status = pathlib.Path("/proc/self/status").read_text().splitlines()
+peak = int(next(line for line in status if line.startswith("VmHWM")).split()[1]) // 1024
+print(f"peak {peak}", file=sys.stderr)
+sys.exit(code)
+"""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks of memory are read from /proc")
+
+Load = Callable[..., tuple[int, list[str], int]]
+
+
+@pytest.fixture
+def load(database_url: str, tmp_path: Path) -> Load:
+    """Load a file for asset 7. Returns the exit code, the lines of standard error, and the peak memory in MiB."""
+
+    def start(name: str, *arguments: str) -> tuple[int, list[str], int]:
+        environ = {**os.environ, "PYTHONPATH": str(_CHECKOUT), "TARGET_DB_URL": database_url}
+        command = [sys.executable, "-c", _MEASURED, name, "--id", "7", *arguments]
+        finished = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        *lines, peak = finished.stderr.splitlines()
+        return finished.returncode, lines, int(peak.removeprefix("peak "))
+
+    return start
+
+
+def test_name_of_megabytes(load: Load, tmp_path: Path) -> None:
+    """A cell of ten megabytes spoils its line and no other, and takes no more memory than a line may."""
+    lines = [f"2024-01-{day:02},1,2,0.5,1.5,Ay\n" for day in range(1, 20)]
+    lines[4] = f"2024-01-05,1,2,0.5,1.5,{'x' * 10 * MEGABYTES}\n"
+    (tmp_path / "x.csv").write_text(HEADER + "".join(lines))
+    code, said, peak = load("x.csv")
+    assert (code, len(said)) == (1, 1)
+    assert said[0].startswith("x.csv:6: line: 2024-01-05,1,2,0.5,1.5,xxx")
+    assert said[0].endswith("longer than 1,048,576 bytes")
+    assert peak < 150
+
+
+def test_packed_file_without_lines(load: Load, tmp_path: Path) -> None:
+    """A packed file that unpacks to gigabytes of nothing is refused before it is in memory."""
+    with gzip.open(tmp_path / "x.csv.gz", "wb", compresslevel=1) as file:
+        for _ in range(300):
+            file.write(bytes(MEGABYTES))
+    code, said, peak = load("x.csv.gz")
+    assert (code, said) == (
+        1, ["error: x.csv.gz: has a line of more than 67,108,864 bytes: this is no text of prices"],
+    )  # fmt: skip
+    assert peak < 150
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/urandom"])
+def test_device(load: Load, device: str) -> None:
+    """A device is no file of prices."""
+    code, said, _ = load(device)
+    assert (code, said) == (1, [f"error: {device}: cannot be read: it is a device"])
+
+
+def test_memory_of_many_lines(load: Load, tmp_path: Path) -> None:
+    """Memory does not grow with the number of lines."""
+    days = [f"{10**9 + 86_400 * day},1,2,0.5,1.5\n" for day in range(200)]
+    peaks = []
+    for copies in (5, 500):
+        (tmp_path / "x.csv").write_text(HEADER.replace(",name", "") + "".join(days * copies))
+        code, _, peak = load("x.csv")
+        assert code == 0
+        peaks.append(peak)
+    assert peaks[1] < peaks[0] + 20
+
+
+def test_progress_on_a_terminal(database_url: str, tmp_path: Path) -> None:
+    """A load that takes long says on a terminal how many rows and bytes are read, and how long it still takes."""
+    pipe = tmp_path / "x.csv"
+    os.mkfifo(pipe)
+    line = b"2024-01-02,1,2,0.5,1.5\n"
+    environ = {**os.environ, "PYTHONPATH": str(_CHECKOUT), "TARGET_DB_URL": database_url}
+    patient = (
+        "import refresh.load.progress as p, runpy, sys; p._SECONDS = {True: 0.0, False: 0.0}; "
+        "sys.argv[0] = 'x'; runpy.run_module('refresh.load', run_name='__main__')"
+    )
+    master, slave = pty.openpty()
+    command = [sys.executable, "-c", patient, "x.csv", "--id", "7"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=slave):
+        os.close(slave)
+        with pipe.open("wb") as writer:
+            writer.write(b"date,open,high,low,close\n" + line * 50_000)
+        said = _all(master)
+    assert "x.csv: 2,000 rows, 0 of 1 MB" in said
+    assert " s left to read" in said
+
+
+def _all(descriptor: int) -> str:
+    """Everything that is written to a terminal."""
+    parts = []
+    try:
+        while part := os.read(descriptor, 4096):
+            parts.append(part)
+    except OSError:  # nobody writes any more
+        pass
+    os.close(descriptor)
+    return b"".join(parts).decode()
