@@ -82,7 +82,8 @@ def _tell_kept(path: Path, kept: Kept, notify: Notify) -> None:
     if not kept.total:
         return
     more = f" and {kept.total - _SHOWN_DAYS:,} more" if kept.total > _SHOWN_DAYS else ""
+    have = "has" if kept.total == 1 else "have"
     notify(
-        f"{path}: notice: no prices in the file for {counted(kept.total, 'day')} that has some: "
+        f"{path}: notice: no prices in the file for {counted(kept.total, 'day')} that {have} some: "
         f"{listed(kept.days[:_SHOWN_DAYS])}{more}; they are kept (--replace-with-empty replaces them)"
     )
