@@ -72,12 +72,17 @@ def runs_of_the_owner(engine: Engine, url: str, folder: Path) -> Iterator[subpro
     yield from later_runs(engine, url, folder)
 
 
-def load(_: Engine, url: str, folder: Path) -> Iterator[subprocess.CompletedProcess[str]]:
-    """Load a file whose rows are new, then with another price."""
+def load(engine: Engine, url: str, folder: Path) -> Iterator[subprocess.CompletedProcess[str]]:
+    """Load a file whose row is new, then with another price, then while the day is there twice."""
     file = folder / "prices.csv"
-    for close in (11, 12):
+    for close in (11, 12, 13):
         file.write_text(f"id,timestamp,open,high,low,close,volume\n1,2023-12-20,10,20,5,{close},1000\n")
         yield run("-m refresh.load", str(file), url=url)
+        execute(
+            engine,
+            f"""INSERT INTO {SOURCE} SELECT (jsonb_populate_record(p, '{{"timestamp": "2023-12-20"}}')).* FROM {SOURCE} p
+                WHERE id = 1 AND close = 12 AND "timestamp" > '2023-12-20' AND "timestamp" < '2023-12-21'""",
+        )
 
 
 def load_into_nothing(engine: Engine, url: str, folder: Path) -> Iterator[subprocess.CompletedProcess[str]]:
@@ -163,7 +168,8 @@ def test_grants_are_enough(engine: Engine, what: str, tmp_path: Path) -> None:
     """With these rights and no others, everything works."""
     url = grant(engine, ALWAYS + GRANTED[what])
     for result in ACTS[what](engine, url, tmp_path):
-        assert (result.returncode, result.stderr) == (0, ""), result.args
+        said = [line for line in result.stderr.splitlines() if ": notice: " not in line]
+        assert (result.returncode, said) == (0, []), result.args
 
 
 @pytest.mark.parametrize(("what", "statement"), EACH, ids=[f"{what}, without {grant}" for what, grant in EACH])

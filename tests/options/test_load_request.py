@@ -45,7 +45,10 @@ def test_loading() -> None:
         ("", "name one or more price files, or say --sample"),
         ("x.csv --name Ay", "--name names the asset of --id; say --id as well"),
         ("x.csv --id 7 --manifest m.csv", "--manifest: not allowed with argument --id"),
-        ("x.csv --dates ymd", "--dates: 'ymd' is neither mdy nor dmy"),
+        ("x.csv --dates dym", "--dates: 'dym' is none of mdy, dmy, ymd"),
+        ("x.csv --symbol AAPL", "--symbol picks the lines of the asset of --id; say --id as well"),
+        ("x.csv --id 7 --decimal 5", "--decimal: '5' is neither . nor ,"),
+        ("x.csv --id 7 --symbol Name=", "--symbol: 'Name=' is no symbol such as AAPL"),
         ("x.csv --ids 7", "unrecognized arguments: --ids is no option of this program"),
         (
             f"x.csv --dburl {ADDRESS}",
