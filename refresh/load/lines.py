@@ -68,7 +68,8 @@ def _cells(header: Header, block: Texts, first: int) -> Cells:
     """The lines that have as many fields as the header; the others are bad, or blank."""
     width = len(header.titles)
     records, unreadable = _records(block, header.separator)
-    records = [_fitted(record, width) for record in records]
+    if set(map(len, records)) != {width}:
+        records = [_fitted(record, width) for record in records]
     fitting = [index for index, record in enumerate(records) if len(record) == width]
     bad: list[BadLine] = []
     for index in set(range(len(block))).difference(fitting):

@@ -40,7 +40,7 @@ def read_uniform(column: Texts) -> Stamps | None:
     if not match:
         return None
     try:
-        text = np.array([cell.strip() for cell in column], np.bytes_)
+        text = np.array(list(map(str.strip, column)), np.bytes_)
         if not _has_format(text, first):
             return None
         local: Array = text.astype(f"S{_length_of_local(match)}").astype(TIME)
