@@ -34,9 +34,17 @@ def environment(directory: Path) -> dict[str, str]:
 
 def refresh(url: str, directory: Path, *arguments: str) -> Usage:
     """Refresh everything in a database. Raises ``CalledProcessError`` if that fails."""
-    program = [sys.executable, str(REFRESH), "--all", "--quiet", *arguments]
-    command = [sys.executable, "-I", "-S", str(LAUNCH), *program]
-    environ = {**environment(directory), "TARGET_DB_URL": url}
+    return _usage(url, directory, str(REFRESH), "--all", "--quiet", *arguments)
+
+
+def load(url: str, directory: Path, *arguments: str) -> Usage:
+    """Load price files into a database. Raises ``CalledProcessError`` if that fails."""
+    return _usage(url, directory, "-m", "refresh.load", *arguments)
+
+
+def _usage(url: str, directory: Path, *program: str) -> Usage:
+    command = [sys.executable, "-I", "-S", str(LAUNCH), sys.executable, *program]
+    environ = {**environment(directory), "TARGET_DB_URL": url, "PYTHONPATH": str(CHECKOUT)}
     result = subprocess.run(command, env=environ, cwd=directory, check=True, stdout=subprocess.PIPE)
     return Usage(**json.loads(result.stdout))
 

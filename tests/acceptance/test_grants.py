@@ -80,8 +80,8 @@ def load(engine: Engine, url: str, folder: Path) -> Iterator[subprocess.Complete
         yield run("-m refresh.load", str(file), url=url)
         execute(
             engine,
-            f"""INSERT INTO {SOURCE} SELECT (jsonb_populate_record(p, '{{"timestamp": "2023-12-20"}}')).* FROM {SOURCE} p
-                WHERE id = 1 AND close = 12 AND "timestamp" > '2023-12-20' AND "timestamp" < '2023-12-21'""",
+            f"""INSERT INTO {SOURCE} SELECT (jsonb_populate_record(p, '{{"timestamp": "2023-12-20"}}')).*
+                FROM {SOURCE} p WHERE id = 1 AND close = 12 AND "timestamp" > '2023-12-20' AND "timestamp" < '2023-12-21'""",
         )
 
 

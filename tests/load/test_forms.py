@@ -347,13 +347,13 @@ def test_other_readers_agree(run: Run, engine: Engine, tmp_path: Path, name: str
     path.write_text(FORMS[name].text, "utf-8")
     assert run("x.csv", "--id", "7").returncode == 0
     with engine.connect() as connection:
-        ours = np.array(connection.execute(text("SELECT open, high, low, close FROM cmc_price_histories7")).all())
+        ours: Any = connection.execute(text("SELECT open, high, low, close FROM cmc_price_histories7")).all()
     frame = pd.read_csv(io.StringIO(FORMS[name].text))
     frame.columns = [title.lower().removeprefix(f"{place}. ") for place, title in enumerate(frame.columns)]
-    table = duckdb.sql(f"SELECT * FROM read_csv('{path}', header = true)").df()
+    table = duckdb.read_csv(str(path), header=True).df()
     table.columns = frame.columns
     for read in (frame, table):
-        np.testing.assert_array_equal(ours, read[["open", "high", "low", "close"]].to_numpy())
+        np.testing.assert_array_equal(np.array(ours), read[["open", "high", "low", "close"]].to_numpy())
 
 
 def test_dry_run(run: Run, engine: Engine, tmp_path: Path) -> None:
