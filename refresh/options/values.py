@@ -48,6 +48,8 @@ def _read_text(text: str) -> str:
 
 def _read_address(text: str) -> str:
     """The same, but a message does not repeat it: it may hold a password."""
+    if not text.strip():
+        raise ArgumentTypeError("the address is empty; leave the option out to use TARGET_DB_URL")
     if not _is_text(text):
         raise ArgumentTypeError("the address is no text in UTF-8")
     return text

@@ -81,7 +81,7 @@ def load(engine: Engine, url: str, folder: Path) -> Iterator[subprocess.Complete
         execute(
             engine,
             f"""INSERT INTO {SOURCE} SELECT (jsonb_populate_record(p, '{{"timestamp": "2023-12-20"}}')).*
-                FROM {SOURCE} p WHERE id = 1 AND close = 12 AND "timestamp" > '2023-12-20' AND "timestamp" < '2023-12-21'""",
+                FROM {SOURCE} p WHERE id = 1 AND close = 12 AND "timestamp"::date = '2023-12-20'""",
         )
 
 

@@ -74,6 +74,7 @@ def test_default_is_a_value(option: Option) -> None:
 @pytest.mark.parametrize(
     ("option", "text", "message"),
     [
+        ("--db-url", "", "the address is empty; leave the option out to use TARGET_DB_URL"),
         ("--lookback-days", "1000000", "'1000000' is more than 365,250 days, which are 1,000 years"),
         ("--keep-logs", "1000000", "'1000000' is more than 365,250 days, which are 1,000 years"),
         ("--max-lag", "999999999d", "'999999999d' is more than 365,250d, which are 1,000 years"),
