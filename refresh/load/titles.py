@@ -22,14 +22,14 @@ _CLOCKS = ("time", "timeofday", "uhrzeit", "zeit", "hora", "heure", "ora", "tijd
 _MOMENTS = ("timestamp", "datetime", "datetimeutc", "tsevent")
 _LESSER_MOMENTS = (
     "gmttime", "localtime", "ts", "windowstart", "unix", "unixtimestamp", "unixtime", "epoch",
-    "opentime", "timeopen", "closetime", "timeclose",
+    "opentime", "timeopen", "closetime", "timeclose", "t",
 )  # fmt: skip
 
 TITLES = {
     "id": ("id",),
     "name": ("name",),
     "symbol": (
-        "symbol", "ticker", "tic", "tickersymbol", "stocksymbol", "secid", "ric", "isin", "cusip", "figi", "wkn",
+        "symbol", "ticker", "tic", "tickersymbol", "stocksymbol", "actsymbol", "secid", "ric", "isin", "cusip", "figi", "wkn",
         "permno", "pair", "currencypair", "contract", "instrument", "security", "stock", "coin", "asset", "code",
         "instrumentid",
     ),
@@ -39,26 +39,28 @@ TITLES = {
     "timehigh": ("timehigh", "hightime"),
     "timelow": ("timelow", "lowtime"),
     "open": (
-        "open", "openprice", "openingprice", "priceopen", "first",
-        "eroffnung", "eroffn", "eroffnungskurs", "erster", "apertura", "abertura", "ouverture", "ouv", "opening",
+        "open", "openprice", "openingprice", "priceopen", "opening", "pxopen", "first", "o",
+        "eroffnung", "eroffn", "eroffnungskurs", "erster", "apertura", "abertura", "ouverture", "ouv",
     ),
     "high": (
-        "high", "highprice", "pricehigh", "max", "maximum",
+        "high", "highprice", "pricehigh", "highest", "pxhigh", "max", "maximum", "h",
         "hoch", "hochst", "tageshoch", "maximo", "maxima", "haut", "plushaut", "hoog", "hoogste", "massimo",
     ),
     "low": (
-        "low", "lowprice", "pricelow", "min", "minimum",
+        "low", "lowprice", "pricelow", "lowest", "pxlow", "min", "minimum", "l",
         "tief", "tiefst", "tagestief", "minimo", "minima", "bas", "plusbas", "laag", "laagste",
     ),
     "close": (
-        "close", "closelast", "closeprice", "closingprice", "priceclose", "last", "lastprice", "price", "settle",
+        "close", "closelast", "closeprice", "closingprice", "priceclose", "closing", "pxlast", "last", "lastprice",
+        "price", "settle", "c",
         "schluss", "schlusskurs", "zuletzt", "letzter", "cierre", "fechamento", "ultimo", "cloture", "dernier",
         "slot", "slotkoers", "laatst", "laatste", "chiusura",
     ),
     "volume": (
         "volume", "vol", "volumeusd", "volumeusdt", "volumeto", "quotevolume", "tradedvolume", "tradevolume",
         "totaltradequantity", "totaltradedquantity", "tradequantity", "tradedquantity", "sharestraded", "noofshares",
-        "volumefrom", "basevolume", "volumen", "stuck", "stucke", "volumi",
+        "numberofshares", "pxvolume",
+        "volumefrom", "basevolume", "volumen", "stuck", "stucke", "stuecke", "volumi", "v",
     ),
     "marketcap": (
         "marketcap", "mktcap", "mcap", "marketcapusd", "marketcapitalization", "marketcapitalisation", "capitalization",
@@ -71,7 +73,8 @@ _INDEX = ("price", "date", "datetime", "timestamp")
 """What may stand above the dates where titles take several lines."""
 _VOLUME_IN = re.compile(r"(?i:vol(ume)?)[ _(]*[A-Z][A-Z0-9]{1,5}\)?")
 """A volume counted in some asset or currency, such as ``Volume BTC``; taken where no title above is there."""
-_NUMBERED = re.compile(r"\d+[.)]\s*")
+_NUMBERED = re.compile(r"\d+[a-z]?[.)]\s*")
+_UNIT = re.compile(r"[(\[].*?[)\]]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,9 @@ def places(titles: Sequence[str]) -> Places:
     """Where our columns are among the titles of a file."""
     keys = [key(title) for title in titles]
     found = {column: keys.index(best) for column, best in _best(keys).items()}
+    bare = [key(_UNIT.sub("", title)) for title in titles]
+    in_one_unit = [title for title in bare if bare.count(title) == 1]
+    found = {column: bare.index(best) for column, best in _best(in_one_unit).items()} | found
     if "volume" not in found:
         found |= _volume_in(titles)
     if "timestamp" not in found and titles and not titles[0]:

@@ -166,6 +166,16 @@ FORMS = {
         text="date,open,high,low,close,Volume (ETH)\n2019-10-16,2,3,1,2,8123.72\n",
         rows=[of("2019-10-16", 2, 3, 1, 2, 8123.72)],
     ),
+    "units behind titles": Form(
+        text="timestamp,1a. open (USD),high (USD),low (USD),close (USD),volume,market cap (USD)\n"
+        "2018-10-23,2,3,1,2,5,9\n",
+        rows=[of("2018-10-23", 2, 3, 1, 2, 5, 9)],
+    ),
+    "letters": Form(
+        text="v,o,c,h,l,t,n\n5,2,2,3,1,1540252800000,7\n",
+        rows=[of("2018-10-23", 2, 3, 1, 2, 5)],
+        unused="n",
+    ),
     "market cap": Form(
         text="Date,Open,High,Low,Close,Volume USD,Mkt Cap\n2018-10-23,221.1,222.2,214.75,218.3,2771270,6058.69\n",
         rows=[of("2018-10-23", 221.1, 222.2, 214.75, 218.3, 2771270, 6058.69)],
@@ -230,6 +240,11 @@ REFUSED = {
     ),
     "assets side by side": (
         "Price,Close,High,Low,Open\nTicker,AAPL,MSFT,AAPL,MSFT\nDate,,,,\n2024-12-30,1,2,1,1\n", "side by side",
+    ),
+    "prices in two currencies": (
+        ("date,open (CNY),high (CNY),low (CNY),close (CNY),open (USD),high (USD),low (USD),close (USD)\n"
+        "2018-10-23,2,3,1,2,5,9,4,6\n"),
+        "its header lacks open, high, low, close",
     ),
     "an open decimal sign": (
         "date;open;high;low;close\n2024-05-04;1.234;2.345;1.111;2.000\n",
