@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from refresh.faces.web import Answer, presentable
+from refresh.faces.answer import Answer, presentable
 
 REDIRECTS = 5
 LONGEST_ANSWER = 65_536

@@ -14,6 +14,7 @@ from typing import Any
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
 from refresh.faces import web
+from refresh.faces.answer import Answer, presentable
 from refresh.faces.sending import SECONDS_TO_SEND
 from refresh.wording import counted, escaped
 
@@ -113,10 +114,10 @@ def _post(chat: Chat, body: Mapping[str, Any]) -> str | None:
     if reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR:
         raise _BusyError(problem, _retry_after(reply))
     description = str(reply.document().get("description", reply.reason))
-    return f"{problem}: {web.presentable(description.replace(chat.token, '***'))}"
+    return f"{problem}: {presentable(description.replace(chat.token, '***'))}"
 
 
-def _retry_after(reply: web.Answer) -> float | None:
+def _retry_after(reply: Answer) -> float | None:
     parameters = reply.document().get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
     if isinstance(seconds, float) and math.isnan(seconds):

@@ -5,51 +5,19 @@ A request ends in time whatever the server does, and little of its answer is kep
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from refresh.faces.answer import Answer
 from refresh.faces.sending import Errand
-from refresh.wording import UNSEEN
 
 SECONDS_TO_ANSWER = 10.0
 """The limit of a request in total, redirections included."""
-_LONGEST_REASON = 200
-_FIRST_ERROR = 400
 
 
 class NoAnswerError(Exception):
     """There was no answer. The message says why."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """The status of an answer, the server's words for it, and the beginning of a body that explains a failure."""
-
-    status: int
-    reason: str
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        """Whether the request succeeded."""
-        return self.status < _FIRST_ERROR
-
-    def document(self) -> dict[str, Any]:
-        """The body as a JSON object; empty if it is none."""
-        try:
-            document = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return {}
-        return document if isinstance(document, dict) else {}
-
-
-def presentable(text: object) -> str:
-    """Words of a server on one short line, without anything that would move a terminal's cursor."""
-    return re.sub(f"{UNSEEN.pattern}+", " ", str(text))[:_LONGEST_REASON]
 
 
 def request(method: str, address: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:

@@ -29,8 +29,8 @@ TITLES = {
     "id": ("id",),
     "name": ("name",),
     "symbol": (
-        "symbol", "ticker", "tic", "tickersymbol", "stocksymbol", "actsymbol", "secid", "ric", "isin", "cusip", "figi", "wkn",
-        "permno", "pair", "currencypair", "contract", "instrument", "security", "stock", "coin", "asset", "code",
+        "symbol", "ticker", "tic", "tickersymbol", "stocksymbol", "actsymbol", "secid", "ric", "isin", "cusip", "figi",
+        "wkn", "permno", "pair", "currencypair", "contract", "instrument", "security", "stock", "coin", "asset", "code",
         "instrumentid",
     ),
     "timestamp": (*_MOMENTS, *_DATES, *_CLOCKS, *_LESSER_MOMENTS),

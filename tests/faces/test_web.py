@@ -15,7 +15,7 @@ BODIES = {"GET": None, "POST": {"text": "x"}}
 pytestmark = pytest.mark.usefixtures("direct")
 
 
-def outcome(method: str, address: str) -> tuple[str, web.Answer | None]:
+def outcome(method: str, address: str) -> tuple[str, Answer | None]:
     """The problem or the answer of a request."""
     try:
         return "", web.request(method, address, "start", BODIES[method])
