@@ -10,6 +10,7 @@ from evil_services import BEHAVIOURS, Behaviour, serving
 from waiting import eventually
 
 from refresh.faces import exchange, web
+from refresh.faces.answer import Answer
 
 BODIES = {"GET": None, "POST": {"text": "x"}}
 pytestmark = pytest.mark.usefixtures("direct")
