@@ -28,6 +28,7 @@ from refresh.run.summary import Summary, summarise
 from refresh.run.watch import Watcher, Watchers
 from refresh.stop import Stop
 from refresh.store import database, history, locks, schema, source
+from refresh.store.settings import remember_folds
 from refresh.validate.finding import Validity
 
 
@@ -53,7 +54,10 @@ def _plan(job: Job, lock: locks.RefreshLock) -> Planned | None:
     lock.keep()
     with database.read_committed(job.engine) as connection:
         schema.prepare(connection, job.request.tz)
-        return plan_job(job.zoned(connection), connection)
+        planned = plan_job(job.zoned(connection), connection)
+        if job.request.fold:
+            remember_folds(connection, job.request.ids)
+        return planned
 
 
 @contextmanager

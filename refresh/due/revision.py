@@ -84,6 +84,11 @@ class Revision:
         return added + self.deleted + self.changed + self.restamped + self.unknown
 
     @property
+    def days(self) -> int:
+        """The number of days that differ in any way."""
+        return self.rows + self.appended
+
+    @property
     def words(self) -> str:
         """What happened, e.g. ``close of 2019-05-01 changed from 5350.7 to 5402.7, 2 days deleted``."""
         parts = []

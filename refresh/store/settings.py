@@ -1,6 +1,8 @@
-"""What a database remembers of how its tables are built: the time zone in which a day starts."""
+"""What a database remembers of how its tables are built: the time zone in which a day starts, and what is folded."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +12,9 @@ from refresh.store.existing import existing_kinds
 from refresh.store.tables import METADATA, SETTINGS
 
 _CREATION_LOCK = 0x7265_6672  # "refr"
-_TZ = "tz"
+_TZ, _FOLD = "tz", "fold"
+ALL = "all"
+"""Every asset, also those to come."""
 
 
 def begin_creating(connection: Connection) -> None:
@@ -43,6 +47,28 @@ def check_time_zone(connection: Connection, tz: str) -> None:
         raise SettingsError(
             f"--tz {tz}: the tables were built with {built}; use --tz {built}, or drop the tables and rebuild"
         )
+
+
+def remembered_folds(connection: Connection) -> str | frozenset[int]:
+    """The assets whose rows are folded into days: ``ALL``, or these. Raises ``SettingsError`` for anything else."""
+    value = remembered(connection, _FOLD) or ""
+    if value == ALL:
+        return ALL
+    try:
+        return frozenset(map(int, value.replace(",", " ").split()))
+    except ValueError:
+        raise SettingsError(f"refresh_settings, fold: {value!r} is neither 'all' nor a list of ids") from None
+
+
+def remember_folds(connection: Connection, ids: Collection[int] | None) -> None:
+    """Remember that the rows of these assets are folded, beside those that are already; ``None``: of all assets."""
+    known = remembered_folds(connection)
+    value = ALL if known == ALL or ids is None else ",".join(map(str, sorted({*map(int, known), *ids})))
+    connection.execute(
+        text(f"""INSERT INTO {SETTINGS} AS s (name, value) VALUES (:name, :value)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE s.value <> excluded.value"""),
+        {"name": _FOLD, "value": value},
+    )
 
 
 def remembered(connection: Connection, name: str) -> str | None:
