@@ -136,7 +136,7 @@ def _examine(wanted: Refresh, intake: _Intake, stored: Stored) -> _Intake:
     daily, ids = wanted.decisions.daily, intake.ids
     states = dict.fromkeys(ids, NO_BARS) | daily_states(wanted.connection, ids)
     rebuilt = daily.rebuilt(wanted.connection, intake.dues, states)
-    revisions = find_revisions(stored.rows, intake.built.bars, states, rebuilt)
+    revisions = find_revisions(stored.rows, intake.built.bars, states, rebuilt, intake.built.rejects)
     refused = daily.refused(wanted.connection, revisions, intake.dues)
     dues = [due.examined(revisions[due.id], refused.get(due.id)) for due in intake.dues]
     accepted = [due for due in dues if not due.refusal]

@@ -63,4 +63,4 @@ def compare_daily(
         throughs=[states[due.id].last for due in dues],
     )
     stored = inputs.read_daily(connection, whole, scope.tz, ("id", "timestamp", *PRICES))
-    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues}, rebuilt)
+    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues}, rebuilt, built.rejects)

@@ -40,12 +40,27 @@ def remember_zone(connection: Connection, tz: str) -> None:
     check_time_zone(connection, tz)
 
 
+def change_zone(connection: Connection, tz: str) -> str | None:
+    """Give the tables another time zone; the caller sees to it that all of them are rebuilt.
+
+    Returns the zone that they had; ``None`` if it is the same, or none is remembered.
+    """
+    begin_creating(connection)
+    built = remembered_zone(connection)
+    if built in {None, tz}:
+        return None
+    query = text(f"UPDATE {SETTINGS} SET value = :tz WHERE name = :name")
+    connection.execute(query, {"name": _TZ, "tz": tz})
+    return built
+
+
 def check_time_zone(connection: Connection, tz: str) -> None:
     """Raise ``SettingsError`` if the tables were built with another time zone."""
     built = remembered_zone(connection)
     if built not in {None, tz}:
         raise SettingsError(
-            f"--tz {tz}: the tables were built with {built}; use --tz {built}, or drop the tables and rebuild"
+            f"--tz {tz}: the tables were built with {built}; use --tz {built}, "
+            f"or change the zone of all assets with --all --full-rebuild --tz {tz}"
         )
 
 
