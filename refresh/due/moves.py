@@ -19,7 +19,8 @@ _FEW = 3
 def moved(old: Rows, new: Rows, values: Sequence[str]) -> tuple[Array, Array] | None:
     """The indices of the rows that moved, on either side, in pairs, if nearly all old ones did, with equal ``values``.
 
-    Among them are a few with other values, if some changed as well. ``None`` if too few moved. Both sides are of one asset, sorted by timestamp, with ``day`` and ``values``; no row is on both sides unchanged.
+    Among them are a few with other values, if some changed as well. ``None`` if too few moved. Both sides are of one
+    asset, sorted by timestamp, with ``day`` and ``values``; no row is on both sides unchanged.
     """
     size = min(count(old), count(new))
     if size < _FEW:

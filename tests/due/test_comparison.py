@@ -320,7 +320,7 @@ def test_moved_by_clocks_that_change() -> None:
 
 def test_other_days_did_not_move() -> None:
     """Two days that are gone, beside two others with the same prices, did not move."""
-    same = {name: {2: 1.0, 3: 1.0, 8: 1.0, 9: 1.0} for name in PRICES if name not in TIMES}
+    same: dict[str, Any] = {name: {2: 1.0, 3: 1.0, 8: 1.0, 9: 1.0} for name in PRICES if name not in TIMES}
     whole = bars(**same)
     result = revision(without(whole, 8, 9), without(whole, 2, 3))
     assert (result.deleted, result.added_inside, result.restamped) == (2, 2, 0)
