@@ -173,7 +173,10 @@ def test_gap_that_is_filled_later(engine: Engine, shared_data: Path, tmp_path: P
                 VALUES (1, 5, 6, 4, 5, '2023-04-11', '2023-04-11', '2023-04-11')""",
             "1 day appended",
         ),
-        (f"UPDATE {SOURCE} SET close = NULL WHERE \"timestamp\"::date = '2023-02-01'", "1 day deleted"),
+        (
+            f"UPDATE {SOURCE} SET close = NULL WHERE \"timestamp\"::date = '2023-02-01'",
+            "1 day lost its prices: 2023-02-01",
+        ),
     ],
 )
 def test_reason_of_a_revision(engine: Engine, statement: str, reason: str) -> None:
