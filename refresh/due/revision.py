@@ -17,7 +17,7 @@ FUSE_ASSETS = 10
 FUSE_DAYS = 10
 """The least number of days of a history that, rewritten as a whole, looks like a mistake of the source."""
 _SMALL_SPLIT, _LARGE_SPLIT = 5, 50
-"""The shares that a usual split makes of others, where neither number is 1, and where one is; more is a unit of money."""
+"""The shares that a split makes of others, where neither number is 1, and where one is; more are units of money."""
 _SPLIT_ROUNDING = 0.001
 """How much a factor may differ from that of a split, relative to it: closes are rounded."""
 _SHOWN_DAYS = 3
