@@ -34,6 +34,7 @@ from refresh.options.request import Request
 from refresh.records import Outcome, Status
 from refresh.stop import Stop
 from refresh.store import database, dimensions, locks, retry, schema
+from refresh.store import settings as settings_of_tables
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.wording import escaped
 
@@ -93,6 +94,8 @@ def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, S
     with database.read_committed(engine) as connection:
         selection = request.zoned(schema.prepare(connection, request.tz)).selection
         (scope,) = survey.open_scopes(connection, [builder], selection, now, request.run_id)
+        if request.fold:
+            settings_of_tables.remember_folds(connection, request.ids)
         averages = [series for series in scope.series if series.period]
         dimensions.save_alphas(connection, averages, _alphas(averages))
         return scope, survey.asset_ids(connection, scope)

@@ -14,10 +14,12 @@ from refresh.builder.done import Done
 from refresh.builder.reading import Rebuild, Refresh
 from refresh.catalog import DAILY, SOURCE
 from refresh.core.daily import DailyBars, build_daily_bars
+from refresh.core.fold import FLAGS, Folded, build_folded_bars
 from refresh.core.rows import DAY as CALENDAR_DAY
 from refresh.core.rows import Array, Rows, count, take, tally
 from refresh.due.comparison import find_revisions
 from refresh.due.decision import Action, Due
+from refresh.due.granularity import FINE_DAYS, refusals
 from refresh.due.revision import Revision
 from refresh.due.source_bars import build_from_source
 from refresh.records import MISSING_DAYS, REPAIRS
@@ -50,13 +52,14 @@ class _Intake:
     """What is taken in of a batch: the work, and its bars and rejects.
 
     ``reasons``: what the work turned out to be, also where it is refused; ``refused``: why nothing of an asset is
-    taken in.
+    taken in; ``is_narrowed``: some of it although its bars were computed.
     """
 
     dues: Sequence[Due]
     built: DailyBars
     reasons: Mapping[int, str] = field(default_factory=dict)
     refused: Mapping[int, str] = field(default_factory=dict)
+    is_narrowed: bool = False
 
     @property
     def ids(self) -> list[int]:
@@ -76,16 +79,31 @@ def refresh(wanted: Refresh) -> Done:
     connection, scope, batch = wanted.connection, wanted.scope, wanted.batch
     if batch.action is Action.PRUNE:
         return _prune(wanted)
-    intake = _Intake(dues=batch.dues, built=build_from_source(connection, scope, batch.dues))
+    intake = _read(wanted)
     stored = read_stored(connection, BARS, intake.extent(scope.tz), intake.built.bars)
     intake = _examine(wanted, intake, stored)
     if scope.selection.rebuild:
         changes = replace(connection, BARS, intake.extent(scope.tz), intake.built.bars, rewrite=True)
         return _commit(wanted, intake, changes)
-    if intake.refused:
+    if intake.is_narrowed:
         stored = stored.only(_is_of(stored.rows, intake.ids))
     changes = write_difference(connection, BARS, stored, intake.built.bars)
     return _commit(wanted, intake, changes)
+
+
+def _read(wanted: Refresh) -> _Intake:
+    """The bars of what is not finer than a day. What was not known to be finer until its rows were read is left out."""
+    connection, scope = wanted.connection, wanted.scope
+    fine = {due.id: due.refusal for due in wanted.batch.dues if due.refusal}
+    dues = [due for due in wanted.batch.dues if not due.refusal]
+    built = build_from_source(connection, scope, dues)
+    rejected = tally(built.rejects["id"])
+    doubtful = [due.id for due in dues if not due.fold and rejected.get(due.id, 0) >= FINE_DAYS]
+    found = refusals(connection, scope.source, doubtful)
+    if found:
+        dues = [due for due in dues if due.id not in found]
+        built = _only(built, dues)
+    return _Intake(dues=dues, built=built, refused=fine | found)
 
 
 def _prune(wanted: Refresh) -> Done:
@@ -100,14 +118,17 @@ def _prune(wanted: Refresh) -> Done:
 
 
 def rebuild(wanted: Rebuild) -> Rows:
-    """The daily bars of some assets from their raw rows alone."""
+    """The daily bars of some assets from their raw or folded rows alone."""
     none_before = {
         "id": np.zeros(0, np.int32),
         "day": np.zeros(0, CALENDAR_DAY),
         "bar_seq": np.zeros(0, np.int64),
     }
     now = np.datetime64(wanted.now.replace(tzinfo=None), "us")
-    return build_daily_bars(wanted.tables[SOURCE], none_before, now=now).bars
+    raw = wanted.tables[SOURCE]
+    if FLAGS[0] in raw:  # rows that were folded, and so judged
+        return build_folded_bars(Folded(rows=raw, rejects={}), none_before).bars
+    return build_daily_bars(raw, none_before, now=now).bars
 
 
 def _examine(wanted: Refresh, intake: _Intake, stored: Stored) -> _Intake:
@@ -115,15 +136,16 @@ def _examine(wanted: Refresh, intake: _Intake, stored: Stored) -> _Intake:
     daily, ids = wanted.decisions.daily, intake.ids
     states = dict.fromkeys(ids, NO_BARS) | daily_states(wanted.connection, ids)
     rebuilt = daily.rebuilt(wanted.connection, intake.dues, states)
-    revisions = find_revisions(stored.rows, intake.built.bars, states, rebuilt)
-    refused = daily.refused(wanted.connection, revisions)
+    revisions = find_revisions(stored.rows, intake.built.bars, states, rebuilt, intake.built.rejects)
+    refused = daily.refused(wanted.connection, revisions, intake.dues)
     dues = [due.examined(revisions[due.id], refused.get(due.id)) for due in intake.dues]
     accepted = [due for due in dues if not due.refusal]
     return _Intake(
         dues=accepted,
         built=_only(intake.built, accepted) if refused else intake.built,
         reasons={due.id: due.reason for due in dues},
-        refused=refused,
+        refused={**intake.refused, **refused},
+        is_narrowed=bool(refused),
     )
 
 
@@ -147,7 +169,8 @@ def _commit(wanted: Refresh, intake: _Intake, changes: Changes) -> Done:
     rejects = intake.built.rejects | {"run_id": run_id}
     replace(connection, REJECTS, extent, rejects, rewrite=changes.stale is None)
     notes = _notes(intake)
-    state.save_daily(connection, intake.ids, _counts(intake.ids, changes, notes), scope.now)
+    folded = [due.fold for due in intake.dues]
+    state.save_daily(connection, intake.ids, _counts(intake.ids, changes, notes), scope.now, folded)
     source.save_months(connection, scope.source, intake.dues)
     _save_lines(wanted, [due.revision for due in intake.dues if due.revision])
     mark_dependants(connection, wanted.leg, extent, changes)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from rich.console import Console
 from sqlalchemy import Connection, Engine
 
-from refresh.catalog import BuilderConfig
+from refresh.catalog import DEFAULT_ZONE, BuilderConfig
 from refresh.faces import console as face
 from refresh.faces import document
 from refresh.faces.log import Log
@@ -58,8 +58,8 @@ class Job:
         return self.opened.named_by(self.environ.source("TARGET_DB_URL", "--db-url" if is_typed else ""))
 
     def zoned(self, connection: Connection) -> Job:
-        """The job in the time zone of the tables, if no other one was named."""
-        return replace(self, request=self.request.zoned(remembered_zone(connection)))
+        """The job in the time zone of the tables, or that which new tables will have, if no other one was named."""
+        return replace(self, request=self.request.zoned(remembered_zone(connection) or DEFAULT_ZONE))
 
     def say(self, line: str) -> None:
         """Print a line about the run itself, unless ``--quiet`` was given."""

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from sqlalchemy import Connection
+
 from refresh.catalog import Group
 from refresh.commands.job import Job, complain
 from refresh.commands.planned import Planned, plan_job
@@ -28,6 +30,7 @@ from refresh.run.summary import Summary, summarise
 from refresh.run.watch import Watcher, Watchers
 from refresh.stop import Stop
 from refresh.store import database, history, locks, schema, source
+from refresh.store.settings import remember_folds
 from refresh.validate.finding import Validity
 
 
@@ -45,15 +48,33 @@ def refresh(job: Job) -> Summary | None:
 
 
 def _plan_without_writing(job: Job) -> Planned | None:
-    with schema.looking(job.engine, job.request.tz) as connection:
+    with schema.looking(job.engine, None if _may_rezone(job.request) else job.request.tz) as connection:
         return plan_job(job.zoned(connection), connection)
 
 
 def _plan(job: Job, lock: locks.RefreshLock) -> Planned | None:
     lock.keep()
     with database.read_committed(job.engine) as connection:
+        _rezone(job, connection)
         schema.prepare(connection, job.request.tz)
-        return plan_job(job.zoned(connection), connection)
+        planned = plan_job(job.zoned(connection), connection)
+        if job.request.fold:
+            remember_folds(connection, job.request.ids)
+        return planned
+
+
+def _may_rezone(request: Request) -> bool:
+    """Whether the tables may get another time zone: everything is rebuilt."""
+    is_narrowed = request.ids is not None or request.tfs or request.periods or request.tf_period_combos
+    return request.full_rebuild and not request.resume and not is_narrowed
+
+
+def _rezone(job: Job, connection: Connection) -> None:
+    """Change the time zone of the tables, if that is what a rebuild of everything was asked for."""
+    if job.request.tz and _may_rezone(job.request):
+        before = schema.rezone(connection, job.request.tz)
+        if before:
+            job.say(f"the time zone of the tables was {before} and is {job.request.tz} from now on")
 
 
 @contextmanager

@@ -65,16 +65,16 @@ def build_daily_bars(raw: Rows, before: Rows, *, now: np.datetime64) -> DailyBar
     Neither is changed. The result is the same for every order of the rows, and for a stretch read at once or in parts.
     Raises ``SequenceError`` if an asset's bar in ``before`` is not before its first bar here.
     """
-    rows = _in_order(raw)
-    reason = _refusals(rows, now)
+    rows = in_order(raw)
+    reason = refusals(rows, now)
     reason[_replaced(rows, reason == b"")] = Reason.DUPLICATE_DAY.encode()
     is_refused = reason != b""
-    bars = _bars(take(rows, ~is_refused), before)
-    rejects = _rejects(take(rows, is_refused), reason[is_refused])
+    bars = bars_of(take(rows, ~is_refused), before)
+    rejects = rejects_of(take(rows, is_refused), reason[is_refused])
     return DailyBars(bars=bars, rejects=rejects)
 
 
-def _in_order(raw: Rows) -> Rows:
+def in_order(raw: Rows) -> Rows:
     """The rows by id, day, timestamp, load_ts, all NULL first, then by every other column.
 
     So the last row of a day is the one to keep, and the order in which rows arrive cannot change the result, even if
@@ -84,7 +84,7 @@ def _in_order(raw: Rows) -> Rows:
     keys = [_sortable(rows[name]) for name in ("id", "day", "timestamp")]
     order = np.lexsort(keys[::-1])
     keys = [key[order] for key in keys]
-    is_tied = ~(starts(*keys) & _ends(*keys))
+    is_tied = ~(starts(*keys) & ends(*keys))
     tied = order[is_tied]
     columns = ("id", "timestamp", "load_ts", *TIMES, *NUMBERS, "nulls", "name", "source_file")
     tie_keys = [_sortable(rows[name][tied]) for name in reversed(columns)]
@@ -97,7 +97,7 @@ def _sortable(column: Array) -> Array:
     return column.view(np.int64) if column.dtype.kind == "M" else column
 
 
-def _ends(*keys: Array) -> Array:
+def ends(*keys: Array) -> Array:
     """Where a run of equal keys ends, shape (rows,), bool; the last row always ends one."""
     return starts(*(key[::-1] for key in keys))[::-1]
 
@@ -108,7 +108,7 @@ def _is_null(rows: Rows, *names: str) -> Array:
     return bits.astype(bool)
 
 
-def _refusals(rows: Rows, now: np.datetime64) -> Array:
+def refusals(rows: Rows, now: np.datetime64) -> Array:
     """Why each row would be refused if it were alone on its day, shape (rows,), bytes; empty if it would not."""
     prices = np.stack([rows[name] for name in _OHLC])
     volume, timestamp = rows["volume"], rows["timestamp"]
@@ -129,10 +129,10 @@ def _refusals(rows: Rows, now: np.datetime64) -> Array:
 def _replaced(rows: Rows, is_good: Array) -> Array:
     """The indices of the good rows that a later good row of the same asset and day replaces; ``rows`` in order."""
     index = np.flatnonzero(is_good)
-    return index[~_ends(rows["id"][index], rows["day"][index])]
+    return index[~ends(rows["id"][index], rows["day"][index])]
 
 
-def _bars(rows: Rows, before: Rows) -> Rows:
+def bars_of(rows: Rows, before: Rows) -> Rows:
     """The bars of accepted rows, one per asset and day, in order."""
     size = count(rows)
     return {
@@ -219,7 +219,7 @@ def _repaired_prices(rows: Rows) -> Rows:
     }
 
 
-def _rejects(rows: Rows, reason: Array) -> Rows:
+def rejects_of(rows: Rows, reason: Array) -> Rows:
     """The refused rows as they were, numbered so that (id, timestamp, reason, copy) identifies each of them."""
     order = np.lexsort([reason, _sortable(rows["timestamp"]), rows["id"]])
     rows, reason = take(rows, order), reason[order]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from refresh.core.compare import difference, rows_in_order
-from refresh.core.rows import Array, Rows, count, take
-from refresh.due.revision import FUSE_DAYS, ChangedValue, Restatement, Revision
+from refresh.core.rows import Array, Rows, count, stack, take
+from refresh.due.moves import moved
+from refresh.due.multiples import factor_of, is_replaced
+from refresh.due.revision import ChangedValue, Restatement, Revision
 from refresh.store.daily_state import DailyState
 from refresh.store.source import ChangedMonth
 
@@ -19,19 +20,7 @@ VALUES = ("close", "open", "high", "low", "volume", "market_cap")
 PRICES = (*VALUES, "time_open", "time_close", "time_high", "time_low")
 """The columns whose change is a change of the day, the most informative first."""
 
-SAME_FACTOR = 1e-6
-"""The relative difference within which closes are taken for multiples by one factor."""
-ROUNDING = 0.01
-"""The difference within which they are as well: prices are often rounded to two decimals, on either side."""
-LARGEST_ROUNDING = 0.05
-"""The relative difference that rounding may make; cheaper assets show no factor then."""
-NEAR_ONE = 0.05
-"""How much closes may differ from what they were, relative to it, without being others: dividends, corrections."""
-WHOLE = 0.9
-"""The share of the known days that makes a whole history."""
-CLOSES_FOR_FACTOR = 11
-"""The factor is that of the largest closes, on which rounding matters least."""
-
+_NO_TIMES: Array = np.zeros(0, "M8[us]")
 _KEY, _DAY = ("id", "timestamp"), ("id", "day")
 
 
@@ -69,30 +58,68 @@ def find_revisions(
     computed: Rows,
     states: Mapping[int, DailyState],
     rebuilt: Mapping[int, Collection[ChangedMonth]] | None = None,
+    rejects: Rows | None = None,
 ) -> dict[int, Revision]:
     """The revision of each asset in ``states``, from its stored and its computed bars.
 
     Both sides have id, timestamp, day and ``PRICES``, of the same stretch of days; the stored ones in any order, the
     computed ones sorted by id, timestamp. ``rebuilt``: the assets that are built from the first day, and their months
-    that have changed in the source; of these assets, stored bars may be missing or wrong.
+    that have changed in the source; of these assets, stored bars may be missing or wrong. ``rejects``: the rows that
+    were refused beside the computed bars.
     """
     changed = difference(stored, computed, _KEY, PRICES)
     old, new = rows_in_order(take(stored, changed.stale), _KEY), take(computed, changed.fresh)
+    days = _paired(old, new)
+    emptied = _without_prices(rejects)
+    rebuilt = rebuilt or {}
+    revisions = {}
+    for id, state in states.items():
+        of_asset = days.of(id)
+        if count(of_asset.deleted) or of_asset.is_restamped.any():
+            of_asset = _with_moves(of_asset, _of(old, id), _of(new, id))
+        if id in rebuilt:
+            of_asset = _restated(of_asset, rebuilt[id])
+        revisions[id] = _revision(id, state, of_asset, emptied.get(id, _NO_TIMES))
+    return revisions
+
+
+def _paired(old: Rows, new: Rows) -> _Days:
+    """Rows of the same day on both sides, and those of a day that is on one side."""
     unpaired = difference(old, new, _DAY, ())
-    days = _Days(
+    return _Days(
         before=take(old, ~unpaired.stale),
         after=take(new, ~unpaired.fresh),
         deleted=take(old, unpaired.stale),
         added=take(new, unpaired.fresh),
     )
-    rebuilt = rebuilt or {}
-    revisions = {}
-    for id, state in states.items():
-        of_asset = days.of(id)
-        if id in rebuilt:
-            of_asset = _restated(of_asset, rebuilt[id])
-        revisions[id] = _revision(id, state, of_asset)
-    return revisions
+
+
+def _with_moves(days: _Days, old: Rows, new: Rows) -> _Days:
+    """The days of an asset; if nearly all of its rows only moved in time, paired by that and not by their dates."""
+    pairs = moved(old, new, VALUES)
+    if pairs is None:
+        return days
+    rest = _paired(_without(old, pairs[0]), _without(new, pairs[1]))
+    return _Days(
+        before=stack([take(old, pairs[0]), rest.before]),
+        after=stack([take(new, pairs[1]), rest.after]),
+        deleted=rest.deleted,
+        added=rest.added,
+    )
+
+
+def _without(rows: Rows, index: Array) -> Rows:
+    keep = np.ones(count(rows), bool)
+    keep[index] = False
+    return take(rows, keep)
+
+
+def _without_prices(rejects: Rows | None) -> dict[int, Array]:
+    """Per asset, the timestamps of the rows that were refused for their prices."""
+    if rejects is None or not count(rejects):
+        return {}
+    empty = take(rejects, np.char.endswith(rejects["reason"].astype("S"), b"_ohlc"))
+    return {id: empty["timestamp"][empty["id"] == id] for id in np.unique(empty["id"]).tolist()}
 
 
 def _restated(days: _Days, changed: Collection[ChangedMonth]) -> _Days:
@@ -122,7 +149,7 @@ def _of(rows: Rows, id: int) -> Rows:
     return take(rows, slice(first, last))
 
 
-def _revision(id: int, state: DailyState, days: _Days) -> Revision:
+def _revision(id: int, state: DailyState, days: _Days, emptied: Array) -> Revision:
     added_times = days.added["timestamp"]
     is_early = added_times < _time(state.first)
     is_late = added_times > _time(state.processed)
@@ -137,19 +164,19 @@ def _revision(id: int, state: DailyState, days: _Days) -> Revision:
         changed=count(days.before) - restamped,
         restamped=restamped,
         unknown=int((~is_late).sum()) if days.is_rebuilt else 0,
-        restatement=_restatement(state, days, take(days.added, ~is_late)),
+        restatement=_restatement(state, days, take(days.added, ~is_late), emptied),
     )
 
 
-def _restatement(state: DailyState, days: _Days, inserted: Rows) -> Restatement | None:
-    affected = np.concatenate([days.before["day"], days.deleted["day"], inserted["day"]])
+def _restatement(state: DailyState, days: _Days, inserted: Rows, emptied: Array) -> Restatement | None:
+    affected = np.concatenate([days.before["day"], days.after["day"], days.deleted["day"], inserted["day"]])
     if not len(affected):
         return None
     first, last = affected.min(), affected.max()
     known_times = np.concatenate([days.before["timestamp"], days.deleted["timestamp"]])
     is_last = known_times == _time(state.last)
     is_known_only = bool(len(is_last)) and not days.is_rebuilt
-    factor = _factor(days, state.bars)
+    factor = factor_of(days.before["close"], days.after["close"], state.bars)
     return Restatement(
         first=first.item(),
         last=last.item(),
@@ -159,7 +186,19 @@ def _restatement(state: DailyState, days: _Days, inserted: Rows) -> Restatement 
         is_last_day_only=is_known_only and bool(is_last.all()),
         factor=factor,
         is_replaced=factor is None and _is_replaced(days, state.bars),
+        shifts=_shifts(days),
+        emptied=tuple(days.deleted["day"][np.isin(days.deleted["timestamp"], emptied)].tolist()),
     )
+
+
+def _is_replaced(days: _Days, bars: int) -> bool:
+    return is_replaced(days.before["close"], days.after["close"], count(days.deleted), bars)
+
+
+def _shifts(days: _Days) -> tuple[timedelta, ...]:
+    """The least and the largest span by which days are re-stamped, one if they are the same; none if none is."""
+    spans = (days.after["timestamp"] - days.before["timestamp"])[days.is_restamped]
+    return tuple(np.unique([spans.min(), spans.max()]).tolist()) if len(spans) else ()
 
 
 def _time(moment: datetime | None) -> np.datetime64:
@@ -192,31 +231,3 @@ def _plain(value: Array) -> object:
     """A value of Python's; ``NULL`` for an absent one."""
     is_absent = np.isnat(value) if value.dtype.kind == "M" else np.isnan(value)
     return "NULL" if is_absent else value.item()
-
-
-def _factor(days: _Days, bars: int) -> float | None:
-    """The factor by which nearly all closes of the asset were multiplied; ``None`` if there is none, or one near 1."""
-    before, after = days.before["close"], days.after["close"]
-    if not _is_whole(len(before), bars):
-        return None
-    largest = np.argsort(np.minimum(before, after))[-CLOSES_FOR_FACTOR:]
-    factor = float(np.median(after[largest] / before[largest]))
-    rounding = np.minimum(ROUNDING * max(1.0, factor), LARGEST_ROUNDING * after)
-    is_multiple = np.abs(after - factor * before) <= rounding + SAME_FACTOR * after
-    is_one_factor = _is_whole(int(is_multiple.sum()), bars)
-    return factor if is_one_factor and _is_other(factor) else None
-
-
-def _is_replaced(days: _Days, bars: int) -> bool:
-    """Whether nearly all known days are gone, or have quite another close."""
-    ratio = days.after["close"] / days.before["close"]
-    return _is_whole(count(days.deleted) + int(_is_other(ratio).sum()), bars)
-
-
-def _is_whole(number: int, bars: int) -> bool:
-    return bars >= FUSE_DAYS and number >= WHOLE * bars
-
-
-def _is_other(ratio: Any) -> Any:
-    """Whether closes of this ratio are others, and not the same with a dividend or a correction."""
-    return np.abs(np.log(ratio)) > np.log1p(NEAR_ONE)

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from refresh.due import granularity
 from refresh.due.decision import Action, Cause, Due
+from refresh.due.granularity import Known
 from refresh.due.missing import changed_in_source, removals
 from refresh.due.revision import FUSE_ASSETS, Revision, history_refusals, mass_refusals, removal_refusals
 from refresh.due.scope import Scope
@@ -61,12 +63,16 @@ class DailyDecisions:
         states = daily_states(connection, ids)
         if ids is not None:
             months = {id: months[id] for id in ids if id in months}
+        folds = granularity.folds(connection, self._scope.selection.ids, fold=selection.fold)
         due_anyway = {id for id, state in states.items() if state.is_outdated or not state.agrees}
+        switched = granularity.switched(states, folds)
         gone: Collection[int] = ()
-        if due_anyway or selection.detection.prune:
+        if due_anyway or switched or selection.detection.prune:
             gone = states.keys() & set(removed_ids(connection))
         wrong = due_anyway.difference(gone)  # what is gone from the source cannot be built again
         dues = decide_daily(months, states, wrong, selection.tz, rebuild=selection.rebuild)
+        dues = granularity.switch(dues, states, {id: switched[id] for id in switched if id not in gone})
+        dues = granularity.decide(connection, self._scope.source, dues, Known(months, states, folds))
         if selection.detection.prune:
             dues += [Due(id=id, action=Action.PRUNE, days=states[id].bars) for id in sorted(gone)]
         return dues
@@ -74,19 +80,23 @@ class DailyDecisions:
     def examined(self, connection: Connection, dues: Sequence[Due]) -> list[Due]:
         """The work of a plan, with what it means for the days of each asset, and with what is refused."""
         revisions = self._revisions(connection, dues)
-        refused = self.refused(connection, revisions)
+        refused = self.refused(connection, revisions, dues)
         examined_dues = []
         for due in dues:
             revision = revisions.get(due.id)
             examined_dues.append(due.examined(revision, refused.get(due.id)) if revision else due)
         return examined_dues
 
-    def refused(self, connection: Connection, revisions: Mapping[int, Revision]) -> dict[int, str]:
+    def refused(
+        self, connection: Connection, revisions: Mapping[int, Revision], dues: Iterable[Due] = ()
+    ) -> dict[int, str]:
         """The assets whose revision looks like a mistake of the source, and why, as the present transaction sees it.
 
         Counted are all known assets that are restated, also those that others refresh, or that this process has
-        restated before. A rebuild that was asked for is not judged.
+        restated before. A rebuild or folding that was asked for is not judged: ``dues`` say where.
         """
+        asked = {due.id for due in dues if due.is_switched}
+        revisions = {id: revision for id, revision in revisions.items() if id not in asked}
         selection = self._scope.selection
         if selection.detection.accept_restatement or selection.rebuild:
             return {}
@@ -124,7 +134,7 @@ class DailyDecisions:
 
     def _suspects(self, connection: Connection, dues: Iterable[Due]) -> list[Due]:
         """The work that may rewrite known days."""
-        known = [due for due in dues if due.cause is not Cause.NEW]
+        known = [due for due in dues if due.cause is not Cause.NEW and not due.refusal and not due.is_switched]
         appended = only_appended(connection, self._scope.source, [due for due in known if due.since])
         return [due for due in known if due.id not in appended]
 
@@ -135,7 +145,7 @@ class DailyDecisions:
         if self._scope.selection.rebuild:
             return revisions
         states = daily_states(connection, [due.id for due in dues])
-        compared = [due for due in dues if due.id in states and due.action is not Action.PRUNE]
+        compared = [due for due in dues if due.id in states and due.action is not Action.PRUNE and not due.refusal]
         if not compared:
             return revisions
         from refresh.due.source_bars import compare_daily  # noqa: PLC0415 - numpy is loaded only where something changed

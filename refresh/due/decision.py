@@ -29,6 +29,8 @@ class Cause(Enum):
     REQUESTED = "--full-rebuild"
     CONTRADICTION = "the state contradicts the table"
     OUTDATED = "built by an older version"
+    FOLDED = "rows are folded into days from now on"
+    UNFOLDED = "rows are no longer folded into days"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +39,8 @@ class Due:
 
     ``series``: positions in the leg's selection; a daily leg has none. ``days``: the number of input rows in between.
     A daily leg also has the ``revision``, once it is examined, and a ``refusal`` if that must not be taken in.
-    ``is_retry``: the same builder failed at this asset last time.
+    ``is_retry``: the same builder failed at this asset last time. ``fold``: its rows are folded into days, and if they
+    are many, read ``in_slices``.
     """
 
     id: int
@@ -50,6 +53,8 @@ class Due:
     revision: Revision | None = None
     refusal: str | None = None
     is_retry: bool = False
+    fold: bool = False
+    in_slices: bool = False
 
     @property
     def reason(self) -> str:
@@ -63,7 +68,8 @@ class Due:
         if self.action is Action.PRUNE:
             return "gone from the source (--prune)"
         if self.revision and not self.rewrites:
-            return self.revision.words
+            words = self.revision.words if self.revision.days or not self.is_switched else "no day changed"
+            return f"{self.cause.value}: {words}" if self.cause else words
         if self.action is Action.APPEND:
             return f"append {counted(self.days, 'day')}"
         if self.action is Action.REVISE:
@@ -77,6 +83,11 @@ class Due:
         if self.since is None or self.since.year == MINYEAR:
             return "the first day"
         return f"{self.since:%Y-%m-%d}"
+
+    @property
+    def is_switched(self) -> bool:
+        """Whether the asset is folded now and was not, or the other way round: somebody asked for what changes."""
+        return self.cause in {Cause.FOLDED, Cause.UNFOLDED}
 
     def on(self, series: Collection[int]) -> Due:
         """The same work on these of its series alone."""

@@ -5,9 +5,9 @@ Imports no numeric library: ``comparison`` computes the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from refresh.records import LedgerLine
 from refresh.wording import counted, listed
@@ -16,6 +16,11 @@ FUSE_ASSETS = 10
 """The least number of assets restated at once whose share of all assets matters."""
 FUSE_DAYS = 10
 """The least number of days of a history that, rewritten as a whole, looks like a mistake of the source."""
+_SMALL_SPLIT, _LARGE_SPLIT = 5, 50
+"""The shares that a split makes of others, where neither number is 1, and where one is; more are units of money."""
+_SPLIT_ROUNDING = 0.001
+"""How much a factor may differ from that of a split, relative to it: closes are rounded."""
+_SHOWN_DAYS = 3
 _WAY_OUT = "none of it was written; accept it with --accept-restatement, or correct the source"
 
 
@@ -31,6 +36,11 @@ class ChangedValue:
     def __str__(self) -> str:
         return f"{self.column} of {self.day} changed from {self.before} to {self.after}"
 
+    @property
+    def of_last_day(self) -> str:
+        """The same of a last day, which sources often publish before it is complete."""
+        return f"the last day, {self.day}, was provisional: {self.column} {self.before} -> {self.after}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restatement:
@@ -38,7 +48,8 @@ class Restatement:
 
     ``is_last_day_only``: the only known day that changed is the last one, which is often provisional. ``factor``: the
     number by which the whole history was multiplied, if there is one. ``is_replaced``: nearly every known day is gone
-    or has quite another close.
+    or has quite another close. ``shifts``: the least and the largest span by which days were re-stamped, one if they
+    are the same. ``emptied``: the deleted days that the source still has, without prices.
     """
 
     first: date
@@ -49,6 +60,22 @@ class Restatement:
     is_last_day_only: bool = False
     factor: float | None = None
     is_replaced: bool = False
+    shifts: tuple[timedelta, ...] = ()
+    emptied: tuple[date, ...] = ()
+
+    @property
+    def split(self) -> str:
+        """The split that the factor looks like, e.g. ``4:1``; empty if it looks like none."""
+        return split_of(self.factor) if self.factor else ""
+
+    @property
+    def change_in_words(self) -> str:
+        """The first changed value, and what it looks like."""
+        if self.change is None:
+            return ""
+        if self.is_last_day_only:
+            return self.change.of_last_day
+        return f"looks like a {self.split} split: {self.change}" if self.split else str(self.change)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,30 +111,47 @@ class Revision:
         return added + self.deleted + self.changed + self.restamped + self.unknown
 
     @property
+    def days(self) -> int:
+        """The number of days that differ in any way."""
+        return self.rows + self.appended
+
+    @property
     def words(self) -> str:
         """What happened, e.g. ``close of 2019-05-01 changed from 5350.7 to 5402.7, 2 days deleted``."""
-        parts = []
-        changed = self.changed
-        if self.is_removed:
-            parts.append("gone from the source")
-        if self.restatement and self.restatement.change:
-            parts.append(str(self.restatement.change))
-            changed -= 1
+        parts = ["gone from the source"] if self.is_removed else []
+        changed, emptied = self.changed, 0
+        if self.restatement:
+            emptied = len(self.restatement.emptied)
+            if self.restatement.change:
+                parts.append(self.restatement.change_in_words)
+                changed -= 1
         if changed > 0:
             noun = "more day" if parts else "day"
             parts.append(f"{counted(changed, noun)} changed")
+        parts += self._moves_and_losses
         kinds = {
-            "re-stamped": self.restamped,
             "changed while their bars were missing": self.unknown,
             "added before the first one": self.added_before,
             "added in between": self.added_inside,
-            "deleted": self.deleted,
+            "deleted": self.deleted - emptied,
             "appended": self.appended,
         }
-        for what, number in kinds.items():
-            if number:
-                parts.append(f"{counted(number, 'day')} {what}")
+        parts += [f"{counted(number, 'day')} {what}" for what, number in kinds.items() if number]
         return listed(parts) or "source rows changed, but no price"
+
+    @property
+    def _moves_and_losses(self) -> list[str]:
+        """What happened to days whose prices are the same at another time, and to those that have none any more."""
+        restatement, parts = self.restatement, []
+        if self.restamped and restatement:
+            spans = " to ".join(map(_span, restatement.shifts))
+            unchanged = "" if restatement.change or self.changed else ", no price changed"
+            parts.append(f"timestamps of {counted(self.restamped, 'day')} moved by {spans}{unchanged}")
+        if restatement and restatement.emptied:
+            number = len(restatement.emptied)
+            whose = "its" if number == 1 else "their"
+            parts.append(f"{counted(number, 'day')} lost {whose} prices: {_first_days(restatement.emptied)}")
+        return parts
 
     @property
     def ledger_line(self) -> LedgerLine | None:
@@ -125,6 +169,38 @@ class Revision:
         )
 
 
+def split_of(factor: float) -> str:
+    """The split by which prices are multiplied by nearly a factor, e.g. ``4:1``; empty if there is none that is usual.
+
+    Of the new shares and the old ones, one is 1, or both are small.
+    """
+    for old in range(1, _SMALL_SPLIT + 1):
+        new = round(old / factor)
+        is_usual = 1 <= new <= (_LARGE_SPLIT if old == 1 else _SMALL_SPLIT)
+        if is_usual and abs(factor * new / old - 1) <= _SPLIT_ROUNDING:
+            return f"{new}:{old}"
+    old = round(factor)
+    is_reverse = 1 < old <= _LARGE_SPLIT and abs(factor / old - 1) <= _SPLIT_ROUNDING
+    return f"1:{old}" if is_reverse else ""
+
+
+def plain_factor(factor: float) -> float:
+    """The factor without the rounding of closes, if it is that of a split."""
+    new, _, old = split_of(factor).partition(":")
+    return int(old) / int(new) if old else factor
+
+
+def _span(span: timedelta) -> str:
+    sign = "-" if span < timedelta(0) else ""
+    return f"{sign}{abs(span)}"
+
+
+def _first_days(days: Sequence[date]) -> str:
+    shown = listed(days[:_SHOWN_DAYS])
+    more = len(days) - _SHOWN_DAYS
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
 def history_refusals(revisions: Iterable[Revision]) -> dict[int, str]:
     """The assets whose history as a whole is multiplied or replaced, and why that is refused.
 
@@ -136,7 +212,8 @@ def history_refusals(revisions: Iterable[Revision]) -> dict[int, str]:
         if restatement is None or not revision.rewrites_history or revision.is_removed:
             continue
         if restatement.factor:
-            reasons[revision.id] = f"its whole history is multiplied by {restatement.factor:.6g} ({revision.words})"
+            factor = plain_factor(restatement.factor)
+            reasons[revision.id] = f"its whole history is multiplied by {factor:.6g} ({revision.words})"
         elif restatement.is_replaced:
             reasons[revision.id] = f"its whole history is replaced ({revision.words})"
     return _refused(reasons)

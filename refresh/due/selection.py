@@ -41,7 +41,8 @@ class Selection:
     """Which assets (``None``: all) and series, and how they are treated.
 
     ``rebuild``: from the first day, whatever the states say. ``max_lag``: how far bars may be behind the source for
-    EMAs to be built on them. ``retries``: the number of retries after a transient error of the database.
+    EMAs to be built on them. ``retries``: the number of retries after a transient error of the database. ``fold``: fold
+    rows finer than a day.
     """
 
     ids: tuple[int, ...] | None
@@ -51,3 +52,4 @@ class Selection:
     max_lag: timedelta
     retries: int
     tz: str
+    fold: bool = False

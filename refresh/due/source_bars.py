@@ -8,6 +8,9 @@ import numpy as np
 from sqlalchemy import Connection
 
 from refresh.core.daily import DailyBars, build_daily_bars
+from refresh.core.fold import Folded, build_folded_bars, stacked_rejects
+from refresh.core.rows import Rows, merge, take
+from refresh.due import folding
 from refresh.due.comparison import PRICES, find_revisions
 from refresh.due.decision import Due
 from refresh.due.revision import Revision
@@ -20,9 +23,25 @@ from refresh.store.spans import Spans
 
 def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due]) -> DailyBars:
     """The daily bars and rejects of each asset from its ``since`` on, built from the source."""
-    raw = inputs.read_raw(connection, scope.source, dues)
     before = inputs.read_daily_before(connection, dues, scope.tz)
-    return build_daily_bars(raw, before, now=np.datetime64(scope.now.replace(tzinfo=None), "us"))
+    now = np.datetime64(scope.now.replace(tzinfo=None), "us")
+    plain = [due for due in dues if not due.fold]
+    parts = []
+    if plain or not dues:
+        parts.append(build_daily_bars(inputs.read_raw(connection, scope.source, plain), before, now=now))
+    folded = folding.read_folded(connection, scope.source, dues, now)
+    parts += [build_folded_bars(part, _of(before, part)) for part in folded]
+    if len(parts) == 1:
+        return parts[0]
+    return DailyBars(
+        bars=merge([part.bars for part in parts], ("id", "day")),
+        rejects=stacked_rejects([part.rejects for part in parts]),
+    )
+
+
+def _of(before: Rows, folded: Folded) -> Rows:
+    """The last bars of the assets that are folded."""
+    return take(before, np.isin(before["id"], folded.ids))
 
 
 def compare_daily(
@@ -44,4 +63,4 @@ def compare_daily(
         throughs=[states[due.id].last for due in dues],
     )
     stored = inputs.read_daily(connection, whole, scope.tz, ("id", "timestamp", *PRICES))
-    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues}, rebuilt)
+    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues}, rebuilt, built.rejects)

@@ -11,14 +11,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from refresh.catalog import SOURCE, BuilderConfig, Leg, shape_of
-from refresh.due import freshness
-from refresh.due.decision import Due, Survey
+from refresh.due import freshness, zones
+from refresh.due.decision import Action, Due, Survey
 from refresh.due.decisions import Decisions
 from refresh.due.scope import Scope
 from refresh.due.selection import Selection
 from refresh.due.series import choose
 from refresh.errors import UsageError
-from refresh.store import dimensions, source, source_index, unsettled
+from refresh.store import dimensions, settings, source, source_index, unsettled
 from refresh.wording import listed, nearest_numbers
 
 
@@ -69,10 +69,13 @@ def survey(connection: Connection, scopes: Sequence[Scope]) -> Survey:
     ids = asset_ids(connection, scopes[0])
     by_key = {scope.builder.key: scope for scope in scopes}
     dependent = {key: scope for key, scope in by_key.items() if "freshness" in scope.builder.accepts}
+    dues = {key: tuple(_planned(connection, scope)) for key, scope in by_key.items()}
     notices = [*_notices(connection, scopes), *_silence(connection, scopes[0], ids, fresh)]
+    for scope in scopes:
+        notices += _contradicted_zone(connection, scope, dues[scope.builder.key])
     return Survey(
         ids=ids,
-        dues={key: tuple(_planned(connection, scope)) for key, scope in by_key.items()},
+        dues=dues,
         pending={key: tuple(_pending(connection, scope, ids)) for key, scope in by_key.items()},
         stale={key: freshness.lagging(connection, scope, ids, fresh) for key, scope in dependent.items()},
         series={key: _number_of_series(scope) for key, scope in by_key.items()},
@@ -127,6 +130,15 @@ def _silence(connection: Connection, scope: Scope, ids: Sequence[int], fresh: fr
         return [f"nothing new from the source for any asset since {max(last_times.values()):%Y-%m-%d}"]
     assets = listed(f"id {id} since {last:%Y-%m-%d}" for id, last in last_times.items())
     return [f"nothing new from the source: {assets}"]
+
+
+def _contradicted_zone(connection: Connection, scope: Scope, dues: Sequence[Due]) -> list[str]:
+    """A notice of assets that changed and whose times are midnight in another zone, if any."""
+    if "source" not in scope.builder.accepts:
+        return []
+    changed = sorted(due.id for due in dues if due.action is not Action.PRUNE)
+    is_settled = settings.remembered_zone(connection) is not None
+    return zones.contradictions(connection, scope.source, changed, is_settled=is_settled)
 
 
 def _notices(connection: Connection, scopes: Sequence[Scope]) -> list[str]:

@@ -55,7 +55,6 @@ from refresh.wording import counted, listed
 LOGS = Path(__file__).resolve().parents[2] / ".logs"
 
 Names = tuple[str, ...]
-
 what = partial(option, section=Section.WHAT)
 series = partial(option, section=Section.SERIES)
 changes = partial(option, section=Section.CHANGES)
@@ -147,6 +146,9 @@ class Request:
     accept_restatement: bool = changes(
         SWITCH, "accept restatements that were refused", default=False, concerns="source"
     )
+    fold: bool = changes(
+        SWITCH, "fold rows finer than a day into days, in this run and all later ones", default=False, concerns="source"
+    )
     prune: bool = changes(
         SWITCH, "remove assets that are gone from the source from every table", default=False, concerns="source"
     )
@@ -235,6 +237,7 @@ class Request:
             max_lag=self.max_lag,
             retries=self.retries,
             tz=self.tz or DEFAULT_ZONE,
+            fold=self.fold,
         )
 
     def zoned(self, tz: str | None) -> Request:

@@ -5,7 +5,7 @@ What EMAs are computed from is in ``ema_inputs``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from refresh.catalog import DAILY, Leg
 from refresh.core.daily import NUMBERS
 from refresh.core.rows import Rows
 from refresh.store import bulk
+from refresh.store.granularity import ROWS_OF_SLICE, Slice
 from refresh.store.source import ROWS_SINCE, TABLE, Source
 from refresh.store.spans import ROWS_OF_SPANS, Spans
 from refresh.store.statements import day_of, lists_of, quoted, rows_of
@@ -25,10 +26,20 @@ _NOT_READ = {"id", "circulatingsupply"}
 
 def read_raw(connection: Connection, source: Source, stretches: Sequence[Any]) -> Rows:
     """The raw rows of each asset from its ``since`` on, as ``core.daily`` takes them, with the bit mask of NULLs."""
+    return _raw_rows(connection, source, f"{_SINCE} {ROWS_SINCE}", lists_of("u", stretches, "id", "since"))
+
+
+def read_raw_slice(connection: Connection, source: Source, part: Slice) -> Rows:
+    """The same of one asset, from ``since`` to before ``until``."""
+    return _raw_rows(connection, source, ROWS_OF_SLICE, lists_of("u", [part], "id", "since", "until"))
+
+
+def _raw_rows(connection: Connection, source: Source, selected_rows: str, values: Mapping[str, str]) -> Rows:
+    """The raw rows s of a FROM clause that binds ``values``."""
     names = [column.name for column in TABLE.columns if column.name not in _NOT_READ]
     selected = ", ".join(f'{source.readable(name)} AS "{name}"' for name in names)
-    rows = f"SELECT s.id, {selected}, {day_of(source.moment)} AS day FROM {_SINCE} {ROWS_SINCE}"
-    values = {"tz": source.tz, **lists_of("u", stretches, "id", "since")}
+    rows = f"SELECT s.id, {selected}, {day_of(source.moment)} AS day FROM {selected_rows}"
+    values = {"tz": source.tz, **values}
     nulls = " | ".join(f"((q.{name} IS NULL)::int << {bit})" for bit, name in enumerate(NUMBERS))
     widths = bulk.text_widths(connection, rows, values, ("name", "source_file"))
     fields = {"id": bulk.INT, **bulk.fields(TABLE, names), **widths, "day": bulk.DATE, "nulls": bulk.INT}

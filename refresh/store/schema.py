@@ -20,10 +20,10 @@ from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
 from refresh.store.existing import ExistingColumns, existing_columns, existing_indexes, existing_kinds
 from refresh.store.layout import refuse_former
 from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
-from refresh.store.settings import begin_creating, check_time_zone, remember_zone, remembered_zone
+from refresh.store.settings import begin_creating, change_zone, check_time_zone, remember_zone, remembered_zone
 from refresh.store.source_types import refuse_other_types
 from refresh.store.tables import METADATA, OURS_ALONE, TARGET_TABLES
-from refresh.store.triggers import keep_to_ourselves, suspect, unwatched, watch
+from refresh.store.triggers import keep_to_ourselves, states, suspect, unwatched, watch
 from refresh.store.views import prepare_views
 from refresh.wording import listed
 
@@ -65,6 +65,19 @@ def prepare(connection: Connection, tz: str | None = None) -> str:
     zone = tz or remembered_zone(connection) or DEFAULT_ZONE
     remember_zone(connection, zone)
     return zone
+
+
+def rezone(connection: Connection, tz: str) -> str | None:
+    """Give tables that exist another time zone. Until they are rebuilt, no state claims that its rows are right.
+
+    Returns the zone that they had; ``None`` if nothing changes. Raises ``SchemaError``, ``SettingsError``.
+    """
+    refuse_standby(connection)
+    built = change_zone(connection, tz)
+    if built:
+        prepare(connection, tz)
+        suspect(connection, list(states()))
+    return built
 
 
 def refuse_standby(connection: Connection) -> None:

@@ -1,6 +1,8 @@
-"""What a database remembers of how its tables are built: the time zone in which a day starts."""
+"""What a database remembers of how its tables are built: the time zone in which a day starts, and what is folded."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
@@ -11,7 +13,9 @@ from refresh.store.statements import SCHEMA
 from refresh.store.tables import METADATA, SETTINGS
 
 _CREATION_LOCK = 0x7265_6672  # "refr"
-_TZ = "tz"
+_TZ, _FOLD = "tz", "fold"
+ALL = "all"
+"""Every asset, also those to come."""
 _MAY_CREATE = f"SELECT has_schema_privilege('{SCHEMA}', 'CREATE')"
 
 
@@ -53,13 +57,50 @@ def settled_zone(connection: Connection, typed: str | None) -> str:
     return tz
 
 
+def change_zone(connection: Connection, tz: str) -> str | None:
+    """Give the tables another time zone; the caller sees to it that all of them are rebuilt.
+
+    Returns the zone that they had; ``None`` if it is the same, or none is remembered.
+    """
+    begin_creating(connection)
+    built = remembered_zone(connection)
+    if built in {None, tz}:
+        return None
+    query = text(f"UPDATE {SETTINGS} SET value = :tz WHERE name = :name")
+    connection.execute(query, {"name": _TZ, "tz": tz})
+    return built
+
+
 def check_time_zone(connection: Connection, tz: str) -> None:
     """Raise ``SettingsError`` if the tables were built with another time zone."""
     built = remembered_zone(connection)
     if built not in {None, tz}:
         raise SettingsError(
-            f"--tz {tz}: the tables were built with {built}; use --tz {built}, or drop the tables and rebuild"
+            f"--tz {tz}: the tables were built with {built}; use --tz {built}, "
+            f"or change the zone of all assets with --all --full-rebuild --tz {tz}"
         )
+
+
+def remembered_folds(connection: Connection) -> str | frozenset[int]:
+    """The assets whose rows are folded into days: ``ALL``, or these. Raises ``SettingsError`` for anything else."""
+    value = remembered(connection, _FOLD) or ""
+    if value == ALL:
+        return ALL
+    try:
+        return frozenset(map(int, value.replace(",", " ").split()))
+    except ValueError:
+        raise SettingsError(f"refresh_settings, fold: {value!r} is neither 'all' nor a list of ids") from None
+
+
+def remember_folds(connection: Connection, ids: Collection[int] | None) -> None:
+    """Remember that the rows of these assets are folded, beside those that are already; ``None``: of all assets."""
+    known = remembered_folds(connection)
+    value = ALL if known == ALL or ids is None else ",".join(map(str, sorted({*map(int, known), *ids})))
+    connection.execute(
+        text(f"""INSERT INTO {SETTINGS} AS s (name, value) VALUES (:name, :value)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE s.value <> excluded.value"""),
+        {"name": _FOLD, "value": value},
+    )
 
 
 def remembered(connection: Connection, name: str) -> str | None:

@@ -154,26 +154,40 @@ def changed_months(
     """The months whose rows differ from what was last processed, or every month; of assets that the source has.
 
     An asset that is gone from the source is not among them: its bars stay. With a ``cutoff``, months that end before
-    it are not compared.
+    it are not compared, unless the asset's last daily bar is still earlier: then those from its month on are.
     """
-    first_month = "date_trunc('month', CAST(:cutoff AS timestamptz) AT TIME ZONE :tz)"
-    rows = f"{SOURCE} AS s WHERE {IS_ASSET.format('s.id')}"
-    processed = f"SELECT * FROM {MONTHS} WHERE id IN (SELECT id FROM current)"
+    selected = f"{IS_ASSET.format('s.id')}"
     values: dict[str, Any] = {"tz": source.tz, "everything": everything}
     if ids is not None:
-        rows += " AND s.id = ANY(:ids)"
+        selected += " AND s.id = ANY(:ids)"
         values["ids"] = list(ids)
+    late, rows = _NONE_LATE, f"{SOURCE} AS s WHERE {selected}"
+    processed = f"SELECT * FROM {MONTHS} WHERE id IN (SELECT id FROM current)"
     if cutoff:
-        rows += f" AND {source.moment} >= {first_month} AT TIME ZONE :tz"
-        processed += f" AND month >= {first_month}"
+        late = _LATE.format(assets=assets_sql(connection), selected=selected)
+        rows = _ROWS_FROM_CUTOFF.format(moment=source.moment, selected=selected)
+        processed += f" AND (month >= {_FIRST_MONTH} OR id IN (SELECT id FROM late WHERE month >= late.since))"
         values["cutoff"] = cutoff
-    query = _CHANGED_MONTHS.format(current=_months(source, rows), processed=processed)
+    query = _CHANGED_MONTHS.format(late=late, current=_months(source, rows), processed=processed)
     use_all_cores(connection)
     return [ChangedMonth(*row) for row in connection.execute(text(query), values)]
 
 
+_FIRST_MONTH = "date_trunc('month', CAST(:cutoff AS timestamptz) AT TIME ZONE :tz)"
+_NONE_LATE = "SELECT WHERE false"
+_LATE = f"""
+    SELECT s.id, coalesce(date_trunc('month', d.last_src_ts AT TIME ZONE :tz), '-infinity') AS since
+    FROM ({{assets}}) AS s LEFT JOIN {DAILY_STATE} d ON d.id = s.id
+    WHERE {{selected}} AND (d.last_src_ts IS NULL OR d.last_src_ts < {_FIRST_MONTH} AT TIME ZONE :tz)
+"""
+"""The assets whose last daily bar is before the first month that is compared, and the month of that bar."""
+_ROWS_FROM_CUTOFF = f"""(
+    SELECT s.* FROM {SOURCE} AS s WHERE {{selected}} AND {{moment}} >= {_FIRST_MONTH} AT TIME ZONE :tz
+    UNION ALL SELECT s.* FROM late u CROSS JOIN LATERAL (
+        SELECT * FROM {SOURCE} p WHERE p.id = u.id AND p."timestamp" >= u.since AT TIME ZONE :tz
+           AND p."timestamp" < {_FIRST_MONTH} AT TIME ZONE :tz OFFSET 0) AS s) AS s"""
 _CHANGED_MONTHS = f"""
-    WITH current AS MATERIALIZED ({{current}}), processed AS ({{processed}})
+    WITH late AS MATERIALIZED ({{late}}), current AS MATERIALIZED ({{current}}), processed AS ({{processed}})
     SELECT coalesce(c.id, p.id) AS id,
            CASE WHEN coalesce(c.month, p.month) > '-infinity'
                 THEN least(coalesce(c.month, p.month), '{_LAST_MONTH}') END AS month,

@@ -32,20 +32,30 @@ def forget_contradictions(connection: Connection, leg: Leg, ids: Sequence[int] |
 _DAILY_VERSION = next(leg.version for _, leg in legs() if leg.target == DAILY)
 
 
-def save_daily(connection: Connection, ids: Sequence[int], counts: Mapping[str, list[int]], now: datetime) -> None:
-    """Advance the daily state of some assets to what the table now holds. ``counts``: by column, one per asset."""
+def save_daily(
+    connection: Connection,
+    ids: Sequence[int],
+    counts: Mapping[str, list[int]],
+    now: datetime,
+    folded: Sequence[bool] | None = None,
+) -> None:
+    """Advance the daily state of some assets to what the table now holds. ``counts``: by column, one per asset.
+
+    ``folded``: whether the rows of each asset were folded into days; ``None``: of no asset.
+    """
     names = list(counts)
-    set_columns = ["version", "last_src_ts", "daily_min_seen", "last_run_ts", *names]
+    set_columns = ["version", "last_src_ts", "daily_min_seen", "last_run_ts", "is_folded", *names]
     updates = ", ".join(f"{name} = excluded.{name}" for name in set_columns)
+    is_folded = [False] * len(ids) if folded is None else folded
     connection.execute(
         text(f"""
             INSERT INTO {DAILY_STATE} (id, {", ".join(set_columns)})
             SELECT u.id, :version, (SELECT max("timestamp") FROM {DAILY} d WHERE d.id = u.id),
-                   (SELECT min("timestamp") FROM {DAILY} d WHERE d.id = u.id), :now, {", ".join(names)}
-            FROM {rows_of("u", id="int", **dict.fromkeys(names, "bigint"))}
+                   (SELECT min("timestamp") FROM {DAILY} d WHERE d.id = u.id), :now, is_folded, {", ".join(names)}
+            FROM {rows_of("u", id="int", is_folded="bool", **dict.fromkeys(names, "bigint"))}
             ON CONFLICT (id) DO UPDATE SET {updates}
         """),
-        {"now": now, "version": _DAILY_VERSION, **columns_of("u", id=ids, **counts)},
+        {"now": now, "version": _DAILY_VERSION, **columns_of("u", id=ids, is_folded=is_folded, **counts)},
     )
 
 

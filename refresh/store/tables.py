@@ -17,9 +17,7 @@ TARGET_TABLES: dict[str, Table] = {}
 LEDGER = "refresh_restatements"
 RUNS, STEPS, OUTCOMES = "refresh_runs", "refresh_steps", "refresh_outcomes"
 SETTINGS = "refresh_settings"
-REJECTS = f"{DAILY}_rejects"
-MONTHS = f"{DAILY}_source_months"
-DAILY_STATE = f"{DAILY}_state"
+REJECTS, MONTHS, DAILY_STATE = f"{DAILY}_rejects", f"{DAILY}_source_months", f"{DAILY}_state"
 ROWS_LOST = 0
 """The version of a state whose table lost rows to somebody else: no formula has it."""
 
@@ -102,6 +100,7 @@ _table(
     last_repaired_high last_repaired_low last_repaired_timehigh last_repaired_timelow: int8
     last_rejected: int8
     version: version
+    is_folded: bool null
     """,
     "id",
 )

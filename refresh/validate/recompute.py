@@ -20,6 +20,8 @@ from refresh.core.rows import NULL_TEXT, Array, Rows, count, merge, take
 from refresh.core.series import Series
 from refresh.due.batches import batches
 from refresh.due.decision import Action, Due
+from refresh.due.folding import read_in_slices
+from refresh.due.granularity import folds
 from refresh.due.scope import Scope
 from refresh.store import inputs
 from refresh.store.stored_rows import NULLS, read_rows
@@ -67,7 +69,7 @@ def _order(finding: Finding) -> tuple[Any, ...]:
 def recompute(connection: Connection, scopes: Sequence[Scope], id: int) -> Iterator[Part]:
     """The rows that each table should hold of an asset, table by table, in parts that fit into memory."""
     everything = Due(id=id, action=Action.REBUILD)
-    tables = {SOURCE: inputs.read_raw(connection, scopes[0].source, [everything])}
+    tables = {SOURCE: _raw_rows(connection, scopes[0], everything)}
     days = count(tables[SOURCE])
     for scope in scopes:
         rebuild = recipe_of(scope.builder).rebuild
@@ -79,6 +81,14 @@ def recompute(connection: Connection, scopes: Sequence[Scope], id: int) -> Itera
                 yield Part(leg=leg, id=id, series=series, rows=rows)
             if any(inputs_of_others):
                 tables[leg.target] = merge(inputs_of_others, leg.shape.key)
+
+
+def _raw_rows(connection: Connection, scope: Scope, everything: Due) -> Rows:
+    """The rows of an asset in the source, folded into days if that is its setting."""
+    if not folds(connection, None, fold=False).has(everything.id):
+        return inputs.read_raw(connection, scope.source, [everything])
+    now = np.datetime64(scope.now.replace(tzinfo=None), "us")
+    return read_in_slices(connection, scope.source, everything, now).rows
 
 
 def _parts(scope: Scope, leg: Leg, days: int) -> Iterator[Sequence[Series]]:

@@ -1,8 +1,8 @@
 """The law: whatever happens to the source and to the refresh, the tables end up as if built today.
 
-Hypothesis makes histories: prices that arrive late, are revised, deleted, doubled or bad; refreshes that are filtered,
-repeated, killed, or beside each other. After every refresh without filters, every table must equal, bit for bit, that
-of a database that is rebuilt from the same source. ``REFRESH_LAW_EXAMPLES`` sets the number of histories.
+Hypothesis makes histories: prices that arrive late, are revised, deleted, doubled, folded or bad; refreshes that are
+filtered, repeated, killed, or beside each other. After every refresh without filters, every table must equal, bit for
+bit, that of a database that is rebuilt from the same source. ``REFRESH_LAW_EXAMPLES`` sets the number of histories.
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ LATER_TIMEFRAMES = ("4D", "1W_CAL_ISO", "2M_CAL", "1Y_CAL_ANCHOR")
 PERIODS = (2, 3, 5)
 LATER_PERIODS = (4, 10)
 COLUMNS = ("open", "high", "low", "close", "volume", "marketcap", "timeopen", "timehigh", "timelow", "name", "load_ts")
+
+FORGET_FOLDS = text("DELETE FROM refresh_settings WHERE name = 'fold'")
+REMEMBER_FOLDS = text("""INSERT INTO refresh_settings VALUES ('fold', :value)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value""")
+DOUBLED = 2
+"""Days of an asset that may have two rows without the asset being finer than a day."""
 
 prices = st.floats(0.5, 1000, allow_nan=False)
 bad = st.sampled_from([None, float("nan"), float("inf"), 0.0, -1.0])
@@ -100,6 +106,7 @@ class Pair:
             with engine.begin() as connection:
                 _empty(connection)
                 connection.execute(text("DELETE FROM dim_period WHERE period = ANY(:p)"), {"p": list(LATER_PERIODS)})
+                connection.execute(FORGET_FOLDS)
             enable(engine, TIMEFRAMES, PERIODS)
 
     def rebuild(self) -> None:
@@ -107,6 +114,9 @@ class Pair:
         copied = (SOURCE, "dim_timeframe", "dim_period")
         with self.refreshed.connect() as origin, self.rebuilt.begin() as copy:
             _empty(copy)
+            copy.execute(FORGET_FOLDS)
+            for value in origin.execute(text("SELECT value FROM refresh_settings WHERE name = 'fold'")).scalars():
+                copy.execute(REMEMBER_FOLDS, {"value": value})
             for table in copied:
                 copy.execute(text(f"DELETE FROM {table}"))
                 copied_rows = origin.execute(text(f"SELECT * FROM {table}")).mappings().all()
@@ -137,10 +147,13 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.written: dict[int, set[int]] = {asset: set() for asset in IDS}
+        self.hours: dict[tuple[int, int], set[int]] = {}
+        self.folded: set[int] = set()
         self.pair.clear()
 
     def write(self, asset: int, day: int, raw: dict[str, Any]) -> None:
         """Write a row of the source over the one with its id and timestamp."""
+        raw = {**raw, "hour": self.hour(asset, day, raw["hour"])}
         columns = ["timeclose", *COLUMNS]
         updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
         then = f'ON CONFLICT (id, "timestamp") DO UPDATE SET {updates}'
@@ -148,6 +161,23 @@ class History(RuleBasedStateMachine):
             statement = _insertion(SOURCE, ["id", "timestamp", *columns], then)
             connection.execute(statement, source_row(asset, day, raw))
         self.written[asset].add(day)
+
+    def hour(self, asset: int, day: int, wanted: int) -> int:
+        """The hour of a row: that of the row that its day has, if the asset would otherwise be finer than a day."""
+        hours = self.hours.setdefault((asset, day), set())
+        doubled = [key for key, known in self.hours.items() if key[0] == asset and len(known) > 1]
+        if hours and asset not in self.folded and (asset, day) not in doubled and len(doubled) >= DOUBLED:
+            return min(hours)
+        hours.add(wanted)
+        return wanted
+
+    @rule(assets=st.sampled_from([(52,), IDS]))
+    def fold(self, assets: tuple[int, ...]) -> None:
+        """The rows of an asset, or of all, are folded into days from now on."""
+        self.folded.update(assets)
+        value = "all" if assets == IDS else ",".join(map(str, sorted(self.folded)))
+        with self.pair.refreshed.begin() as connection:
+            connection.execute(REMEMBER_FOLDS, {"value": value})
 
     @initialize(listed=st.lists(st.tuples(ids, days, raw_rows()), min_size=1, max_size=30))
     def begin(self, listed: list[tuple[int, int, dict[str, Any]]]) -> None:

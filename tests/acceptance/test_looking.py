@@ -194,7 +194,7 @@ def test_printed_plan_without_tables(new_engine: Engine) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     for number, builder in enumerate(BUILDERS, 1):
         assert re.search(rf"^{number}\. {builder.title}: 3 assets, about ", shown.stdout, re.MULTILINE)
-        assert f"   python -m refresh.builder {builder.key} --ids all\n" in shown.stdout
+        assert f"   python -m refresh.builder {builder.key} --ids all --tz UTC\n" in shown.stdout
     assert shown.stdout.count("follows 1d bars: id 1, 52, 825") == len(BUILDERS) - 1
     assert shown.stdout.endswith("Dry run: nothing was written.\n")
 

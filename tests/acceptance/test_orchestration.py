@@ -288,7 +288,7 @@ def test_failed_asset_is_resumed(engine: Engine, start: Start, expected: dict[st
     assert narrowed.wait() == 0, narrowed.err
     commands = [line.split() for line in narrowed.out.splitlines() if "python -m refresh.builder" in line]
     assert [words[3:] for words in commands[-2:]] == [
-        [key, "--ids", "825", "--periods", "10"] for key in ("emas.multi_tf", "emas.v2")
+        [key, "--ids", "825", "--periods", "10", "--tz", "UTC"] for key in ("emas.multi_tf", "emas.v2")
     ]
     before = moved(engine)
     resumed = start(engine, "--all", "--resume")

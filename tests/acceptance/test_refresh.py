@@ -167,7 +167,7 @@ def test_dry_run(engine: Engine, database_url: str) -> None:
         headline = rf"{number}\. {builder.title}: 1 asset, about [\d,]+ rows in \d+ s\n   (.*)\n"
         step = re.search(headline, shown.stdout)
         assert step, shown.stdout
-        assert step[1] == f"python -m refresh.builder {builder.key} --ids all"
+        assert step[1] == f"python -m refresh.builder {builder.key} --ids all --tz UTC"
     assert "build 1,509 days: not built yet: id 900000001" in shown.stdout.replace("1509", "1,509")
     assert "Dry run: nothing was written." in shown.stdout
     assert moved(engine) == before

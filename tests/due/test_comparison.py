@@ -217,9 +217,9 @@ def test_restamped_day() -> None:
     """A day at another time is the same day: not one that is deleted and one that is added."""
     result = revision(bars(), restamped(bars(), 4, 2))
     assert (result.restamped, result.deleted, result.added_inside, result.changed) == (1, 0, 0, 0)
-    assert (result.words, result.rows) == ("1 day re-stamped", 1)
+    assert (result.words, result.rows) == ("timestamps of 1 day moved by 2:00:00, no price changed", 1)
     result = revision(bars(), restamped(bars(close={4: 50.0}), 4, 2))
-    assert result.words == "close of 2024-03-05 changed from 14.0 to 50.0, 1 day re-stamped"
+    assert result.words == "close of 2024-03-05 changed from 14.0 to 50.0, timestamps of 1 day moved by 2:00:00"
     assert result.restatement is not None
     assert (result.restatement.old_close, result.restatement.new_close) == (14.0, 50.0)
 
@@ -283,3 +283,60 @@ def test_every_asset_has_a_revision_of_its_own() -> None:
     assert revisions[1] == Revision(id=1, appended=1)
     assert revisions[2] == Revision(id=2)
     assert (revisions[3].id, revisions[3].changed) == (3, 1)
+
+
+def shifted(rows: Rows, hours: int) -> Rows:
+    """The bars, some hours later; the dates follow."""
+    times = rows["timestamp"] + np.timedelta64(hours, "h")
+    return rows | {"timestamp": times, "day": times.astype("M8[D]")}
+
+
+@pytest.mark.parametrize("hours", [5, -5, 24, 30])
+def test_days_that_moved_to_other_dates(hours: int) -> None:
+    """The same prices at other times are moved days, whatever their dates are now, and no replaced history."""
+    stored, computed = bars(), shifted(bars(last=DAYS), hours)
+    result = revision(stored, computed)
+    span = f"{'-' if hours < 0 else ''}{timedelta(hours=abs(hours))}"
+    assert result.words == f"timestamps of {DAYS} days moved by {span}, no price changed"
+    assert (result.restamped, result.rows, result.rewrites_history) == (DAYS, DAYS, True)
+    assert result.restatement is not None
+    assert not result.restatement.is_replaced
+
+
+def test_moved_days_beside_others() -> None:
+    """Days that are appended, and one that changed, are told beside those that moved."""
+    computed = shifted(bars(last=DAYS + 2, close={4: 50.0}), -5)
+    result = revision(bars(), computed)
+    assert (result.restamped, result.appended, result.deleted) == (DAYS, 2, 0)
+    assert result.words.startswith("close of 2024-03-05 changed from 14.0 to 50.0")
+
+
+def test_moved_by_clocks_that_change() -> None:
+    """Days that moved by five hours in winter and by four in summer are told as both."""
+    summer = shifted(bars(first=6), -4)
+    result = revision(bars(), stack([shifted(bars(last=6), -5), summer]))
+    assert result.words == f"timestamps of {DAYS} days moved by -5:00:00 to -4:00:00, no price changed"
+
+
+def test_other_days_did_not_move() -> None:
+    """Two days that are gone, beside two others with the same prices, did not move."""
+    same: dict[str, Any] = {name: {2: 1.0, 3: 1.0, 8: 1.0, 9: 1.0} for name in PRICES if name not in TIMES}
+    whole = bars(**same)
+    result = revision(without(whole, 8, 9), without(whole, 2, 3))
+    assert (result.deleted, result.added_inside, result.restamped) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (b"null_ohlc", "1 day lost its prices: 2024-03-05, 1 day deleted"),
+        (b"nonfinite_ohlc", "1 day lost its prices: 2024-03-05, 1 day deleted"),
+        (b"bad_volume", "2 days deleted"),
+    ],
+)
+def test_a_day_without_prices(reason: bytes, words: str) -> None:
+    """A day whose row is refused for its prices has lost them; one without a row is deleted."""
+    stored = bars()
+    rejects = {"id": stored["id"][4:5], "timestamp": stored["timestamp"][4:5], "reason": np.array([reason])}
+    found = find_revisions(stored, without(stored, 4, 7), {ASSET: state()}, None, rejects)
+    assert found[ASSET].words == words

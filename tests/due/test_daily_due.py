@@ -227,7 +227,9 @@ def test_examined(known: Engine) -> None:
     appended, scaled, new = examined(known)
     assert (appended.action, appended.reason, appended.refusal) == (Action.APPEND, "2 days appended", None)
     assert scaled.action is Action.REVISE
-    assert scaled.reason.startswith("restatement refused: its whole history is multiplied by 2 (close of 2024-01-01")
+    assert scaled.reason.startswith(
+        "restatement refused: its whole history is multiplied by 2 (looks like a 1:2 split: close of"
+    )
     assert (new.action, new.reason) == (Action.REBUILD, "build 5 days: not built yet")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from due.works import ASSET, restatement
@@ -15,11 +15,20 @@ from refresh.due.revision import (
     history_refusals,
     mass_refusals,
     removal_refusals,
+    split_of,
 )
 from refresh.records import LedgerLine
 
 CHANGE = ChangedValue(day=date(2019, 5, 1), column="close", before=5350.7, after=5402.7)
 WAY_OUT = "none of it was written; accept it with --accept-restatement, or correct the source"
+
+NIGHT = (timedelta(hours=-5), timedelta(hours=-4))
+
+
+def july(day: int) -> date:
+    """A day of July 2026."""
+    return date(2026, 7, day)
+
 
 # Words and numbers
 
@@ -36,6 +45,30 @@ WAY_OUT = "none of it was written; accept it with --accept-restatement, or corre
             "1 day added before the first one, 2 days added in between, 3 days deleted, 4 days appended",
         ),
         (Revision(id=1), "source rows changed, but no price"),
+        (
+            Revision(id=1, changed=1, appended=2, restatement=restatement(change=CHANGE, is_last_day_only=True)),
+            "the last day, 2019-05-01, was provisional: close 5350.7 -> 5402.7, 2 days appended",
+        ),
+        (
+            Revision(id=1, changed=9, restatement=restatement(change=CHANGE, factor=2.0)),
+            f"looks like a 1:2 split: {CHANGE}, 8 more days changed",
+        ),
+        (
+            Revision(id=1, restamped=365, restatement=restatement(shifts=(timedelta(hours=5),))),
+            "timestamps of 365 days moved by 5:00:00, no price changed",
+        ),
+        (
+            Revision(id=1, restamped=365, changed=1, restatement=restatement(change=CHANGE, shifts=NIGHT)),
+            f"{CHANGE}, timestamps of 365 days moved by -5:00:00 to -4:00:00",
+        ),
+        (
+            Revision(id=1, deleted=3, restatement=restatement(emptied=(date(2026, 7, 24),))),
+            "1 day lost its prices: 2026-07-24, 2 days deleted",
+        ),
+        (
+            Revision(id=1, deleted=4, restatement=restatement(emptied=tuple(map(july, range(20, 24))))),
+            "4 days lost their prices: 2026-07-20, 2026-07-21, 2026-07-22 and 1 more",
+        ),
     ],
 )
 def test_words(revision: Revision, words: str) -> None:
@@ -86,6 +119,19 @@ def test_ledger_line() -> None:
     assert Revision(id=ASSET, appended=2).ledger_line is None
 
 
+@pytest.mark.parametrize(
+    ("factor", "split"),
+    [
+        (0.25, "4:1"), (0.250012, "4:1"), (0.5, "2:1"), (0.05, "20:1"), (1 / 3, "3:1"), (2 / 3, "3:2"), (0.8, "5:4"),
+        (2.0, "1:2"), (10.003, "1:10"), (1.5, "2:3"),
+        (0.2533, ""), (0.9, ""), (1.1, ""), (100.0, ""), (1e-5, ""), (5e7, ""),
+    ],
+)  # fmt: skip
+def test_splits(factor: float, split: str) -> None:
+    """Factors of usual splits are told from others, a rounding of the closes apart."""
+    assert split_of(factor) == split
+
+
 # Refusals
 
 
@@ -98,7 +144,9 @@ def scaled(asset: int, factor: float | None, **facts: bool) -> Revision:
 def test_a_scaled_history_is_refused() -> None:
     """An asset whose whole history is multiplied by one factor is refused; others are not."""
     revisions = [scaled(1, 0.25), scaled(2, None), scaled(3, 2.0, is_last_day_only=True), Revision(id=4, appended=1)]
-    reason = f"restatement refused: its whole history is multiplied by 0.25 ({CHANGE}); {WAY_OUT}"
+    reason = (
+        f"restatement refused: its whole history is multiplied by 0.25 (looks like a 4:1 split: {CHANGE}); {WAY_OUT}"
+    )
     assert history_refusals(revisions) == {1: reason}
 
 

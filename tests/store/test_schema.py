@@ -259,7 +259,7 @@ def test_tables_of_the_user_stay(engine: Engine) -> None:
 def test_other_time_zone_is_refused(engine: Engine) -> None:
     """Days of one time zone are not mixed with days of another; the message names the one to use."""
     prepare_in(engine, "Asia/Tokyo")
-    with pytest.raises(SettingsError, match=r"--tz UTC: .* built with Asia/Tokyo; use --tz Asia/Tokyo, or drop"):
+    with pytest.raises(SettingsError, match=r"--tz UTC: .* built with Asia/Tokyo; use --tz Asia/Tokyo, or change"):
         prepare_in(engine, "UTC")
     prepare_in(engine, "Asia/Tokyo")
 
