@@ -19,13 +19,14 @@ from refresh.core.rows import DAY as CALENDAR_DAY
 from refresh.core.rows import Array, Rows, count, take, tally
 from refresh.due.comparison import find_revisions
 from refresh.due.decision import Action, Due
-from refresh.due.granularity import FINE_DAYS, refusals
+from refresh.due.granularity import refusals
 from refresh.due.revision import Revision
 from refresh.due.source_bars import build_from_source
 from refresh.records import MISSING_DAYS, REPAIRS
 from refresh.shapes import DAY
 from refresh.store import ledger, source, state
 from refresh.store.daily_state import NO_BARS, daily_states
+from refresh.store.granularity import FINE_DAYS
 from refresh.store.replace import (
     Changes,
     Extent,

@@ -12,14 +12,10 @@ from sqlalchemy import Connection
 
 from refresh.due.decision import Action, Cause, Due
 from refresh.store.daily_state import DailyState
-from refresh.store.granularity import Grain, grains
+from refresh.store.granularity import FINE_DAYS, FINE_SHARE, Grain, grains
 from refresh.store.settings import ALL, remembered_folds
 from refresh.store.source import ChangedMonth, Source
 
-FINE_SHARE = 5
-"""An asset of which more than one day in so many has rows at different times of day is not daily."""
-FINE_DAYS = 3
-"""The least number of such days."""
 _DAYS_OF_MONTH = 31
 MOST_ROWS = 10_000
 """Rows of an asset that are folded together with those of others; what has more is read in slices."""

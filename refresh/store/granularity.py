@@ -14,6 +14,18 @@ from refresh.store.database import use_all_cores
 from refresh.store.source import ROWS_SINCE, Source
 from refresh.store.statements import columns_of, day_of, lists_of, rows_of
 
+FINE_SHARE = 5
+"""An asset of which more than one day in so many has rows at different times of day is not daily."""
+FINE_DAYS = 3
+"""The least number of such days."""
+
+
+def clock(local: str) -> str:
+    """SQL for what a local time says about the hour: the first and the last second of a day both mean the date."""
+    is_date = f"({local})::time = '00:00' OR ({local})::time >= '23:59:59'"
+    return f"CASE WHEN {is_date} THEN date_trunc('day', {local}) ELSE {local} END"
+
+
 ROWS_OF_SLICE = f"""{rows_of("u", id="int", since="timestamptz", until="timestamptz")} CROSS JOIN LATERAL (
     SELECT * FROM {SOURCE} p WHERE p.id = u.id
        AND p."timestamp" >= u.since AND p."timestamp" < coalesce(u.until, 'infinity')
@@ -46,11 +58,12 @@ class Slice:
 def grains(connection: Connection, source: Source, ids: Sequence[int]) -> dict[int, Grain]:
     """How fine the rows of each asset are that has any with a usable time."""
     use_all_cores(connection)
+    hour = clock(f"{source.moment} AT TIME ZONE :tz")
     query = text(f"""
         SELECT id, count(*) AS days, count(*) FILTER (WHERE is_fine) AS fine_days,
                coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY number) FILTER (WHERE is_fine), 1) AS rows
         FROM (SELECT s.id::int AS id, {day_of(source.moment)} AS day, count(*) AS number,
-                     min(s."timestamp") <> max(s."timestamp") AS is_fine
+                     min({hour}) <> max({hour}) AS is_fine
               FROM {rows_of("u", id="int")} JOIN {SOURCE} s ON s.id = u.id WHERE {source.moment} IS NOT NULL
               GROUP BY 1, 2) AS by_day
         GROUP BY id

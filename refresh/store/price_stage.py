@@ -17,13 +17,12 @@ from sqlalchemy.types import TypeEngine
 from refresh.catalog import SOURCE
 from refresh.core.rows import Array, Rows, count, starts
 from refresh.store import bulk
+from refresh.store.granularity import FINE_DAYS, FINE_SHARE, clock
 from refresh.store.source import TABLE
 from refresh.store.statements import array_of, day_of
 
 SHOWN = 20
 """Of lines of one kind so many are told by their number."""
-FINE_DAYS, FINE_SHARE = 3, 5
-"""An asset is finer than a day if it has several rows on at least so many days, and on more than one in so many."""
 _NOT_OF_THE_SOURCE = ("line", "day", "stamped")
 ORIGIN = ("source_file", "load_ts")
 PRICES = ("open", "high", "low", "close")
@@ -57,10 +56,8 @@ _NUMBERS = ", ".join(f'"{name}"' for name in (*PRICES, "volume", "marketcap", "c
 SLOT = 'CASE WHEN {0}.id = ANY(CAST(:fine AS int[])) THEN {0}."timestamp" ELSE {0}.day::timestamptz END'
 """What one asset has once: a day, or a time where its rows are finer."""
 
-_CLOCK = "CASE WHEN local::time = '00:00' OR local::time >= '23:59:59' THEN day::timestamp ELSE local END"
-"""The first and the last second of a day are two ways to write a date."""
 _FINE = f"""
-    SELECT id FROM (SELECT id, day, count(DISTINCT {_CLOCK}) AS number
+    SELECT id FROM (SELECT id, day, count(DISTINCT {clock("local")}) AS number
                     FROM (SELECT id, day, moment AT TIME ZONE :tz AS local FROM ({{rows}}) AS r) AS r
                     GROUP BY id, day) AS d
     GROUP BY id HAVING count(*) FILTER (WHERE number > 1) >= {FINE_DAYS}
