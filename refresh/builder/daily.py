@@ -12,18 +12,21 @@ import numpy as np
 
 from refresh.builder.done import Done
 from refresh.builder.reading import Rebuild, Refresh
-from refresh.catalog import DAILY, SOURCE
+from refresh.catalog import DAILY, SOURCE, dependants
 from refresh.core.daily import DailyBars, build_daily_bars
 from refresh.core.rows import DAY as CALENDAR_DAY
 from refresh.core.rows import Array, Rows, count, take, tally
+from refresh.core.sessions import sessions_of, with_missing_sessions
+from refresh.due.calendars import Setting, save_settings
 from refresh.due.comparison import find_revisions
 from refresh.due.decision import Action, Due
 from refresh.due.revision import Revision
-from refresh.due.source_bars import build_from_source
+from refresh.due.source_bars import build_from_source, examined_whole, with_calendars
 from refresh.records import MISSING_DAYS, REPAIRS
 from refresh.shapes import DAY
 from refresh.store import ledger, source, state
-from refresh.store.daily_state import NO_BARS, daily_states
+from refresh.store.daily_state import NO_BARS, DailyState, daily_states
+from refresh.store.marks import BEGINNING, Mark, mark_dirty
 from refresh.store.replace import (
     Changes,
     Extent,
@@ -55,6 +58,8 @@ class _Intake:
 
     dues: Sequence[Due]
     built: DailyBars
+    settings: Mapping[int, Setting]
+    revisions: Mapping[int, Revision] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     refused: Mapping[int, str] = field(default_factory=dict)
 
@@ -73,12 +78,13 @@ def refresh(wanted: Refresh) -> Done:
 
     Computed bars are always compared with the stored ones: only so it is known what was restated.
     """
-    connection, scope, batch = wanted.connection, wanted.scope, wanted.batch
-    if batch.action is Action.PRUNE:
+    connection, scope = wanted.connection, wanted.scope
+    if wanted.batch.action is Action.PRUNE:
         return _prune(wanted)
-    intake = _Intake(dues=batch.dues, built=build_from_source(connection, scope, batch.dues))
+    states = dict.fromkeys(wanted.batch.ids, NO_BARS) | daily_states(connection, wanted.batch.ids)
+    intake = _build(wanted, states)
     stored = read_stored(connection, BARS, intake.extent(scope.tz), intake.built.bars)
-    intake = _examine(wanted, intake, stored)
+    intake = _examine(wanted, intake, stored, states)
     if scope.selection.rebuild:
         changes = replace(connection, BARS, intake.extent(scope.tz), intake.built.bars, rewrite=True)
         return _commit(wanted, intake, changes)
@@ -107,21 +113,34 @@ def rebuild(wanted: Rebuild) -> Rows:
         "bar_seq": np.zeros(0, np.int64),
     }
     now = np.datetime64(wanted.now.replace(tzinfo=None), "us")
-    return build_daily_bars(wanted.tables[SOURCE], none_before, now=now).bars
+    bars = build_daily_bars(wanted.tables[SOURCE], none_before, now=now).bars
+    return with_missing_sessions(bars, none_before, sessions_of(bars, wanted.calendars))
 
 
-def _examine(wanted: Refresh, intake: _Intake, stored: Stored) -> _Intake:
+def _build(wanted: Refresh, states: Mapping[int, DailyState]) -> _Intake:
+    """The bars of the batch; where they lead to another calendar, from the first day on."""
+    connection, scope, dues = wanted.connection, wanted.scope, wanted.batch.dues
+    built = build_from_source(connection, scope, dues, states)
+    whole = examined_whole(dues, built.settings, states)
+    if whole != list(dues):
+        built = build_from_source(connection, scope, whole, states)
+    return _Intake(dues=whole, built=built.bars, settings=built.settings)
+
+
+def _examine(wanted: Refresh, intake: _Intake, stored: Stored, states: Mapping[int, DailyState]) -> _Intake:
     """Compare the bars with the stored ones, and keep of the work what is not refused."""
-    daily, ids = wanted.decisions.daily, intake.ids
-    states = dict.fromkeys(ids, NO_BARS) | daily_states(wanted.connection, ids)
+    daily = wanted.decisions.daily
     rebuilt = daily.rebuilt(wanted.connection, intake.dues, states)
     revisions = find_revisions(stored.rows, intake.built.bars, states, rebuilt)
+    revisions = with_calendars(revisions, intake.settings, states)
     refused = daily.refused(wanted.connection, revisions)
     dues = [due.examined(revisions[due.id], refused.get(due.id)) for due in intake.dues]
     accepted = [due for due in dues if not due.refusal]
     return _Intake(
         dues=accepted,
         built=_only(intake.built, accepted) if refused else intake.built,
+        settings=intake.settings,
+        revisions=revisions,
         reasons={due.id: due.reason for due in dues},
         refused=refused,
     )
@@ -148,10 +167,20 @@ def _commit(wanted: Refresh, intake: _Intake, changes: Changes) -> Done:
     replace(connection, REJECTS, extent, rejects, rewrite=changes.stale is None)
     notes = _notes(intake)
     state.save_daily(connection, intake.ids, _counts(intake.ids, changes, notes), scope.now)
+    _save_calendars(wanted, intake)
     source.save_months(connection, scope.source, intake.dues)
     _save_lines(wanted, [due.revision for due in intake.dues if due.revision])
     mark_dependants(connection, wanted.leg, extent, changes)
     return Done(written=changes.written, notes=notes, reasons=intake.reasons, errors=intake.refused)
+
+
+def _save_calendars(wanted: Refresh, intake: _Intake) -> None:
+    """Remember the calendars in effect, and mark the bars of assets that had another one from the first day on."""
+    save_settings(wanted.connection, {id: intake.settings[id] for id in intake.ids})
+    moved = [Mark(id=id, tf=None, time=BEGINNING) for id in intake.ids if intake.revisions[id].calendar]
+    for follower in dependants(wanted.leg.target):
+        if not follower.averages:  # averages follow the bars, which close on other days
+            mark_dirty(wanted.connection, follower, moved)
 
 
 def _save_lines(wanted: Refresh, revisions: Iterable[Revision]) -> None:

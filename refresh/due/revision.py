@@ -57,6 +57,7 @@ class Revision:
 
     ``restamped``: the same day at another time. ``unknown``: days of months that changed in the source while their
     stored bars were missing. ``is_removed``: the asset is gone from the source.
+    ``calendar``: how its calendar changed, in words. ``obstacle``: why nothing of it can be taken in, whatever it is.
     """
 
     id: int
@@ -69,6 +70,8 @@ class Revision:
     unknown: int = 0
     is_removed: bool = False
     restatement: Restatement | None = None
+    calendar: str = ""
+    obstacle: str = ""
 
     @property
     def rewrites_history(self) -> bool:
@@ -107,6 +110,8 @@ class Revision:
         for what, number in kinds.items():
             if number:
                 parts.append(f"{counted(number, 'day')} {what}")
+        if self.calendar:
+            parts.append(self.calendar)
         return listed(parts) or "source rows changed, but no price"
 
     @property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Connection
 
 from refresh.core.daily import DailyBars, build_daily_bars
+from refresh.core.sessions import Sessions, traded, with_missing_sessions
+from refresh.due.calendars import Setting, decide
 from refresh.due.comparison import PRICES, find_revisions
 from refresh.due.decision import Due
 from refresh.due.revision import Revision
@@ -18,11 +21,48 @@ from refresh.store.source import ChangedMonth
 from refresh.store.spans import Spans
 
 
-def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due]) -> DailyBars:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceBars:
+    """The daily bars and rejects of some assets from their ``since`` on, and the calendars that these lead to."""
+
+    bars: DailyBars
+    settings: Mapping[int, Setting]
+
+
+def build_from_source(
+    connection: Connection, scope: Scope, dues: Sequence[Due], states: Mapping[int, DailyState]
+) -> SourceBars:
     """The daily bars and rejects of each asset from its ``since`` on, built from the source."""
     raw = inputs.read_raw(connection, scope.source, dues)
     before = inputs.read_daily_before(connection, dues, scope.tz)
-    return build_daily_bars(raw, before, now=np.datetime64(scope.now.replace(tzinfo=None), "us"))
+    built = build_daily_bars(raw, before, now=np.datetime64(scope.now.replace(tzinfo=None), "us"))
+    numbers = dict(zip(before["id"].tolist(), before["bar_seq"].tolist(), strict=True))
+    settings = decide(connection, dues, traded(built.bars), numbers, states, scope.tz)
+    sessions = Sessions({id: setting.calendar for id, setting in settings.items()})
+    bars = with_missing_sessions(built.bars, before, sessions)
+    return SourceBars(bars=DailyBars(bars=bars, rejects=built.rejects), settings=settings)
+
+
+def examined_whole(dues: Sequence[Due], settings: Mapping[int, Setting], states: Mapping[int, DailyState]) -> list[Due]:
+    """The work, from the first day on where bars of another calendar are stored."""
+    moved = {due.id for due in dues if due.since and change(settings[due.id], states[due.id])}
+    return [replace(due, since=None) if due.id in moved else due for due in dues]
+
+
+def with_calendars(
+    revisions: Mapping[int, Revision], settings: Mapping[int, Setting], states: Mapping[int, DailyState]
+) -> dict[int, Revision]:
+    """The revisions, with how the calendars of assets that have bars changed, or why they have none."""
+    completed: dict[int, Revision] = {}
+    for id, revision in revisions.items():
+        setting = settings.get(id, Setting())
+        completed[id] = replace(revision, calendar=change(setting, states[id]), obstacle=setting.obstacle)
+    return completed
+
+
+def change(setting: Setting, state: DailyState) -> str:
+    """How the calendar of an asset changed, in words; empty if it did not, or if there were no bars before."""
+    return setting.change(state.calendar) if state.bars else ""
 
 
 def compare_daily(
@@ -36,7 +76,7 @@ def compare_daily(
 
     ``rebuilt``: the changed months of the assets that are built from the first day.
     """
-    built = build_from_source(connection, scope, dues)
+    built = build_from_source(connection, scope, dues, states)
     whole = Spans(
         ids=[due.id for due in dues],
         begins=[due.since for due in dues],
@@ -44,4 +84,5 @@ def compare_daily(
         throughs=[states[due.id].last for due in dues],
     )
     stored = inputs.read_daily(connection, whole, scope.tz, ("id", "timestamp", *PRICES))
-    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues}, rebuilt)
+    revisions = find_revisions(stored, built.bars.bars, {due.id: states[due.id] for due in dues}, rebuilt)
+    return with_calendars(revisions, built.settings, states)
