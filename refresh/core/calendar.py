@@ -81,7 +81,7 @@ def day_number(day: date) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Traded:
-    """Bars of an asset: a bit for each of their weekdays, the first and the last day, and their number if it is known."""
+    """Bars of an asset: a bit for each of their weekdays, the first and the last day, their number if it is known."""
 
     weekdays: int
     first: int

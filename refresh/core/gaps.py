@@ -13,8 +13,8 @@ NO_DAY = np.datetime64("NaT", "D")
 def gaps(days: Rows, head: Array, effective_start: Array, sessions: Sessions) -> Rows:
     """The missing days between the effective start of a bar's window and each of its days.
 
-    ``days`` has ``id``, ``day``, ``is_carry`` and, where that is true, what was missing up to it. ``head`` (days,): the index
-    of the first day of the bar; ``effective_start`` (days,): the first day on which the bar could have had one.
+    ``days`` has ``id``, ``day``, ``is_carry`` and, where that is true, what was missing up to it. ``head`` (days,): the
+    index of the first day of the bar; ``effective_start`` (days,): the first day on which the bar could have had one.
     """
     is_head = head == np.arange(len(head))
     is_carry = days["is_carry"]
