@@ -149,6 +149,13 @@ def read_week(text: str) -> Calendar | None:
     return Calendar(week)
 
 
+def shown(name: str | None) -> str:
+    """A remembered calendar as people write it, e.g. ``24/7``, ``Mon-Fri (learned)`` or ``XNYS``, without a digest."""
+    if not name:
+        return ALWAYS
+    return name if read_week(name) else name.rpartition(" ")[0]
+
+
 def _named(match: re.Match[str]) -> Iterator[int]:
     first, last = _NUMBERS.get(match[1]), _NUMBERS.get(match[2] or match[1])
     if first is None or last is None:

@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 from refresh.core.calendar import (
     LEARNED,
     OPEN,
-    WHOLE_WEEK,
     Calendar,
     Traded,
     day_number,
     is_surely_open,
     read_week,
+    shown,
     written,
 )
 from refresh.due.decision import Due
@@ -58,13 +58,6 @@ class _Stretch:
 
     id: int
     since: datetime | None
-
-
-def shown(name: str | None) -> str:
-    """A calendar as people write it, e.g. ``24/7``, ``Mon-Fri (learned)`` or ``XNYS``, without a digest."""
-    if not name:
-        return written(WHOLE_WEEK)
-    return name if read_week(name) else name.rpartition(" ")[0]
 
 
 def chosen(connection: Connection, ids: Sequence[int] | None) -> dict[int, Setting]:

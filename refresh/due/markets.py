@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
-from refresh.core.calendar import Calendar, of_sessions
+from refresh.core.calendar import Calendar, day_number, of_sessions
 from refresh.wording import nearest, quoted
 
 PACKAGE = "exchange_calendars"
@@ -85,19 +86,17 @@ def _spelling(package: ModuleType, name: str) -> str:
 
 def _calendar(package: ModuleType, name: str) -> tuple[Calendar, tuple[int, int]]:
     """The calendar of a market, and the first and the last day on which its holidays are known."""
-    kind = type(package.get_calendar(name))
-    start, end = _bounds(kind)
-    market = package.get_calendar(name, start=start, end=end)
+    first, last = _bounds(type(package.get_calendar(name)))
+    market = package.get_calendar(name, start=first, end=last)
     week = sum(1 << day for day, is_open in enumerate(market.weekmask) if is_open == "1")
     sessions = market.sessions.to_numpy().astype("M8[D]").astype("int64").tolist()
-    first, last = (int(bound.to_datetime64().astype("M8[D]").astype("int64")) for bound in (start, end))
-    return of_sessions(sessions, week, first, last), (first, last)
+    known = day_number(date.fromisoformat(first)), day_number(date.fromisoformat(last))
+    return of_sessions(sessions, week, *known), known
 
 
-def _bounds(kind: Any) -> tuple[Any, Any]:
-    """The days from which and up to which a kind of calendar can be asked."""
-    from pandas import Timestamp  # noqa: PLC0415 - the package has loaded it
-
+def _bounds(kind: Any) -> tuple[str, str]:
+    """The first and the last day for which a kind of calendar can be asked."""
     earliest, latest = kind.bound_min(), kind.bound_max()
-    start, end = Timestamp(_FIRST), Timestamp(_LAST)
-    return max(start, earliest or start), min(end, latest or end)
+    first = max(_FIRST, f"{earliest:%Y-%m-%d}") if earliest else _FIRST
+    last = min(_LAST, f"{latest:%Y-%m-%d}") if latest else _LAST
+    return first, last

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY
 from refresh.core.calendar import OPEN, Calendar, read_week
-from refresh.core.sessions import Sessions
 from refresh.errors import RefreshError
 from refresh.store.dimension_tables import ASSETS, CALENDARS
 from refresh.store.statements import ALL_OR_SOME, array_of, columns_of, day_of, lists_of, rows_of, some_assets
@@ -35,15 +34,24 @@ def chosen(connection: Connection, ids: Sequence[int] | None) -> dict[int, str]:
     return {row.id: row.calendar for row in connection.execute(query, some_assets(ids))}
 
 
-def sessions(connection: Connection, ids: Sequence[int]) -> Sessions:
-    """The calendars in effect on the daily bars of some assets. Raises ``RefreshError`` if one has been lost."""
+def effective(connection: Connection, ids: Sequence[int]) -> dict[int, Calendar]:
+    """The calendars in effect on the daily bars of some assets, except for 24/7.
+
+    Raises ``RefreshError`` if one has been lost.
+    """
     query = text(f"SELECT id, calendar FROM {DAILY_STATE} WHERE id = ANY(CAST(:ids AS int[])) AND calendar IS NOT NULL")
     names = {row.id: row.calendar for row in connection.execute(query, {"ids": array_of(ids)})}
     calendars = named(connection, names.values())
     lost = [id for id, name in names.items() if name not in calendars]
     if lost:
         raise RefreshError(f"asset {lost[0]}: {CALENDARS} has no {names[lost[0]]!r}; run the builder bars.1d first")
-    return Sessions({id: calendars[name] for id, name in names.items()})
+    return {id: calendars[name] for id, name in names.items()}
+
+
+def in_effect(connection: Connection, id: int) -> tuple[str | None, Calendar]:
+    """The name of the calendar in effect on the daily bars of an asset, and the calendar."""
+    name = connection.execute(text(f"SELECT calendar FROM {DAILY_STATE} WHERE id = :id"), {"id": id}).scalar()
+    return name, calendar_of(name, named(connection, [name]))
 
 
 def named(connection: Connection, names: Iterable[str | None]) -> dict[str, Calendar]:
