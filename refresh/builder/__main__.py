@@ -26,6 +26,7 @@ from refresh.core.series import Series
 from refresh.due import survey
 from refresh.due.scope import Scope
 from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
+from refresh.options.asset_names import with_ids
 from refresh.options.builders import named_builder
 from refresh.options.declaration import Program
 from refresh.options.environment import settings
@@ -34,6 +35,7 @@ from refresh.options.request import Request
 from refresh.records import Outcome, Status
 from refresh.stop import Stop
 from refresh.store import database, dimensions, locks, retry, schema
+from refresh.store.assets import read_symbols
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.wording import escaped
 
@@ -69,6 +71,7 @@ def _build(request: Request, environ: Mapping[str, str], stop: Stop) -> int:
     now = request.now or datetime.now(UTC)
     with ExitStack() as stack:
         engine = _opened(stack, request, environ, now).engine
+        request = with_ids(request, lambda: read_symbols(engine))
         scope, ids = _prepared(engine, request, now)
         reports = _Reports(stack, request)
         stack.enter_context(recorded(engine, scope, request, len(ids), lambda: reports.rows_and_code(stop)))

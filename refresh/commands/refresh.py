@@ -118,7 +118,7 @@ def _recorder(planned: Planned, lock: locks.RefreshLock) -> Recorder:
         assets=planned.plan.assets,
         program=job.program.key,
         builders=tuple(builder.key for builder in job.builders),
-        asset_ids=job.request.ids,
+        asset_ids=job.request.asset_ids,
         resumes=planned.resumes,
     )
     return Recorder(

@@ -20,12 +20,15 @@ from refresh.load.cell_times import DateOrder
 from refresh.load.files import Notify, PriceFile, open_file
 from refresh.load.lines import PriceFileError
 from refresh.load.prices import Asset, Prices, provided_columns, read_prices, settle_notation
+from refresh.store.assets import name_asset
 from refresh.store.prices import Counts, Repeats, upsert_prices
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.wording import escaped
 
-SAMPLE = Asset(id=900_000_001, name="Apple (sample)")
+SAMPLE_ID = 900_000_001
+SAMPLE = Asset(id=SAMPLE_ID, name="Apple (sample)")
 """Far above the ids that CoinMarketCap assigns, and below the limit of an integer column."""
+SAMPLE_SYMBOL = "AAPL"
 
 _SHOWN_LINES = 20
 
@@ -98,6 +101,8 @@ def load(file: PriceFile, engine: Engine, *, now: datetime, order: DateOrder | N
                 counts, repeats = upsert_prices(
                     connection, rows, provided=columns, source_file=escaped(file.path.name), now=now
                 )
+                if file.asset == SAMPLE:
+                    name_asset(connection, SAMPLE_ID, SAMPLE_SYMBOL, SAMPLE.name or "")
     except PriceFileError as error:
         return observer.result(Counts(), str(error))
     except ASSET_ERRORS as error:

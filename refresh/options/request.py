@@ -15,6 +15,7 @@ from typing import Any
 
 from refresh.catalog import BUILDERS
 from refresh.due.selection import Detection, Filters, Selection
+from refresh.options.asset_names import only_ids
 from refresh.options.declaration import (
     BUILDER,
     DAILY,
@@ -124,7 +125,9 @@ class Request:
     run_id: str | None = what(TEXT_ID, "the run that the builder works for", programs=BUILDER)
     now: datetime | None = what(TIME, "the clock of that run", programs=BUILDER)
 
-    ids: tuple[int, ...] | None = series(IDS, "only these assets, e.g. 1,52, or all", programs=REFRESHING)
+    ids: tuple[int | str, ...] | None = series(
+        IDS, "only these assets, by id or symbol, e.g. 1,52,BTC, or all", programs=REFRESHING
+    )
     tfs: Names | None = series(NAMES, "only these timeframes, e.g. 7d,1w,3M_CAL", concerns="tfs")
     periods: tuple[int, ...] | None = series(NUMBERS, "only EMAs of these periods, e.g. 10,20", concerns="periods")
     tf_period_combos: tuple[tuple[str, int], ...] | None = series(
@@ -220,10 +223,15 @@ class Request:
         return has_target or not looks
 
     @property
+    def asset_ids(self) -> tuple[int, ...] | None:
+        """The assets, by id; ``None``: all. Symbols are looked up before."""
+        return only_ids(self.ids)
+
+    @property
     def selection(self) -> Selection:
         """Which assets and series, and how they are treated."""
         return Selection(
-            ids=self.ids,
+            ids=self.asset_ids,
             filters=Filters(tfs=self.tfs, periods=self.periods, pairs=self.tf_period_combos),
             rebuild=self.full_rebuild,
             detection=Detection(
