@@ -125,7 +125,7 @@ def test_shown() -> None:
 
 def test_exceptions_of_weekdays() -> None:
     """What differs from the weekdays is closed or opened; outside of the known days weekdays are sessions."""
-    thursday, friday, saturday, monday = range(0, 3), 1, 2, 4
+    thursday, friday, saturday, monday = range(3), 1, 2, 4
     assert of_sessions([0, saturday, monday], 0b0011111, thursday[0], monday) == Calendar(31, (friday,), (saturday,))
 
 
