@@ -69,7 +69,8 @@ def rebuilt(server: URL, template: str, engine: Engine, now: datetime = NOW) -> 
         yield other
 
 
-_COLUMNS = "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 ORDER BY attnum"
+_COLUMNS = """SELECT quote_ident(attname) FROM pg_attribute
+              WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 ORDER BY attnum"""
 
 
 def differences(server: URL, template: str, engine: Engine, now: datetime = NOW) -> dict[str, list[str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from programs import run
-from refreshing import digests, moved, open_scopes, refresh
+from refreshing import digests, enable, moved, open_scopes, refresh
 from sqlalchemy import URL, Engine
 from statements import address, ask, execute
 from trading import EVERY_DAY, choose, differences, lose, prepare, remembered, trade
@@ -17,35 +18,44 @@ from refresh.options.request import Request
 from refresh.records import Outcome
 from refresh.store.schema import looking
 
-Night = tuple[Callable[[Engine], None], str | None, str]
-"""What happens before a night, the calendar that is then in effect, and how it changed."""
+Event = Callable[[Engine], None]
 
 LEARNED = "Mon-Fri (learned)"
-NIGHTS: list[Night] = [
-    (lambda engine: trade(engine, 1, "2024-01-01", "2024-02-23"), None, ""),
-    (lambda engine: trade(engine, 1, "2024-02-24", "2024-02-26"), LEARNED, "calendar changed from 24/7 to " + LEARNED),
-    (lambda engine: trade(engine, 1, "2024-02-27", "2024-03-01"), LEARNED, ""),
+XNYS = "XNYS 42e86c0a"
+NIGHTS: list[tuple[list[Event], str | None, str]] = [
+    ([partial(trade, id=1, first="2024-01-01", last="2024-02-23")], None, ""),
     (
-        lambda engine: trade(engine, 1, "2024-01-20", "2024-01-20", EVERY_DAY),
+        [partial(trade, id=1, first="2024-02-24", last="2024-02-26")],
+        LEARNED,
+        f"calendar changed from 24/7 to {LEARNED}",
+    ),
+    ([partial(trade, id=1, first="2024-02-27", last="2024-03-01")], LEARNED, ""),
+    (
+        [partial(trade, id=1, first="2024-01-20", last="2024-01-20", weekdays=EVERY_DAY)],
         "Mon-Sat (learned)",
         f"1 day added in between, calendar changed from {LEARNED} to Mon-Sat (learned)",
     ),
     (
-        lambda engine: (lose(engine, 1, "2024-01-20"), trade(engine, 1, "2024-03-02", "2024-03-05")),
+        [partial(lose, id=1, first="2024-01-20"), partial(trade, id=1, first="2024-03-02", last="2024-03-05")],
         LEARNED,
         f"1 day deleted, 2 days appended, calendar changed from Mon-Sat (learned) to {LEARNED}",
     ),
-    (lambda engine: choose(engine, 1, "XNYS"), "XNYS 42e86c0a", f"calendar changed from {LEARNED} to XNYS"),
-    (lambda engine: trade(engine, 1, "2024-03-06", "2024-04-05", EVERY_DAY), "XNYS 42e86c0a", ""),
+    ([partial(choose, id=1, calendar="XNYS")], XNYS, f"calendar changed from {LEARNED} to XNYS"),
+    ([partial(trade, id=1, first="2024-03-06", last="2024-04-05", weekdays=EVERY_DAY)], XNYS, ""),
     (
-        lambda engine: (choose(engine, 1, "sun-thu"), lose(engine, 1, "2024-03-11", "2024-03-19")),
+        [partial(choose, id=1, calendar="sun-thu"), partial(lose, id=1, first="2024-03-11", last="2024-03-19")],
         "Sun-Thu",
         "calendar changed from XNYS to Sun-Thu",
     ),
-    (lambda engine: execute(engine, "DELETE FROM dim_asset"), None, "calendar changed from Sun-Thu to 24/7"),
-    (lambda engine: lose(engine, 1, "2024-02-20", "2024-04-30"), None, ""),
-    (lambda engine: trade(engine, 1, "2023-12-22", "2023-12-22"), LEARNED, "calendar changed from 24/7 to " + LEARNED),
+    ([partial(choose, id=1, calendar="auto")], None, "calendar changed from Sun-Thu to 24/7"),
+    ([partial(lose, id=1, first="2024-02-20", last="2024-04-30")], None, ""),
+    (
+        [partial(trade, id=1, first="2023-12-22", last="2023-12-22")],
+        LEARNED,
+        f"calendar changed from 24/7 to {LEARNED}",
+    ),
 ]
+"""What happens before each night, the calendar that is then in effect, and how it changed."""
 
 
 def reasons(outcomes: list[Outcome], builder: str = "bars.1d") -> dict[int, str]:
@@ -64,8 +74,10 @@ def test_nights(engine: Engine, server: URL, template: str) -> None:
     """Eight weeks pass, a Saturday comes late and goes, the user changes his mind: each night equals a rebuild."""
     prepare(engine)
     trade(engine, 2, "2024-01-01", "2024-03-10", EVERY_DAY)
-    for happen, calendar, change in NIGHTS:
-        happen(engine)
+    enable(engine, ("3D", "1W_CAL_ISO", "1W_CAL_ANCHOR_US"))
+    for events, calendar, change in NIGHTS:
+        for happen in events:
+            happen(engine)
         before = planned(engine)
         outcomes = refresh(engine, Request(accept_restatement=True))
         assert not [outcome.error for outcome in outcomes if outcome.error]
