@@ -33,6 +33,8 @@ KEYS = {
     **{f"{table}_state": {("p", "id, tf, periods")} for table in EMAS},
     "dim_timeframe": {("p", "tf")},
     "dim_period": {("p", "period")},
+    "dim_asset": {("p", "id")},
+    "refresh_calendars": {("p", "calendar")},
     "ema_alpha_lookup": {("p", "tf, period")},
     "refresh_settings": {("p", "name")},
     "refresh_restatements": {("p", "number")},
