@@ -19,9 +19,11 @@ from refresh.core.rows import Array, Rows, count, take, tally
 from refresh.core.sessions import sessions_of, with_missing_sessions
 from refresh.due.calendars import Setting, save_settings
 from refresh.due.comparison import find_revisions
+from refresh.due.daily import ROWS_AT_ONCE
 from refresh.due.decision import Action, Due
 from refresh.due.revision import Revision
 from refresh.due.source_bars import build_from_source, examined_whole, with_calendars
+from refresh.errors import RefreshError
 from refresh.records import MISSING_DAYS, REPAIRS
 from refresh.shapes import DAY
 from refresh.store import ledger, source, state
@@ -59,7 +61,7 @@ class _Intake:
     dues: Sequence[Due]
     built: DailyBars
     settings: Mapping[int, Setting]
-    revisions: Mapping[int, Revision] = field(default_factory=dict)
+    states: Mapping[int, DailyState]
     reasons: Mapping[int, str] = field(default_factory=dict)
     refused: Mapping[int, str] = field(default_factory=dict)
 
@@ -81,10 +83,9 @@ def refresh(wanted: Refresh) -> Done:
     connection, scope = wanted.connection, wanted.scope
     if wanted.batch.action is Action.PRUNE:
         return _prune(wanted)
-    states = dict.fromkeys(wanted.batch.ids, NO_BARS) | daily_states(connection, wanted.batch.ids)
-    intake = _build(wanted, states)
+    intake = _build(wanted)
     stored = read_stored(connection, BARS, intake.extent(scope.tz), intake.built.bars)
-    intake = _examine(wanted, intake, stored, states)
+    intake = _examine(wanted, intake, stored)
     if scope.selection.rebuild:
         changes = replace(connection, BARS, intake.extent(scope.tz), intake.built.bars, rewrite=True)
         return _commit(wanted, intake, changes)
@@ -117,19 +118,26 @@ def rebuild(wanted: Rebuild) -> Rows:
     return with_missing_sessions(bars, none_before, sessions_of(bars, wanted.calendars))
 
 
-def _build(wanted: Refresh, states: Mapping[int, DailyState]) -> _Intake:
-    """The bars of the batch; where they lead to another calendar, from the first day on."""
+def _build(wanted: Refresh) -> _Intake:
+    """The bars of the batch; where they lead to another calendar, from the first day on.
+
+    Raises ``RefreshError`` if these are too many for the memory of a builder: then the batch is halved.
+    """
     connection, scope, dues = wanted.connection, wanted.scope, wanted.batch.dues
+    states = dict.fromkeys(wanted.batch.ids, NO_BARS) | daily_states(connection, wanted.batch.ids)
     built = build_from_source(connection, scope, dues, states)
     whole = examined_whole(dues, built.settings, states)
     if whole != list(dues):
+        rows = sum(states[due.id].rows for due in whole if due.since is None)
+        if rows > ROWS_AT_ONCE and len(whole) > 1:
+            raise RefreshError(f"{rows:,} days of {len(whole):,} assets have to be examined at once")
         built = build_from_source(connection, scope, whole, states)
-    return _Intake(dues=whole, built=built.bars, settings=built.settings)
+    return _Intake(dues=whole, built=built.bars, settings=built.settings, states=states)
 
 
-def _examine(wanted: Refresh, intake: _Intake, stored: Stored, states: Mapping[int, DailyState]) -> _Intake:
+def _examine(wanted: Refresh, intake: _Intake, stored: Stored) -> _Intake:
     """Compare the bars with the stored ones, and keep of the work what is not refused."""
-    daily = wanted.decisions.daily
+    daily, states = wanted.decisions.daily, intake.states
     rebuilt = daily.rebuilt(wanted.connection, intake.dues, states)
     revisions = find_revisions(stored.rows, intake.built.bars, states, rebuilt)
     revisions = with_calendars(revisions, intake.settings, states)
@@ -140,7 +148,7 @@ def _examine(wanted: Refresh, intake: _Intake, stored: Stored, states: Mapping[i
         dues=accepted,
         built=_only(intake.built, accepted) if refused else intake.built,
         settings=intake.settings,
-        revisions=revisions,
+        states=states,
         reasons={due.id: due.reason for due in dues},
         refused=refused,
     )
@@ -175,12 +183,14 @@ def _commit(wanted: Refresh, intake: _Intake, changes: Changes) -> Done:
 
 
 def _save_calendars(wanted: Refresh, intake: _Intake) -> None:
-    """Remember the calendars in effect, and mark the bars of assets that had another one from the first day on."""
-    save_settings(wanted.connection, {id: intake.settings[id] for id in intake.ids})
-    moved = [Mark(id=id, tf=None, time=BEGINNING) for id in intake.ids if intake.revisions[id].calendar]
+    """Remember the calendars in effect that are others, and mark the bars of these assets from the first day on."""
+    moved = [id for id in intake.ids if intake.settings[id].name != intake.states[id].calendar]
+    kept = [id for id in intake.ids if intake.settings[id].market]
+    save_settings(wanted.connection, {id: intake.settings[id] for id in {*moved, *kept}})
+    marks = [Mark(id=id, tf=None, time=BEGINNING) for id in moved]
     for follower in dependants(wanted.leg.target):
         if not follower.averages:  # averages follow the bars, which close on other days
-            mark_dirty(wanted.connection, follower, moved)
+            mark_dirty(wanted.connection, follower, marks)
 
 
 def _save_lines(wanted: Refresh, revisions: Iterable[Revision]) -> None:

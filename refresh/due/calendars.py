@@ -36,7 +36,7 @@ States = Mapping[int, DailyState]
 class Setting:
     """The calendar of an asset, under the ``name`` by which it is remembered; ``None`` is 24/7.
 
-    ``market``: what has to be kept with it. ``obstacle``: why there is none.
+    ``market``: what the database has yet to keep with it. ``obstacle``: why there is none.
     """
 
     name: str | None = None
@@ -90,10 +90,11 @@ def _stored_markets(connection: Connection) -> dict[tuple[str, str], Market]:
 
 def _market_setting(id: int, name: str, stored: Mapping[tuple[str, str], Market]) -> Setting:
     try:
-        market = stored.get((name, release())) or market_of(name)
+        kept = stored.get((name, release()))
+        market = kept or market_of(name)
     except UnknownMarketError as error:
         return Setting(obstacle=f"{ASSETS}.calendar: {error}: UPDATE {ASSETS} SET calendar = 'auto' WHERE id = {id}")
-    return Setting(name=market.name, calendar=market.calendar, market=market)
+    return Setting(name=market.name, calendar=market.calendar, market=None if kept else market)
 
 
 def revised(connection: Connection, states: States, ids: Sequence[int] | None, tz: str) -> set[int]:
@@ -191,6 +192,8 @@ def _taught(
 
 def save_settings(connection: Connection, settings: Mapping[int, Setting]) -> None:
     """Remember the calendars in effect, and keep those of markets."""
+    if not settings:
+        return
     markets = {setting.market.name: setting.market for setting in settings.values() if setting.market}
     for market in markets.values():
         calendars.save_market(connection, market.name, market.market, market.release, market.calendar)

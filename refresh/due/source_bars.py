@@ -38,6 +38,7 @@ def build_from_source(
     built = build_daily_bars(raw, before, now=np.datetime64(scope.now.replace(tzinfo=None), "us"))
     numbers = dict(zip(before["id"].tolist(), before["bar_seq"].tolist(), strict=True))
     settings = decide(connection, dues, traded(built.bars), numbers, states, scope.tz)
+    settings = {due.id: settings.get(due.id, Setting()) for due in dues}
     sessions = Sessions({id: setting.calendar for id, setting in settings.items()})
     bars = with_missing_sessions(built.bars, before, sessions)
     return SourceBars(bars=DailyBars(bars=bars, rejects=built.rejects), settings=settings)
@@ -53,10 +54,11 @@ def with_calendars(
     revisions: Mapping[int, Revision], settings: Mapping[int, Setting], states: Mapping[int, DailyState]
 ) -> dict[int, Revision]:
     """The revisions, with how the calendars of assets that have bars changed, or why they have none."""
-    completed: dict[int, Revision] = {}
+    completed = dict(revisions)
     for id, revision in revisions.items():
-        setting = settings.get(id, Setting())
-        completed[id] = replace(revision, calendar=change(setting, states[id]), obstacle=setting.obstacle)
+        words, obstacle = change(settings[id], states[id]), settings[id].obstacle
+        if words or obstacle:
+            completed[id] = replace(revision, calendar=words, obstacle=obstacle)
     return completed
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import URL, Engine
 from statements import address, ask, execute
 from trading import EVERY_DAY, choose, differences, lose, prepare, remembered, trade
 
+from refresh.builder import daily
 from refresh.catalog import DAILY, by_key
 from refresh.due import survey
 from refresh.options.request import Request
@@ -101,6 +102,20 @@ def test_edited_calendars_are_no_restatement(engine: Engine) -> None:
     assert not [outcome.error for outcome in outcomes if outcome.error]
     assert set(reasons(outcomes).values()) == {f"calendar changed from {LEARNED} to 24/7"}
     assert ask(engine, "SELECT count(*) FROM refresh_restatements") == [(0,)]
+
+
+def test_more_days_than_fit_into_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Saturday that comes for many assets at once has them examined in smaller batches."""
+    monkeypatch.setattr(daily, "ROWS_AT_ONCE", 120)
+    prepare(engine)
+    for id in range(1, 6):
+        trade(engine, id, "2024-01-01", "2024-03-10")
+    refresh(engine)
+    for id in range(1, 6):
+        trade(engine, id, "2024-03-16", "2024-03-16", EVERY_DAY)
+    outcomes = refresh(engine, builders=[by_key("bars.1d")])
+    assert set(reasons(outcomes).values()) == {f"1 day appended, calendar changed from {LEARNED} to Mon-Sat (learned)"}
+    assert len(outcomes) == 5
 
 
 def test_calendars_that_mean_the_same(engine: Engine) -> None:
