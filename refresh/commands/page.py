@@ -47,7 +47,7 @@ def _data(connection: Connection, scope: Scope, ids: Sequence[int]) -> dict[str,
         "summary": summary or None,
         "since": words.runs_alone("since then", since) if summary and since else None,
         "runs": entries,
-        "freshness": _freshness(connection, scope, ids),
+        "freshness": freshness(connection, scope, ids),
         "failures": overview.failures(connection),
         "restatements": overview.restatements(connection),
     }
@@ -88,7 +88,7 @@ def _without_refresh(entries: Sequence[Mapping[str, Any]]) -> str:
     return words.runs_alone("No refresh has ended yet, but", alone)
 
 
-def _freshness(connection: Connection, scope: Scope, ids: Sequence[int]) -> dict[str, Any]:
+def freshness(connection: Connection, scope: Scope, ids: Sequence[int]) -> dict[str, Any]:
     """The tables, and for each asset its name, the last day of the source, and the days each table lags behind it."""
     fresh = read_freshness(connection, scope.now, scope.tz)
     names = overview.names(connection, ids)

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from importlib.metadata import Distribution, PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 import exchange_calendars
 import pandas as pd
 import pytest
 from databases import database
+from programs import run
 from refreshing import open_scopes, refresh
 from sqlalchemy import URL, Engine
-from statements import ask, execute
+from statements import address, ask, execute
 from trading import choose, day, lose, prepare, remembered, trade
 
 from refresh.catalog import by_key
+from refresh.commands import page
 from refresh.due.freshness import lagging, read_freshness, silent
+from refresh.due.lateness import not_fresh
 from refresh.load.loading import SAMPLE_ID, load_sample, sample_file
 from refresh.options.request import Request
 from refresh.records import Status
 from refresh.store.database import connect
+from refresh.store.schema import looking
 from refresh.validate.validation import validate
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -194,6 +199,17 @@ def test_gap_over_closed_days(market: Engine) -> None:
     assert ask(market, month) == [(6, day("2024-02-16"), day("2024-02-26"))]
 
 
+# Assets that trade every day
+
+
+def test_coins_learn_nothing(engine: Engine, shared_data: Path) -> None:
+    """Real prices of coins have no closed weekday, so nothing of them is counted otherwise than before."""
+    files = sorted(str(file) for file in (shared_data / "cmc").glob("*.csv") if file.name != "manifest.csv")
+    assert run("-m refresh.load", *files, url=address(engine)).returncode == 0
+    refresh(engine, builders=[DAILY])
+    assert set(remembered(engine).values()) == {None}
+
+
 # Calendars that cannot be used
 
 
@@ -257,6 +273,21 @@ def test_source_of_a_share_on_a_weekend(market: Engine) -> None:
     assert silent_at("2024-03-31T12:00") == {2}  # Easter Sunday: the coin is missed
     assert silent_at("2024-04-01T12:00") == {2}
     assert silent_at("2024-04-02T22:00") == {1, 2}
+
+
+def test_check_and_page_count_sessions(market: Engine) -> None:
+    """What is behind a source that has Monday is so by the days on which it trades."""
+    choose(market, 1, "XNYS")
+    refresh(market, builders=[DAILY])
+    for id in (1, 2):
+        trade(market, id, "2024-04-01", "2024-04-01")
+    now = datetime(2024, 4, 2, tzinfo=UTC)
+    scopes = open_scopes(market, builders=[DAILY], now=now)
+    with looking(market) as connection:
+        behind = {entry.id: entry.why for entry in not_fresh(connection, scopes, (1, 2), now)}
+        shown = {asset["id"]: asset["lags"][0] for asset in page.freshness(connection, scopes[0], (1, 2))["assets"]}
+    assert behind == {1: "1 day behind the source", 2: "4 days behind the source"}
+    assert shown == {1: 1, 2: 4}
 
 
 def test_source_is_counted_in_sessions(market: Engine) -> None:
