@@ -26,6 +26,7 @@ from refresh.core.series import Series
 from refresh.due import survey
 from refresh.due.scope import Scope
 from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
+from refresh.options.asset_names import with_ids
 from refresh.options.builders import named_builder
 from refresh.options.declaration import Program
 from refresh.options.environment import settings
@@ -35,6 +36,7 @@ from refresh.records import Outcome, Status
 from refresh.stop import Stop
 from refresh.store import database, dimensions, locks, retry, schema
 from refresh.store import settings as settings_of_tables
+from refresh.store.assets import read_symbols
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.wording import escaped
 
@@ -70,6 +72,7 @@ def _build(request: Request, environ: Mapping[str, str], stop: Stop) -> int:
     now = request.now or datetime.now(UTC)
     with ExitStack() as stack:
         engine = _opened(stack, request, environ, now).engine
+        request = with_ids(request, lambda: read_symbols(engine))
         scope, ids = _prepared(engine, request, now)
         reports = _Reports(stack, request)
         stack.enter_context(recorded(engine, scope, request, len(ids), lambda: reports.rows_and_code(stop)))
@@ -95,7 +98,7 @@ def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, S
         selection = request.zoned(schema.prepare(connection, request.tz)).selection
         (scope,) = survey.open_scopes(connection, [builder], selection, now, request.run_id)
         if request.fold:
-            settings_of_tables.remember_folds(connection, request.ids)
+            settings_of_tables.remember_folds(connection, request.asset_ids)
         averages = [series for series in scope.series if series.period]
         dimensions.save_alphas(connection, averages, _alphas(averages))
         return scope, survey.asset_ids(connection, scope)

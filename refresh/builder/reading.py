@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from refresh.builder.grid import Grid
 from refresh.catalog import Leg
+from refresh.core.calendar import Calendar
 from refresh.core.rows import Rows
 from refresh.core.series import Series
 from refresh.due.batches import Batch
@@ -37,12 +38,16 @@ class Refresh:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rebuild:
-    """Some series of a leg, every row of its inputs by table, and the run's clock; daily bars have no series."""
+    """Some series of a leg, every row of its inputs by table, and the run's clock; daily bars have no series.
+
+    ``calendars``: those that are not learned from the daily bars, by asset.
+    """
 
     leg: Leg
     series: Sequence[Series]
     tables: Mapping[str, Rows]
     now: datetime
+    calendars: Mapping[int, Calendar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

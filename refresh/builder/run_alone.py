@@ -35,7 +35,7 @@ def recorded(
 
 def _run(scope: Scope, request: Request, assets: int) -> history.Started:
     program = Program.BUILDER.value.split()
-    arguments = builder_arguments(scope.builder, request, request.ids)
+    arguments = builder_arguments(scope.builder, request, request.asset_ids)
     return history.Started(
         run_id=scope.run_id,
         command=shlex.join([*program, *arguments]),
@@ -46,5 +46,5 @@ def _run(scope: Scope, request: Request, assets: int) -> history.Started:
         assets=assets,
         program=Program.BUILDER.key,
         builders=(scope.builder.key,),
-        asset_ids=request.ids,
+        asset_ids=request.asset_ids,
     )

@@ -12,8 +12,9 @@ from refresh.catalog import DAILY
 from refresh.core.bars import DAILY_COLUMNS, no_snapshots, snapshots
 from refresh.core.rows import Rows, count, merge, run_heads, take
 from refresh.core.series import Series
+from refresh.core.sessions import Sessions, sessions_of
 from refresh.core.timeframe import Timeframe
-from refresh.store import inputs, state
+from refresh.store import calendars, inputs, state
 from refresh.store.replace import Extent, Target, mark_dependants, replace
 from refresh.store.spans import Spans
 from refresh.store.spans import spans as read_spans
@@ -28,7 +29,8 @@ def refresh(wanted: Refresh) -> Done:
     daily = inputs.read_daily(connection, spans, tz, DAILY_COLUMNS)
     carry = inputs.read_last_snapshots(connection, leg, spans, tfs, tz)
     has_days = np.isin(carry["id"], daily["id"])
-    rows = _snapshots(timeframes, daily, take(carry, has_days))
+    sessions = Sessions(calendars.effective(connection, spans.ids))
+    rows = _snapshots(timeframes, daily, take(carry, has_days), sessions)
     extent = Extent(ids=spans.ids, begins=spans.begins, tfs=tfs)
     changes = replace(connection, Target.of(leg), extent, rows, rewrite=wanted.batch.rewrites)
     state.save_bars(connection, leg, _advances(spans, tfs, rows))
@@ -40,19 +42,20 @@ def rebuild(wanted: Rebuild) -> Rows:
     """The snapshots of some timeframes from the daily bars alone, from the first day on."""
     daily = wanted.tables[DAILY]
     first_day = daily["day"][run_heads(daily["id"])]
-    return _snapshots(_timeframes(wanted.series), daily | {"first_day": first_day}, no_snapshots())
+    sessions = sessions_of(daily, wanted.calendars)
+    return _snapshots(_timeframes(wanted.series), daily | {"first_day": first_day}, no_snapshots(), sessions)
 
 
 def _timeframes(series: Sequence[Series]) -> tuple[Timeframe, ...]:
     return tuple(dict.fromkeys(member.timeframe for member in series))
 
 
-def _snapshots(timeframes: Sequence[Timeframe], daily: Rows, carry: Rows) -> Rows:
+def _snapshots(timeframes: Sequence[Timeframe], daily: Rows, carry: Rows, sessions: Sessions) -> Rows:
     """The snapshots of all timeframes in the order of the table's key, so that writing them walks the index once."""
     parts = []
     for timeframe in timeframes:
         label = timeframe.tf.encode()
-        part = snapshots(timeframe, daily, take(carry, carry["tf"] == label))
+        part = snapshots(timeframe, daily, take(carry, carry["tf"] == label), sessions)
         part["tf"] = np.full(count(part), label)
         parts.append(part)
     return merge(parts, ("id", "timestamp", "tf"))

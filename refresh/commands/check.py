@@ -44,7 +44,7 @@ class _Checked:
 def check(job: Job) -> int:
     """Print one line, with ``--verbose`` more. Returns the exit code: ``FAILED`` unless everything is fresh."""
     with looking(job.engine, job.request.tz) as connection:
-        covers = runs.covers(connection, filter_flags(), job.request.ids)
+        covers = runs.covers(connection, filter_flags(), job.request.asset_ids)
         if not covers and not runs.any_good(connection):
             job.console.print(NEVER)
             return ExitCode.FAILED
@@ -66,7 +66,7 @@ def _checked(job: Job, connection: Connection, covers: Mapping[str, runs.Cover])
         tables=sum(len(builder.legs) for builder in job.builders),
         covers=own,
         uncovered=[builder.key for builder in job.builders if builder.key not in own],
-        open=runs.open_since(connection, list(own.values()), filter_flags(), job.request.ids),
+        open=runs.open_since(connection, list(own.values()), filter_flags(), job.request.asset_ids),
         behind=not_fresh(connection, scopes, ids, job.now - job.request.max_age),
     )
 

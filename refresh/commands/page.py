@@ -47,7 +47,7 @@ def _data(connection: Connection, scope: Scope, ids: Sequence[int]) -> dict[str,
         "summary": summary or None,
         "since": words.runs_alone("since then", since) if summary and since else None,
         "runs": entries,
-        "freshness": _freshness(connection, scope.now, ids),
+        "freshness": freshness(connection, scope, ids),
         "failures": overview.failures(connection),
         "restatements": overview.restatements(connection),
     }
@@ -88,9 +88,9 @@ def _without_refresh(entries: Sequence[Mapping[str, Any]]) -> str:
     return words.runs_alone("No refresh has ended yet, but", alone)
 
 
-def _freshness(connection: Connection, now: datetime, ids: Sequence[int]) -> dict[str, Any]:
+def freshness(connection: Connection, scope: Scope, ids: Sequence[int]) -> dict[str, Any]:
     """The tables, and for each asset its name, the last day of the source, and the days each table lags behind it."""
-    fresh = read_freshness(connection, now)
+    fresh = read_freshness(connection, scope.now, scope.tz)
     names = overview.names(connection, ids)
     targets = [leg.target for _, leg in legs()]
     reached = [overview.reached(connection, leg) for _, leg in legs()]
@@ -109,9 +109,9 @@ def _freshness(connection: Connection, now: datetime, ids: Sequence[int]) -> dic
 
 
 def _lag(fresh: Freshness, id: int, times: Mapping[int, datetime]) -> int | None:
-    """The days that an asset lags behind the source in a table; ``None`` if it is not in it."""
+    """The days that an asset lags behind the source in a table, without closed ones; ``None`` if it is not in it."""
     if id not in times:
         return None
     if id not in fresh.last:
         return 0
-    return max((fresh.last[id] - times[id]) // DAY, 0)
+    return max(fresh.elapsed(id, times[id], fresh.last[id]) // DAY, 0)

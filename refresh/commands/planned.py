@@ -69,8 +69,8 @@ def _remainder(job: Job, connection: Connection) -> history.Remainder | None:
     assets: dict[str, frozenset[int]] = {}
     for builder in job.builders:
         ids = remainder.assets.get(builder.key, frozenset())
-        if job.request.ids is not None:
-            ids = ids.intersection(job.request.ids)
+        if job.request.asset_ids is not None:
+            ids = ids.intersection(job.request.asset_ids)
         if ids:
             assets[builder.key] = ids
     return replace(remainder, assets=assets) if assets else None

@@ -27,6 +27,7 @@ from refresh.faces.console import make_console
 from refresh.faces.document import TERMINAL
 from refresh.faces.log import Log, open_log
 from refresh.faces.sending import SECONDS_AFTER_A_SIGNAL, SECONDS_TO_SEND, Courier
+from refresh.options.asset_names import with_ids
 from refresh.options.builders import selected
 from refresh.options.declaration import Program
 from refresh.options.environment import Settings, settings
@@ -35,6 +36,7 @@ from refresh.options.request import Request
 from refresh.run.summary import Severity, Summary
 from refresh.stop import SIGNALS, Stop, TerminatedError, raising
 from refresh.store import database, locks
+from refresh.store.assets import read_symbols
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 
 Result = tuple[int, Summary | None]
@@ -171,6 +173,7 @@ def _work(program: Program, request: Request, environ: Settings, now: datetime) 
             opened=opened,
             console=make_console(error=request.json == TERMINAL),
         )
+        job = replace(job, request=job.patiently(lambda: with_ids(request, lambda: read_symbols(opened.engine))))
         if request.check:
             return job.patiently(partial(check, job)), None
         if request.launches and request.json != TERMINAL:

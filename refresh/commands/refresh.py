@@ -59,7 +59,7 @@ def _plan(job: Job, lock: locks.RefreshLock) -> Planned | None:
         schema.prepare(connection, job.request.tz)
         planned = plan_job(job.zoned(connection), connection)
         if job.request.fold:
-            remember_folds(connection, job.request.ids)
+            remember_folds(connection, job.request.asset_ids)
         return planned
 
 
@@ -139,7 +139,7 @@ def _recorder(planned: Planned, lock: locks.RefreshLock) -> Recorder:
         assets=planned.plan.assets,
         program=job.program.key,
         builders=tuple(builder.key for builder in job.builders),
-        asset_ids=job.request.ids,
+        asset_ids=job.request.asset_ids,
         resumes=planned.resumes,
     )
     return Recorder(

@@ -12,6 +12,7 @@ import numpy as np
 
 from refresh.core.gaps import NO_DAY, gaps
 from refresh.core.rows import Array, Rows, count, run_heads, stack, starts, take
+from refresh.core.sessions import ALL_DAYS, Sessions
 from refresh.core.timeframe import Timeframe
 from refresh.core.window import windows
 from refresh.families import Alignment
@@ -48,20 +49,21 @@ class _Layout:
     progress: Rows
 
 
-def snapshots(timeframe: Timeframe, daily: Rows, carry: Rows) -> Rows:
+def snapshots(timeframe: Timeframe, daily: Rows, carry: Rows, sessions: Sessions = ALL_DAYS) -> Rows:
     """The snapshot of every daily bar that a window of the timeframe holds, columns of the snapshot tables.
 
     ``daily``: ``DAILY_COLUMNS`` and ``first_day`` (the asset's first), sorted by id, timestamp.
     ``carry``: the stored snapshot of this timeframe at the daily bar before the stretch, at most one per asset, with
     its ``day``; an asset without one begins its first bar here.
-    The last daily bar of an asset counts as the last there is: its calendar bar is canonical only on the window's end.
+    The last daily bar of an asset counts as the last there is: its calendar bar is canonical only on the window's last
+    session.
     """
     days = _with_carry(timeframe, daily, carry)
     is_rolling = timeframe.alignment is Alignment.ROLLING
-    layout = _rolling_layout(timeframe, days) if is_rolling else _calendar_layout(timeframe, days)
+    layout = _rolling_layout(timeframe, days) if is_rolling else _calendar_layout(timeframe, days, sessions)
     days, segments = layout.days, layout.segments
     rows = _accumulate(days, segments)
-    rows |= gaps(days, segments.head, np.maximum(layout.first_day, days["first_day"]))
+    rows |= gaps(days, segments.head, np.maximum(layout.first_day, days["first_day"]), sessions)
     rows |= _position(days, segments)
     rows |= layout.progress
     is_anchored = timeframe.alignment is Alignment.ANCHORED
@@ -112,16 +114,17 @@ def _rolling_layout(timeframe: Timeframe, days: Rows) -> _Layout:
     )
 
 
-def _calendar_layout(timeframe: Timeframe, days: Rows) -> _Layout:
-    """Bars of calendar windows, which the window's last day closes, or the last daily bar before a later window."""
+def _calendar_layout(timeframe: Timeframe, days: Rows, sessions: Sessions) -> _Layout:
+    """Bars of calendar windows, which the window's last session closes, or the last daily bar before a later window."""
     calendar = windows(timeframe, days["day"], days["first_day"]).existing
     days = take(days, calendar.exists)
     segments = _segments(days, calendar.number)
     length = (calendar.last - calendar.first).astype(np.int64) + 1
     remaining = (calendar.last - days["day"]).astype(np.int64)
+    sessions_remaining = sessions.between(days["id"], days["day"] + 1, calendar.last + 1)
     is_followed = np.zeros(len(remaining), bool)
     is_followed[:-1] = days["id"][1:] == days["id"][:-1]
-    is_canonical = segments.is_last & ((remaining == 0) | is_followed)
+    is_canonical = segments.is_last & ((sessions_remaining == 0) | is_followed)
     return _Layout(
         days=days,
         segments=segments,

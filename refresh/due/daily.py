@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from refresh.due import granularity
+from refresh.due import calendars, granularity
 from refresh.due.decision import Action, Cause, Due
 from refresh.due.granularity import Known
 from refresh.due.missing import changed_in_source, removals
@@ -66,12 +67,14 @@ class DailyDecisions:
         folds = granularity.folds(connection, self._scope.selection.ids, fold=selection.fold)
         due_anyway = {id for id, state in states.items() if state.is_outdated or not state.agrees}
         switched = granularity.switched(states, folds)
+        revised = calendars.revised(connection, states, ids, selection.tz)
         gone: Collection[int] = ()
-        if due_anyway or switched or selection.detection.prune:
+        if due_anyway or switched or revised or selection.detection.prune:
             gone = states.keys() & set(removed_ids(connection))
         wrong = due_anyway.difference(gone)  # what is gone from the source cannot be built again
         dues = decide_daily(months, states, wrong, selection.tz, rebuild=selection.rebuild)
         dues = granularity.switch(dues, states, {id: switched[id] for id in switched if id not in gone})
+        dues = with_revised_calendars(dues, revised.difference(gone), states)
         dues = granularity.decide(connection, self._scope.source, dues, Known(months, states, folds))
         if selection.detection.prune:
             dues += [Due(id=id, action=Action.PRUNE, days=states[id].bars) for id in sorted(gone)]
@@ -98,8 +101,9 @@ class DailyDecisions:
         asked = {due.id for due in dues if due.is_switched}
         revisions = {id: revision for id, revision in revisions.items() if id not in asked}
         selection = self._scope.selection
+        obstacles = {id: revision.obstacle for id, revision in revisions.items() if revision.obstacle}
         if selection.detection.accept_restatement or selection.rebuild:
-            return {}
+            return obstacles
         found = {id: revision.rewrites_history for id, revision in revisions.items()}
         news = [id for id, rewrites in found.items() if rewrites and not self._rewriting(id)]
         self._rewrites |= found
@@ -110,7 +114,8 @@ class DailyDecisions:
             refused |= removal_refusals(revisions.values())
         number = sum(map(self._rewriting, self._rewrites | self._others))
         limit = selection.detection.restate_limit
-        return refused | mass_refusals(revisions.values(), number, number_of_assets(connection), limit)
+        refused |= mass_refusals(revisions.values(), number, number_of_assets(connection), limit)
+        return refused | obstacles
 
     def _rewriting(self, id: int) -> bool:
         """Whether an asset is known to be restated: as it was compared, otherwise as it was estimated."""
@@ -173,6 +178,14 @@ def decide_daily(
     """What to read again per asset whose source changed, or whose state is wrong."""
     ids = sorted({*months, *wrong})
     return [_decide(id, months.get(id, ()), states.get(id), tz, rebuild=rebuild) for id in ids]
+
+
+def with_revised_calendars(dues: Sequence[Due], ids: Collection[int], states: Mapping[int, DailyState]) -> list[Due]:
+    """The work, and that on assets whose calendar changed: their bars are examined from the first day."""
+    whole = {id: Due(id=id, action=Action.REVISE, days=states[id].rows + states[id].bars) for id in ids}
+    kept = [due if due.rewrites else whole.pop(due.id, due) for due in dues]
+    others = whole.keys() - {due.id for due in dues}
+    return sorted([*kept, *(whole[id] for id in others)], key=attrgetter("id"))
 
 
 def _decide(id: int, months: Sequence[ChangedMonth], state: DailyState | None, tz: str, *, rebuild: bool) -> Due:

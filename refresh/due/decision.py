@@ -101,11 +101,12 @@ class Due:
     def examined(self, revision: Revision, refusal: str | None) -> Due:
         """The decision after stored and new bars were compared: append or revise, and why it is refused if it is.
 
-        A rebuild stays one, and knows its revision if it has restated days.
+        A rebuild stays one, and knows its revision if it has restated days or another calendar.
         """
+        is_revised = bool(revision.restatement or revision.calendar)
         if self.rewrites:
-            return replace(self, revision=revision if revision.restatement else None, refusal=refusal)
-        action = Action.REVISE if revision.restatement else Action.APPEND
+            return replace(self, revision=revision if is_revised else None, refusal=refusal)
+        action = Action.REVISE if is_revised else Action.APPEND
         return replace(self, action=action, revision=revision, refusal=refusal)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -25,17 +26,24 @@ _NOT_BUILT = "bars stale: not built yet"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Freshness:
-    """The last time of every asset in the source, and how far its daily bars reach."""
+    """The last time of every asset in the source, how far its daily bars reach, and the time zone of days."""
 
     now: datetime
     last: Mapping[int, datetime]
     daily: Mapping[int, Reach]
+    zone: tzinfo = UTC
+
+    def elapsed(self, id: int, since: datetime, until: datetime) -> timedelta:
+        """The time between two times without the days on which an asset does not trade."""
+        reach = self.daily.get(id)
+        return reach.calendar.elapsed(since, until, self.zone) if reach else until - since
 
 
-def read_freshness(connection: Connection, now: datetime) -> Freshness:
+def read_freshness(connection: Connection, now: datetime, tz: str = "UTC") -> Freshness:
     """Ask the source and the state of the daily bars."""
     horizon = now + timedelta(days=FUTURE_DAYS)
-    return Freshness(now=now, last=last_times(connection, horizon), daily=daily_reaches(connection, horizon))
+    last, daily = last_times(connection, horizon), daily_reaches(connection, horizon)
+    return Freshness(now=now, last=last, daily=daily, zone=ZoneInfo(tz))
 
 
 def lagging(
@@ -46,15 +54,14 @@ def lagging(
     Days of the source that were refused are no lag: they have been seen. An asset that is gone from the source has
     nothing to lag behind.
     """
-    fresh = fresh or read_freshness(connection, scope.now)
+    fresh = fresh or read_freshness(connection, scope.now, scope.tz)
     reached = _reached(connection, scope)
     reasons: dict[int, str] = {}
     for id in fresh.last if ids is None else ids:
-        last = fresh.last.get(id)
-        if last is None:
+        if id not in fresh.last:
             continue
         bars = [times.get(id) for times in reached]
-        reason = _lag(last, fresh.daily.get(id), bars, scope.selection.max_lag)
+        reason = _lag(fresh, id, bars, scope.selection.max_lag)
         if reason:
             reasons[id] = reason
     return reasons
@@ -69,17 +76,19 @@ def _reached(connection: Connection, scope: Scope) -> list[dict[int, datetime]]:
     ]
 
 
-def _lag(last: datetime, daily: Reach | None, bars: Sequence[datetime | None], max_lag: timedelta) -> str | None:
-    """Why the bars of an asset are too old; ``None`` if they are not.
+def _lag(fresh: Freshness, id: int, bars: Sequence[datetime | None], max_lag: timedelta) -> str | None:
+    """Why the bars of an asset are too old; ``None`` if they are not. Closed days are no lag.
 
-    ``last``: its last time in the source; ``bars``: how far each bar table that is followed has come.
+    ``bars``: how far each bar table that is followed has come.
     """
+    daily = fresh.daily.get(id)
     if daily is None or (daily.last_bar and None in bars):
         return _NOT_BUILT
     reach = _slowest(daily, [time for time in bars if time])
-    if reach is None or last - reach <= max_lag:
+    lag = fresh.elapsed(id, reach, fresh.last[id]) if reach else timedelta(0)
+    if lag <= max_lag:
         return None
-    days = math.ceil((last - reach) / DAY)
+    days = math.ceil(lag / DAY)
     return f"bars stale: {counted(days, 'day')} behind the source"
 
 
@@ -95,13 +104,17 @@ def _slowest(daily: Reach, bars: Sequence[datetime]) -> datetime | None:
 
 
 def silent(connection: Connection, fresh: Freshness, max_lag: timedelta) -> dict[int, datetime]:
-    """The assets that were daily and no longer are, with their last time; not those that ended long ago."""
-    ages = {id: fresh.now - last for id, last in fresh.last.items()}
-    late = [id for id, age in ages.items() if DAY + max_lag < age <= GIVEN_UP]
-    if not late:
+    """The assets that were daily and no longer are, with their last time; not those that ended long ago.
+
+    A day on which an asset does not trade neither makes it silent nor is a pause.
+    """
+    ages = {id: fresh.elapsed(id, last, fresh.now) for id, last in fresh.last.items()}
+    late = [id for id, age in ages.items() if DAY + max_lag < age and fresh.now - fresh.last[id] <= GIVEN_UP]
+    calendars = {id: fresh.daily[id].calendar for id in late if id in fresh.daily}
+    if not calendars:
         return {}
     silent_since: dict[int, datetime] = {}
-    for id, pause in sorted(longest_pauses(connection, late).items()):
+    for id, pause in sorted(longest_pauses(connection, calendars, fresh.zone).items()):
         is_daily = pause <= LONGEST_PAUSE
         if is_daily and ages[id] > pause + max_lag:
             silent_since[id] = fresh.last[id]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from refresh.catalog import Leg
+from refresh.core.calendar import OPEN
 from refresh.due.freshness import DAY
 from refresh.due.scope import Scope
 from refresh.store import late
@@ -21,6 +23,7 @@ from refresh.store.reach import Reach, daily_reaches, last_times
 from refresh.store.source import FUTURE_DAYS
 from refresh.wording import counted
 
+_BEFORE_ALL = datetime(1, 1, 2, tzinfo=UTC)
 NEVER_BUILT = timedelta.max
 """Sorts before any lag."""
 
@@ -43,6 +46,12 @@ class _Wanted:
     daily: Mapping[int, Reach]
     bars: Mapping[int, datetime]
     forgives_dirt: bool
+    zone: tzinfo
+
+    def lag(self, id: int, seen: datetime) -> timedelta:
+        """How far an asset that has been seen up to a time is behind the source; closed days are no lag."""
+        reach = self.daily.get(id)
+        return (reach.calendar if reach else OPEN).elapsed(seen, self.last[id], self.zone)
 
 
 def not_fresh(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int], until: datetime) -> list[NotFresh]:
@@ -57,6 +66,7 @@ def not_fresh(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int
         daily=daily_reaches(connection, scopes[0].now + timedelta(days=FUTURE_DAYS)),
         bars=late.last_bars(connection, sorted(known), until),
         forgives_dirt=is_refreshing(connection),
+        zone=ZoneInfo(scopes[0].tz),
     )
     found: list[NotFresh] = []
     for scope in scopes:
@@ -82,7 +92,7 @@ def _daily(leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
         if reach is None:
             yield _not_built(leg, id)
         elif reach.last_seen and reach.last_seen < last:
-            yield _behind(leg, id, last - reach.last_seen)
+            yield _behind(leg, id, wanted.lag(id, reach.last_seen))
 
 
 def _series(connection: Connection, scope: Scope, leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
@@ -94,27 +104,27 @@ def _series(connection: Connection, scope: Scope, leg: Leg, wanted: _Wanted) -> 
     for id, last in wanted.last.items():
         reach = wanted.daily.get(id)
         if id in slow:
-            yield from _slow(leg, slow[id], last, wanted)
+            yield from _slow(leg, slow[id], wanted)
         elif reach is None:
             yield _not_built(leg, id)
         elif reach.last_seen and reach.last_seen < last:
-            yield _behind(leg, id, last - reach.last_seen)
+            yield _behind(leg, id, wanted.lag(id, reach.last_seen))
 
 
-def _slow(leg: Leg, entry: late.Late, last: datetime, wanted: _Wanted) -> Iterator[NotFresh]:
+def _slow(leg: Leg, entry: late.Late, wanted: _Wanted) -> Iterator[NotFresh]:
     """Why a series is late. Rows that a refresh at work has marked are about to be rewritten."""
     bar = wanted.bars[entry.id]
     if entry.is_missing:
         yield _not_built(leg, entry.id)
     elif entry.seen is None or entry.seen < bar:
-        yield _behind(leg, entry.id, last - (entry.seen or datetime.min.replace(tzinfo=last.tzinfo)))
+        yield _behind(leg, entry.id, wanted.lag(entry.id, entry.seen or _BEFORE_ALL))
     elif entry.is_outdated:
         yield NotFresh(table=leg.target, id=entry.id, why="built by an older version")
     elif entry.dirty_from is None:
         yield NotFresh(table=leg.target, id=entry.id, why="a period is not built yet", lag=NEVER_BUILT)
     elif not wanted.forgives_dirt:
         why = f"to be rewritten from {entry.dirty_from:%Y-%m-%d} on"
-        yield NotFresh(table=leg.target, id=entry.id, why=why, lag=last - entry.dirty_from)
+        yield NotFresh(table=leg.target, id=entry.id, why=why, lag=wanted.lag(entry.id, entry.dirty_from))
 
 
 def _not_built(leg: Leg, id: int) -> NotFresh:
@@ -122,5 +132,5 @@ def _not_built(leg: Leg, id: int) -> NotFresh:
 
 
 def _behind(leg: Leg, id: int, lag: timedelta) -> NotFresh:
-    days = counted(math.ceil(lag / DAY), "day")
+    days = counted(max(math.ceil(lag / DAY), 1), "day")
     return NotFresh(table=leg.target, id=id, why=f"{days} behind the source", lag=lag)

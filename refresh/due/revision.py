@@ -84,6 +84,7 @@ class Revision:
 
     ``restamped``: the same day at another time. ``unknown``: days of months that changed in the source while their
     stored bars were missing. ``is_removed``: the asset is gone from the source.
+    ``calendar``: how its calendar changed, in words. ``obstacle``: why nothing of it can be taken in, whatever it is.
     """
 
     id: int
@@ -96,6 +97,8 @@ class Revision:
     unknown: int = 0
     is_removed: bool = False
     restatement: Restatement | None = None
+    calendar: str = ""
+    obstacle: str = ""
 
     @property
     def rewrites_history(self) -> bool:
@@ -137,6 +140,7 @@ class Revision:
             "appended": self.appended,
         }
         parts += [f"{counted(number, 'day')} {what}" for what, number in kinds.items() if number]
+        parts += filter(None, [self.calendar])
         return listed(parts) or "source rows changed, but no price"
 
     @property

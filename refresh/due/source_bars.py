@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Connection
@@ -10,7 +11,9 @@ from sqlalchemy import Connection
 from refresh.core.daily import DailyBars, build_daily_bars
 from refresh.core.fold import Folded, build_folded_bars, stacked_rejects
 from refresh.core.rows import Rows, merge, take
+from refresh.core.sessions import Sessions, traded, with_missing_sessions
 from refresh.due import folding
+from refresh.due.calendars import Setting, decide
 from refresh.due.comparison import PRICES, find_revisions
 from refresh.due.decision import Due
 from refresh.due.revision import Revision
@@ -21,9 +24,30 @@ from refresh.store.source import ChangedMonth
 from refresh.store.spans import Spans
 
 
-def build_from_source(connection: Connection, scope: Scope, dues: Sequence[Due]) -> DailyBars:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceBars:
+    """The daily bars and rejects of some assets from their ``since`` on, and the calendars that these lead to."""
+
+    bars: DailyBars
+    settings: Mapping[int, Setting]
+
+
+def build_from_source(
+    connection: Connection, scope: Scope, dues: Sequence[Due], states: Mapping[int, DailyState]
+) -> SourceBars:
     """The daily bars and rejects of each asset from its ``since`` on, built from the source."""
     before = inputs.read_daily_before(connection, dues, scope.tz)
+    built = _built(connection, scope, dues, before)
+    numbers = dict(zip(before["id"].tolist(), before["bar_seq"].tolist(), strict=True))
+    settings = decide(connection, dues, traded(built.bars), numbers, states, scope.tz)
+    settings = {due.id: settings.get(due.id, Setting()) for due in dues}
+    sessions = Sessions({id: setting.calendar for id, setting in settings.items()})
+    bars = with_missing_sessions(built.bars, before, sessions)
+    return SourceBars(bars=DailyBars(bars=bars, rejects=built.rejects), settings=settings)
+
+
+def _built(connection: Connection, scope: Scope, dues: Sequence[Due], before: Rows) -> DailyBars:
+    """The daily bars with every day counted as a session; those of some assets are folded."""
     now = np.datetime64(scope.now.replace(tzinfo=None), "us")
     plain = [due for due in dues if not due.fold]
     parts = []
@@ -44,6 +68,29 @@ def _of(before: Rows, folded: Folded) -> Rows:
     return take(before, np.isin(before["id"], folded.ids))
 
 
+def examined_whole(dues: Sequence[Due], settings: Mapping[int, Setting], states: Mapping[int, DailyState]) -> list[Due]:
+    """The work, from the first day on where bars of another calendar are stored."""
+    moved = {due.id for due in dues if due.since and change(settings[due.id], states[due.id])}
+    return [replace(due, since=None) if due.id in moved else due for due in dues]
+
+
+def with_calendars(
+    revisions: Mapping[int, Revision], settings: Mapping[int, Setting], states: Mapping[int, DailyState]
+) -> dict[int, Revision]:
+    """The revisions, with how the calendars of assets that have bars changed, or why they have none."""
+    completed = dict(revisions)
+    for id, revision in revisions.items():
+        words, obstacle = change(settings[id], states[id]), settings[id].obstacle
+        if words or obstacle:
+            completed[id] = replace(revision, calendar=words, obstacle=obstacle)
+    return completed
+
+
+def change(setting: Setting, state: DailyState) -> str:
+    """How the calendar of an asset changed, in words; empty if it did not, or if there were no bars before."""
+    return setting.change(state.calendar) if state.bars else ""
+
+
 def compare_daily(
     connection: Connection,
     scope: Scope,
@@ -55,7 +102,7 @@ def compare_daily(
 
     ``rebuilt``: the changed months of the assets that are built from the first day.
     """
-    built = build_from_source(connection, scope, dues)
+    built = build_from_source(connection, scope, dues, states)
     whole = Spans(
         ids=[due.id for due in dues],
         begins=[due.since for due in dues],
@@ -63,4 +110,6 @@ def compare_daily(
         throughs=[states[due.id].last for due in dues],
     )
     stored = inputs.read_daily(connection, whole, scope.tz, ("id", "timestamp", *PRICES))
-    return find_revisions(stored, built.bars, {due.id: states[due.id] for due in dues}, rebuilt, built.rejects)
+    known = {due.id: states[due.id] for due in dues}
+    revisions = find_revisions(stored, built.bars.bars, known, rebuilt, built.bars.rejects)
+    return with_calendars(revisions, built.settings, states)

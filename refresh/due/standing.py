@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from refresh.catalog import BuilderConfig, Leg
-from refresh.store import asset
+from refresh.core.calendar import ALWAYS, OPEN, Calendar, shown
+from refresh.store import asset, calendars
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,10 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """One asset: its source rows, every table, and what is still wrong."""
+    """One asset: its source rows, every table, and what is still wrong.
+
+    ``calendar``: the one in effect; ``calendar_name``: the same as people write it.
+    """
 
     id: int
     rows: int
@@ -48,6 +52,8 @@ class Standing:
     rejected: int
     tables: tuple[TableStanding, ...]
     failures: tuple[Failure, ...]
+    calendar: Calendar = OPEN
+    calendar_name: str = ALWAYS
 
 
 def standing(connection: Connection, builders: Sequence[BuilderConfig], id: int, now: datetime) -> Standing:
@@ -55,6 +61,7 @@ def standing(connection: Connection, builders: Sequence[BuilderConfig], id: int,
     prices = asset.prices_of(connection, id, now)
     tables = [_table(connection, builder, leg, id) for builder in builders for leg in builder.legs]
     failures = [_failure(connection, builder, id) for builder in builders]
+    name, calendar = calendars.in_effect(connection, id)
     return Standing(
         id=id,
         rows=prices.rows,
@@ -63,6 +70,8 @@ def standing(connection: Connection, builders: Sequence[BuilderConfig], id: int,
         rejected=prices.rejected,
         tables=tuple(tables),
         failures=tuple(failure for failure in failures if failure),
+        calendar=calendar,
+        calendar_name=shown(name),
     )
 
 

@@ -65,7 +65,7 @@ def due(connection: Connection, scope: Scope, leg: Leg) -> list[Due]:
 
 def survey(connection: Connection, scopes: Sequence[Scope]) -> Survey:
     """What is due in all scopes, from the state tables and one pass over the source."""
-    fresh = freshness.read_freshness(connection, scopes[0].now)
+    fresh = freshness.read_freshness(connection, scopes[0].now, scopes[0].tz)
     ids = asset_ids(connection, scopes[0])
     by_key = {scope.builder.key: scope for scope in scopes}
     dependent = {key: scope for key, scope in by_key.items() if "freshness" in scope.builder.accepts}

@@ -144,6 +144,8 @@ def _source_line(state: Standing) -> str:
     line = f"{state.rows:,} prices from {_date(state.first)} to {_date(state.last)}"
     if state.rejected:
         line += f", {state.rejected:,} of them refused"
+    if not state.calendar.is_always_open:
+        line += f"; calendar {state.calendar_name}"
     return line
 
 
@@ -154,7 +156,7 @@ def _date(time: datetime) -> str:
 def _lag(state: Standing, table: TableStanding) -> str:
     if state.last is None or table.through is None:
         return ""
-    days = (state.last - table.through).days
+    days = state.calendar.elapsed(table.through, state.last).days
     return counted(days, "day") if days > 0 else "none"
 
 

@@ -23,14 +23,17 @@ from refresh.load.notation import Notation, settle
 from refresh.load.prices import Prices, Reading, provided_columns, read_prices
 from refresh.load.progress import Progress
 from refresh.load.telling import SHOWN_LINES, tell_lines, tell_merged, tell_others, tell_staged, warn
+from refresh.store.assets import name_asset
 from refresh.store.price_stage import Staged, stage
 from refresh.store.prices import Counts, Origin, merge_prices, open_prices
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.store.settings import settled_zone
 from refresh.wording import escaped
 
-SAMPLE = Asset(id=900_000_001, name="Apple (sample)")
+SAMPLE_ID = 900_000_001
+SAMPLE = Asset(id=SAMPLE_ID, name="Apple (sample)")
 """Far above the ids that CoinMarketCap assigns, and below the limit of an integer column."""
+SAMPLE_SYMBOL = "AAPL"
 
 
 class LoadRefusedError(CannotStartError):
@@ -101,6 +104,8 @@ def load(file: PriceFile, engine: Engine, *, now: datetime, choices: Choices, no
             progress.watch(opened)
             with engine.begin() as connection:
                 counts = _load(connection, file, opened, observer, now=now, choices=choices)
+                if file.assignment.asset == SAMPLE:
+                    name_asset(connection, SAMPLE_ID, SAMPLE_SYMBOL, SAMPLE.name or "")
     except PriceFileError as error:
         return observer.result(Counts(), str(error))
     except ASSET_ERRORS as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from refresh.catalog import BUILDERS, DEFAULT_ZONE
 from refresh.due.selection import Detection, Filters, Selection
+from refresh.options.asset_names import only_ids
 from refresh.options.declaration import (
     BUILDER,
     DAILY,
@@ -123,7 +124,9 @@ class Request:
     run_id: str | None = what(TEXT_ID, "the run that the builder works for", programs=BUILDER)
     now: datetime | None = what(TIME, "the clock of that run", programs=BUILDER)
 
-    ids: tuple[int, ...] | None = series(IDS, "only these assets, e.g. 1,52, or all", programs=REFRESHING)
+    ids: tuple[int | str, ...] | None = series(
+        IDS, "only these assets, by id or symbol, e.g. 1,52,BTC, or all", programs=REFRESHING
+    )
     tfs: Names | None = series(NAMES, "only these timeframes, e.g. 7d,1w,3M_CAL", concerns="tfs")
     periods: tuple[int, ...] | None = series(NUMBERS, "only EMAs of these periods, e.g. 10,20", concerns="periods")
     tf_period_combos: tuple[tuple[str, int], ...] | None = series(
@@ -143,15 +146,9 @@ class Request:
     restate_limit: float = changes(
         PERCENT, "refuse a run that restates more than PERCENT of the assets", default=20.0, concerns="source"
     )
-    accept_restatement: bool = changes(
-        SWITCH, "accept restatements that were refused", default=False, concerns="source"
-    )
-    fold: bool = changes(
-        SWITCH, "fold rows finer than a day into days, in this run and all later ones", default=False, concerns="source"
-    )
-    prune: bool = changes(
-        SWITCH, "remove assets that are gone from the source from every table", default=False, concerns="source"
-    )
+    accept_restatement: bool = changes(SWITCH, "accept refused restatements", default=False, concerns="source")
+    fold: bool = changes(SWITCH, "fold rows finer than a day into days, from now on", default=False, concerns="source")
+    prune: bool = changes(SWITCH, "remove assets that are gone from the source", default=False, concerns="source")
 
     db_url: str | None = database_option()
     config: str | None = settings_option()
@@ -167,9 +164,7 @@ class Request:
         example="Europe/Berlin",
     )
     retries: int = connection(COUNT, "retries after a database interruption", default=4, concerns=EVERY_BUILDER)
-    wait_lock: timedelta = connection(
-        SPAN, "wait up to TIME for another refresh to finish, e.g. 10m", default=timedelta(0)
-    )
+    wait_lock: timedelta = connection(SPAN, "wait up to TIME for another refresh, e.g. 10m", default=timedelta(0))
 
     json: str | None = output(FILE, "write the run, or the plan of a dry run, as JSON; - is stdout")
     html: str | None = output(FILE, "write an HTML report; without --all, --bars or --emas only that", programs=DAILY)
@@ -222,10 +217,15 @@ class Request:
         return has_target or not looks
 
     @property
+    def asset_ids(self) -> tuple[int, ...] | None:
+        """The assets, by id; ``None``: all. Symbols are looked up before."""
+        return only_ids(self.ids)
+
+    @property
     def selection(self) -> Selection:
         """Which assets and series, and how they are treated."""
         return Selection(
-            ids=self.ids,
+            ids=self.asset_ids,
             filters=Filters(tfs=self.tfs, periods=self.periods, pairs=self.tf_period_combos),
             rebuild=self.full_rebuild,
             detection=Detection(

@@ -11,6 +11,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -81,10 +82,13 @@ def _read_numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, names))
 
 
-def _read_ids(text: str) -> tuple[int, ...] | None:
+def _read_ids(text: str) -> tuple[int | str, ...] | None:
     if text.strip().lower() == "all":
         return None
-    return _read_numbers(text)
+    names = _read_names(_read_text(text))
+    if not all(re.fullmatch(rf"{_NUMBER}|.*[^\W\d_].*", name) for name in names):
+        raise ArgumentTypeError(f"{quoted(text)} is not a list of ids or symbols such as 1,52,BTC")
+    return tuple(int(name) if re.fullmatch(_NUMBER, name) else name for name in names)
 
 
 def _read_pairs(text: str) -> tuple[tuple[str, int], ...]:
@@ -109,10 +113,6 @@ def _read_choice(text: str, choices: tuple[str, str]) -> str:
     if text not in choices:
         raise ArgumentTypeError(f"{quoted(text)} is neither {choices[0]} nor {choices[1]}")
     return text
-
-
-def _read_detection(text: str) -> str:
-    return _read_choice(text, _DETECTIONS)
 
 
 def _read_days(text: str) -> int:
@@ -227,7 +227,7 @@ NAMES = ValueKind(metavar="NAMES", read=_read_names, show=_show_list)
 IDS = ValueKind(metavar="IDS", read=_read_ids, show=_show_list)
 NUMBERS = ValueKind(metavar="NUMBERS", read=_read_numbers, show=_show_list)
 PAIRS = ValueKind(metavar="PAIRS", read=_read_pairs, show=_show_pairs)
-DETECTION = ValueKind(metavar="HOW", read=_read_detection)
+DETECTION = ValueKind(metavar="HOW", read=partial(_read_choice, choices=_DETECTIONS))
 DAYS = ValueKind(metavar="DAYS", read=_read_days)
 COUNT = ValueKind(metavar="N", read=_read_count)
 JOBS = ValueKind(metavar="N", read=_read_jobs)

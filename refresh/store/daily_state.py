@@ -30,7 +30,7 @@ class DailyState:
 
     ``rows``: the number of source rows that were last processed, up to the time ``processed``. ``bars``, ``first``,
     ``last``: what the table holds. ``is_outdated``: older formulas or columns made the bars. ``is_folded``: they were
-    folded from rows finer than a day.
+    folded from rows finer than a day. ``calendar``: the name of the one in effect; ``None`` is 24/7.
     """
 
     rows: int
@@ -41,6 +41,7 @@ class DailyState:
     agrees: bool
     is_outdated: bool = False
     is_folded: bool = False
+    calendar: str | None = None
 
 
 NO_BARS = DailyState(rows=0, bars=0, first=None, last=None, processed=None, agrees=False)
@@ -70,7 +71,7 @@ def daily_states(connection: Connection, ids: Sequence[int] | None) -> dict[int,
             SELECT s.id, (SELECT sum(row_count)::int FROM {MONTHS} m WHERE m.id = s.id) AS rows,
                    (SELECT max(bar_seq) FROM {DAILY} d WHERE d.id = s.id AND d.tf = '1D') AS bars,
                    {edge} LIMIT 1) AS first_ts, {edge} DESC LIMIT 1) AS last_ts,
-                   state.id IS NOT NULL AS has_state, state.last_src_ts, state.version, state.is_folded
+                   state.id IS NOT NULL AS has_state, state.last_src_ts, state.version, state.is_folded, state.calendar
             FROM ({candidates}) AS s LEFT JOIN {DAILY_STATE} state USING (id)) AS stored
         WHERE has_state OR bars IS NOT NULL
            OR rows IS NOT NULL AND EXISTS (SELECT FROM {SOURCE} p WHERE p.id = stored.id)
@@ -89,6 +90,7 @@ def _daily_state(row: Any) -> DailyState:
         agrees=is_whole and row.last_ts == row.last_src_ts,
         is_outdated=is_whole and row.version < _VERSION,
         is_folded=bool(row.is_folded),
+        calendar=row.calendar,
     )
 
 

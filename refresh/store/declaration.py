@@ -44,6 +44,7 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "written": DateTime(timezone=True),
     "enabled": Boolean(),
     "version": Integer(),
+    "calendar": Text(collation="C"),
     "numbered": BigInteger(),
     "int4[]": ARRAY(Integer),
     "float8[]": ARRAY(Double),
@@ -51,11 +52,17 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "text[]": ARRAY(Text),
     "jsonb": JSONB(),
 }
-"""PostgreSQL's types, and four with a default: ``written`` is the time of writing, ``enabled`` true, ``version`` 1.
+"""PostgreSQL's types, and four with a default: ``written`` is the time of writing, ``enabled`` true, ``version`` 1,
+``calendar`` auto.
 
 ``numbered`` counts the rows ever written, the key of tables without another: only rows with a key can be published.
 """
-_DEFAULTS: dict[str, Any] = {"written": func.now(), "enabled": text("true"), "version": text("1")}
+_DEFAULTS: dict[str, Any] = {
+    "written": func.now(),
+    "enabled": text("true"),
+    "version": text("1"),
+    "calendar": text("'auto'"),
+}
 _NUMBERED = "numbered"
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 

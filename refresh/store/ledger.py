@@ -9,10 +9,11 @@ from sqlalchemy import Connection, text
 
 from refresh.records import LedgerLine
 from refresh.store.database import begin_writing
+from refresh.store.dimension_tables import ASSETS
 from refresh.store.tables import LEDGER, METADATA, OUTCOMES
 
-_KEPT = {LEDGER, OUTCOMES}
-"""Tables that keep the rows of an asset that is removed."""
+_KEPT = {ASSETS, LEDGER, OUTCOMES}
+"""Tables that keep the rows of an asset that is removed: the user's, and the history."""
 
 
 def save_lines(connection: Connection, lines: Sequence[LedgerLine], run_id: str) -> None:
@@ -38,7 +39,7 @@ def read_lines(connection: Connection, run_id: str) -> tuple[LedgerLine, ...]:
 
 
 def prune(connection: Connection, ids: Sequence[int]) -> int:
-    """Remove assets from every table except the ledger and the history of runs. Returns the number of rows removed."""
+    """Remove assets from every table except ``_KEPT``. Returns the number of rows removed."""
     begin_writing(connection)
     removed = 0
     for name, table in METADATA.tables.items():

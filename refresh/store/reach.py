@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, SOURCE
+from refresh.core.calendar import OPEN, Calendar
+from refresh.store.calendars import calendar_of, named
 from refresh.store.source import FIRST_TIME
 from refresh.store.source_index import IS_ASSET, assets_sql, is_indexed
 from refresh.store.statements import columns_of, rows_of
@@ -19,20 +21,26 @@ _BARS_TO_LEARN_FROM = 30
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far the daily bars of an asset reach: the last bar, and the last source row that was taken in or refused."""
+    """How far the daily bars of an asset reach: the last bar, and the last source row that was taken in or refused.
+
+    ``calendar``: the one in effect.
+    """
 
     last_bar: datetime | None
     last_seen: datetime | None
+    calendar: Calendar = OPEN
 
 
 def daily_reaches(connection: Connection, horizon: datetime) -> dict[int, Reach]:
     """How far the daily bars of every asset reach; refused rows after ``horizon`` do not count."""
     query = text(f"""
-        SELECT id, last_src_ts, greatest(last_src_ts, (
+        SELECT id, calendar, last_src_ts, greatest(last_src_ts, (
             SELECT max("timestamp") FROM {REJECTS} r WHERE r.id = s.id AND "timestamp" <= :horizon)) AS seen
         FROM {DAILY_STATE} s
     """)
-    return {row.id: Reach(row.last_src_ts, row.seen) for row in connection.execute(query, {"horizon": horizon})}
+    rows = connection.execute(query, {"horizon": horizon}).all()
+    calendars = named(connection, (row.calendar for row in rows))
+    return {row.id: Reach(row.last_src_ts, row.seen, calendar_of(row.calendar, calendars)) for row in rows}
 
 
 def last_times(connection: Connection, horizon: datetime) -> dict[int, datetime]:
@@ -58,15 +66,19 @@ def seen_times(connection: Connection, table: str, tfs: Sequence[str]) -> dict[i
     return {row.id: row.seen for row in connection.execute(query, {"tfs": list(tfs)}) if row.seen}
 
 
-def longest_pauses(connection: Connection, ids: Sequence[int]) -> dict[int, timedelta]:
-    """The longest time between two of the last daily bars of each asset that has several."""
+def longest_pauses(connection: Connection, calendars: Mapping[int, Calendar], zone: tzinfo) -> dict[int, timedelta]:
+    """The longest time between two of the last daily bars of each asset that has several, without closed days."""
     rows = connection.execute(
         text(f"""
-            SELECT u.id, max(b.pause) AS pause FROM {rows_of("u", id="int")} CROSS JOIN LATERAL (
-                SELECT "timestamp" - lag("timestamp") OVER (ORDER BY "timestamp") AS pause FROM (
+            SELECT u.id, b.time, b.pause FROM {rows_of("u", id="int")} CROSS JOIN LATERAL (
+                SELECT "timestamp" AS time, "timestamp" - lag("timestamp") OVER (ORDER BY "timestamp") AS pause FROM (
                     SELECT "timestamp" FROM {DAILY} d WHERE d.id = u.id ORDER BY "timestamp" DESC LIMIT :number) d
-            ) AS b GROUP BY u.id
+            ) AS b WHERE b.pause IS NOT NULL
         """),
-        {"number": _BARS_TO_LEARN_FROM, **columns_of("u", id=ids)},
+        {"number": _BARS_TO_LEARN_FROM, **columns_of("u", id=calendars)},
     )
-    return {row.id: row.pause for row in rows if row.pause}
+    pauses: dict[int, timedelta] = {}
+    for row in rows:
+        pause = calendars[row.id].elapsed(row.time - row.pause, row.time, zone)
+        pauses[row.id] = max(pause, pauses.get(row.id, pause))
+    return pauses

@@ -10,6 +10,7 @@ from sqlalchemy.schema import SchemaItem
 from refresh.catalog import DAILY, SOURCE, Leg, legs
 from refresh.shapes import SERIES_PLACES, Shape, columns, packed_shape
 from refresh.store.declaration import declared_table, keep_noise_in_rows
+from refresh.store.dimension_tables import ASSETS, declare_dimensions
 
 METADATA = MetaData()
 TARGET_TABLES: dict[str, Table] = {}
@@ -43,27 +44,7 @@ def source_table(metadata: MetaData) -> Table:
     return declared_table(metadata, SOURCE, columns(_SOURCE_COLUMNS), ("id", "timestamp"))
 
 
-_table(
-    "dim_timeframe",
-    """
-    tf base_unit: text
-    tf_qty tf_days_nominal: int4
-    alignment: text
-    calendar_scheme: text null
-    is_enabled: enabled
-    sort_order: int4
-    """,
-    "tf",
-)
-_table(
-    "dim_period",
-    """
-    period: int4
-    is_enabled: enabled
-    sort_order: int4
-    """,
-    "period",
-)
+declare_dimensions(METADATA)
 _table(
     "ema_alpha_lookup",
     """
@@ -101,6 +82,7 @@ _table(
     last_rejected: int8
     version: version
     is_folded: bool null
+    calendar: text null
     """,
     "id",
 )
@@ -245,5 +227,5 @@ for _, _leg in legs():
     if _leg.shape.has_timeframes:
         _series_state(_leg)
 
-OURS_ALONE = {LEDGER, RUNS, STEPS, OUTCOMES, DAILY_STATE, *(leg.state for _, leg in legs())}
-"""Tables that only a refresh writes: it adds columns that they lack."""
+OURS_ALONE = {ASSETS, LEDGER, RUNS, STEPS, OUTCOMES, DAILY_STATE, *(leg.state for _, leg in legs())}
+"""Tables that only a refresh writes, or that say the same without a column: it adds columns that they lack."""

@@ -18,6 +18,7 @@ from refresh.catalog import SOURCE, Leg, legs
 from refresh.core.compare import difference, rows_in_order
 from refresh.core.rows import NULL_TEXT, Array, Rows, count, merge, take
 from refresh.core.series import Series
+from refresh.due import calendars
 from refresh.due.batches import batches
 from refresh.due.decision import Action, Due
 from refresh.due.folding import read_in_slices
@@ -71,12 +72,13 @@ def recompute(connection: Connection, scopes: Sequence[Scope], id: int) -> Itera
     everything = Due(id=id, action=Action.REBUILD)
     tables = {SOURCE: _raw_rows(connection, scopes[0], everything)}
     days = count(tables[SOURCE])
+    chosen = {id: setting.calendar for id, setting in calendars.chosen(connection, [id]).items()}
     for scope in scopes:
         rebuild = recipe_of(scope.builder).rebuild
         for leg in scope.builder.legs:
             inputs_of_others: list[Rows] = []
             for series in _parts(scope, leg, days):
-                rows = rebuild(Rebuild(leg=leg, series=series, tables=tables, now=scope.now))
+                rows = rebuild(Rebuild(leg=leg, series=series, tables=tables, now=scope.now, calendars=chosen))
                 inputs_of_others.append(_read_by_others(leg, rows))
                 yield Part(leg=leg, id=id, series=series, rows=rows)
             if any(inputs_of_others):

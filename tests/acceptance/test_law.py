@@ -27,6 +27,7 @@ from refreshing import TARGETS, digest, enable, refresh, rows
 from sqlalchemy import URL, Engine, TextClause, text
 from sqlalchemy.exc import OperationalError
 from statements import address, ask, end_other_sessions, execute
+from trading import choose, remembered, trade
 
 from refresh.builder.work import VALUES_AT_ONCE
 from refresh.catalog import BUILDERS, SOURCE
@@ -47,6 +48,7 @@ TIMEFRAMES = (
 LATER_TIMEFRAMES = ("4D", "1W_CAL_ISO", "2M_CAL", "1Y_CAL_ANCHOR")
 PERIODS = (2, 3, 5)
 LATER_PERIODS = (4, 10)
+CALENDARS = ("auto", "auto", "24/7", "Mon-Fri", "Sun-Thu", "XNYS")
 COLUMNS = ("open", "high", "low", "close", "volume", "marketcap", "timeopen", "timehigh", "timelow", "name", "load_ts")
 
 FORGET_FOLDS = text("DELETE FROM refresh_settings WHERE name = 'fold'")
@@ -111,7 +113,7 @@ class Pair:
 
     def rebuild(self) -> None:
         """Build the second database from the first one's source and dimensions."""
-        copied = (SOURCE, "dim_timeframe", "dim_period")
+        copied = (SOURCE, "dim_timeframe", "dim_period", "dim_asset")
         with self.refreshed.connect() as origin, self.rebuilt.begin() as copy:
             _empty(copy)
             copy.execute(FORGET_FOLDS)
@@ -225,6 +227,19 @@ class History(RuleBasedStateMachine):
         """The user enables or disables a timeframe. Rows of a disabled one stay and are not compared."""
         execute(self.pair.refreshed, "UPDATE dim_timeframe SET is_enabled = NOT is_enabled WHERE tf = :tf", tf=tf)
 
+    @rule(asset=ids, calendar=st.sampled_from(CALENDARS))
+    def choose_calendar(self, asset: int, calendar: str) -> None:
+        """The user gives an asset a calendar, or lets it learn one."""
+        choose(self.pair.refreshed, asset, calendar)
+
+    @rule(asset=ids, first=st.integers(-6, 80))
+    def trade_on_weekdays(self, asset: int, first: int) -> None:
+        """Nine weeks of prices on weekdays alone arrive, and most other days go."""
+        begin, end = FIRST + timedelta(days=first), FIRST + timedelta(days=first + 62)
+        trade(self.pair.refreshed, asset, str(begin), str(end))
+        others = f"""DELETE FROM {SOURCE} WHERE id = :id AND extract(isodow FROM "timestamp") IN (6, 7)"""
+        execute(self.pair.refreshed, others, id=asset)
+
     @rule(period=st.sampled_from(LATER_PERIODS))
     def add_period(self, period: int) -> None:
         """The user adds a period."""
@@ -270,6 +285,7 @@ class History(RuleBasedStateMachine):
         second=st.sets(st.sampled_from(BUILDERS), min_size=1),
         point=st.integers(0, 120),
         revisions=st.lists(st.tuples(ids, days, raw_rows()), max_size=3),
+        calendars=st.lists(st.tuples(ids, st.sampled_from(CALENDARS)), max_size=1),
         values=at_once,
         ends_session=st.sampled_from([False, False, False, True]),
     )
@@ -279,6 +295,7 @@ class History(RuleBasedStateMachine):
         second: set[Any],
         point: int,
         revisions: list[tuple[int, int, dict[str, Any]]],
+        calendars: list[tuple[int, str]],
         values: int,
         *,
         ends_session: bool,
@@ -298,6 +315,8 @@ class History(RuleBasedStateMachine):
         ):
             for asset, day, raw in revisions:
                 self.write(asset, day, raw)
+            for asset, calendar in calendars:
+                choose(self.pair.refreshed, asset, calendar)
             if ends_session:
                 end_other_sessions(self.pair.refreshed)
             beside = pool.submit(refresh, self.pair.refreshed, accepting, late)
@@ -335,7 +354,8 @@ class History(RuleBasedStateMachine):
         self.compare()
 
     def compare(self) -> None:
-        """Every row of every enabled series is the same on both sides."""
+        """Every row of every enabled series is the same on both sides, and so is every calendar in effect."""
+        assert remembered(self.pair.refreshed) == remembered(self.pair.rebuilt)
         with self.pair.refreshed.begin() as connection:
             disabled = list(connection.execute(text("SELECT tf FROM dim_timeframe WHERE NOT is_enabled")).scalars())
         for table in TARGETS:

@@ -159,8 +159,8 @@ def test_a_list_in_parts_is_one_list() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ids", "1,x"], "'1,x' is not a list of whole numbers"),
-        (["--ids", "1.5"], "'1.5' is not a list of whole numbers"),
+        (["--ids", "1;2"], "'1;2' is not a list of ids or symbols such as 1,52,BTC"),
+        (["--ids", "1.5"], "'1.5' is not a list of ids or symbols such as 1,52,BTC"),
         (["--periods", "ten"], "'ten' is not a list of whole numbers"),
         (["--tf-period-combos", "7d"], "'7d' is not a list of timeframe:period"),
         (["--tf-period-combos", "7d:10,7d:x"], "is not a list of timeframe:period"),

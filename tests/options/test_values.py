@@ -86,7 +86,7 @@ def test_default_is_a_value(option: Option) -> None:
         ("--wait-lock", "9000000h", "'9000000h' is more than 365,250d, which are 1,000 years"),
         ("--jobs", "1000001", "'1000001' is more than 1,000,000"),
         ("--retries", "99999999999", "'99999999999' is more than 1,000,000"),
-        ("--ids", "9" * 5000, f"'{'9' * 80}'... (5,000 characters) is not a list of whole numbers such as 10,20,50"),
+        ("--ids", "9" * 5000, f"'{'9' * 80}'... (5,000 characters) is not a list of ids or symbols such as 1,52,BTC"),
         ("--explain", "9" * 19, f"'{'9' * 19}' is not the id of one asset such as 825"),
         ("--restate-limit", "nan", "'nan' is not a percentage from 0 to 100"),
         ("--log-dir", "/logs/\udcff", r"'/logs/\udcff' is no text in UTF-8"),

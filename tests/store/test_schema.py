@@ -33,6 +33,8 @@ KEYS = {
     **{f"{table}_state": {("p", "id, tf, periods")} for table in EMAS},
     "dim_timeframe": {("p", "tf")},
     "dim_period": {("p", "period")},
+    "dim_asset": {("p", "id")},
+    "refresh_calendars": {("p", "calendar")},
     "ema_alpha_lookup": {("p", "tf, period")},
     "refresh_settings": {("p", "name")},
     "refresh_restatements": {("p", "number")},
@@ -250,10 +252,10 @@ def test_refusal_changes_nothing(prepared: Engine) -> None:
 
 def test_tables_of_the_user_stay(engine: Engine) -> None:
     """Creating our tables touches none of the user's."""
-    execute(engine, "CREATE TABLE of_the_user (id int NOT NULL)", "CREATE TABLE dim_asset (id int, name varchar(9))")
+    execute(engine, "CREATE TABLE of_the_user (id int NOT NULL)", "CREATE TABLE dim_coin (id int, name varchar(9))")
     before = ask(engine, ATTRIBUTES)
     prepare_in(engine)
-    assert [row for row in ask(engine, ATTRIBUTES) if row[0] in {"of_the_user", "dim_asset"}] == before
+    assert [row for row in ask(engine, ATTRIBUTES) if row[0] in {"of_the_user", "dim_coin"}] == before
 
 
 def test_other_time_zone_is_refused(engine: Engine) -> None:
