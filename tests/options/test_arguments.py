@@ -36,6 +36,7 @@ EVERYTHING = Request(
     restate_limit=12.5,
     accept_restatement=True,
     prune=True,
+    fold=True,
     retries=2,
     resume=True,
     dry_run=True,
@@ -103,7 +104,7 @@ def test_builders_get_what_concerns_them(builder: BuilderConfig) -> None:
     for concern, names in (
         ("tfs", ["tfs"]),
         ("periods", ["periods", "tf_period_combos"]),
-        ("source", ["detect", "lookback_days", "restate_limit", "accept_restatement", "prune"]),
+        ("source", ["detect", "lookback_days", "restate_limit", "accept_restatement", "prune", "fold"]),
     ):
         if concern in builder.accepts:
             expected |= {name: getattr(EVERYTHING, name) for name in names}
