@@ -110,7 +110,8 @@ def _read(wanted: Refresh) -> _Intake:
     found = refusals(connection, scope.source, doubtful)
     dues = [due for due in intake.dues if due.id not in found]
     built = _only(intake.built, dues) if found else intake.built
-    return altered(intake, dues=dues, built=built, refused=fine | found)
+    states = {due.id: intake.states[due.id] for due in dues}
+    return altered(intake, dues=dues, built=built, states=states, refused=fine | found)
 
 
 def _prune(wanted: Refresh) -> Done:
@@ -145,7 +146,7 @@ def _build(wanted: Refresh, dues: Sequence[Due]) -> _Intake:
 
     Raises ``RefreshError`` if these are too many for the memory of a builder: then the batch is halved.
     """
-    connection, scope, ids = wanted.connection, wanted.scope, wanted.batch.ids
+    connection, scope, ids = wanted.connection, wanted.scope, [due.id for due in dues]
     states = dict.fromkeys(ids, NO_BARS) | daily_states(connection, ids)
     built = build_from_source(connection, scope, dues, states)
     whole = examined_whole(dues, built.settings, states)
