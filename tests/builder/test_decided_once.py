@@ -131,7 +131,7 @@ def test_scaled_asset_is_refused_alone(engine: Engine) -> None:
     }
     refusal = (
         "restatement refused: its whole history is multiplied by 2 "
-        f"(close of 2024-01-01 changed from 10.01 to 20.02, 38 more days changed); {WAY_OUT}"
+        f"(looks like a 1:2 split: close of 2024-01-01 changed from 10.01 to 20.02, 38 more days changed); {WAY_OUT}"
     )
     assert (outcomes[2].error, outcomes[2].reason, outcomes[2].rows, outcomes[2].notes) == (refusal, refusal, 0, {})
     assert rows_of(engine, 2) == before
