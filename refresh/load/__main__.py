@@ -65,10 +65,11 @@ def _files(request: LoadRequest) -> list[PriceFile]:
 
 def _assignment(request: LoadRequest) -> Assignment:
     """The asset of ``--id``: of all lines, or of those of a symbol."""
-    asset = Asset(id=asset_id(request.id or "", "--id"), name=request.name and asset_name(request.name, "--name"))
+    id, name = asset_id(request.id or "", "--id"), request.name and asset_name(request.name, "--name")
     if request.symbol is None:
-        return Assignment(asset=asset)
+        return Assignment(asset=Asset(id=id, name=name))
     column, symbol = request.symbol
+    asset = Asset(id=id, name=name, symbol=asset_name(symbol, "--symbol"))
     return Assignment(by_symbol={symbol: asset}, column=column)
 
 

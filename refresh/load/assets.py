@@ -24,10 +24,11 @@ _MAP_THEM = "name each in a manifest (a line of file,id,name,symbol for every sy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """The id and name of an asset if they come from outside the file; the file's columns may add the rest."""
+    """What is known of an asset from outside the file; the file's columns may add the rest."""
 
     id: int | None = None
     name: str | None = None
+    symbol: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,11 @@ class Assignment:
     def is_known(self) -> bool:
         """Whether a file needs no column of ids."""
         return self.asset.id is not None or bool(self.by_symbol)
+
+    @property
+    def assets(self) -> list[Asset]:
+        """All of them."""
+        return [self.asset, *self.by_symbol.values()]
 
     @property
     def asset_of(self) -> dict[str, Asset]:

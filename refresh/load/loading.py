@@ -30,10 +30,8 @@ from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.store.settings import settled_zone
 from refresh.wording import escaped
 
-SAMPLE_ID = 900_000_001
-SAMPLE = Asset(id=SAMPLE_ID, name="Apple (sample)")
+SAMPLE = Asset(id=900_000_001, name="Apple (sample)", symbol="AAPL")
 """Far above the ids that CoinMarketCap assigns, and below the limit of an integer column."""
-SAMPLE_SYMBOL = "AAPL"
 
 
 class LoadRefusedError(CannotStartError):
@@ -104,8 +102,6 @@ def load(file: PriceFile, engine: Engine, *, now: datetime, choices: Choices, no
             progress.watch(opened)
             with engine.begin() as connection:
                 counts = _load(connection, file, opened, observer, now=now, choices=choices)
-                if file.assignment.asset == SAMPLE:
-                    name_asset(connection, SAMPLE_ID, SAMPLE_SYMBOL, SAMPLE.name or "")
     except PriceFileError as error:
         return observer.result(Counts(), str(error))
     except ASSET_ERRORS as error:
@@ -135,6 +131,9 @@ def _load(
     tell_others(file.path, text.header.unused, sorted(observer.others), observer.notify)
     observer.bad_lines += tell_staged(file.path, staged, text.header.title("timestamp"), observer.notify)
     tell_merged(file.path, merged, observer.notify)
+    for asset in file.assignment.assets:
+        if asset.id is not None and asset.symbol:
+            name_asset(connection, asset.id, asset.symbol, asset.name)
     return merged.counts
 
 

@@ -53,7 +53,9 @@ def _lines(path: Path) -> Iterator[_Line]:
         file = "" if cells["file"] in ANY_FILE else listed_name(cells["file"])
         if not file and not cells["symbol"]:
             raise UsageError(f"{position}: file: (empty): a line without a file needs a symbol")
-        yield _Line(position=position, file=file, symbol=cells["symbol"], asset=Asset(id=id, name=name or None))
+        symbol = asset_name(cells["symbol"], f"{position}: symbol")
+        asset = Asset(id=id, name=name or None, symbol=symbol or None)
+        yield _Line(position=position, file=file, symbol=symbol, asset=asset)
 
 
 def _listed(file: str, lines: Iterable[_Line]) -> Listed:

@@ -53,7 +53,7 @@ class Prices:
 def provided_columns(header: Header, wanted: Assignment) -> frozenset[str]:
     """The columns of the source table for which the file, or its asset, provides values."""
     columns = header.places.indexes.keys() - set(NAMES)
-    named = any(asset.name is not None for asset in [wanted.asset, *wanted.by_symbol.values()])
+    named = any(asset.name is not None for asset in wanted.assets)
     if named or header.names_assets:
         columns |= {"name"}
     return frozenset(columns)

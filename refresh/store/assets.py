@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine, text
 
 from refresh.store.dimension_tables import ASSETS
 from refresh.store.schema import looking
+from refresh.store.settings import begin_creating
 from refresh.store.statements import SCHEMA, relation
 from refresh.store.tables import METADATA
 
@@ -20,7 +21,7 @@ def read_symbols(engine: Engine) -> dict[str, list[int]]:
     return symbols
 
 
-def name_asset(connection: Connection, id: int, symbol: str, name: str) -> None:
+def name_asset(connection: Connection, id: int, symbol: str, name: str | None) -> None:
     """Give an asset a row, unless it has one, or the role may not write it. The table is created if it is missing."""
     may_write = f"has_table_privilege({relation(':table')}, 'INSERT, UPDATE')"
     query = text(
@@ -28,7 +29,8 @@ def name_asset(connection: Connection, id: int, symbol: str, name: str) -> None:
     )
     table = connection.execute(query, {"table": ASSETS}).one()
     if not table.exists and table.may_create:
-        METADATA.tables[ASSETS].create(connection)
+        begin_creating(connection)
+        METADATA.tables[ASSETS].create(connection, checkfirst=True)
     if table.may_write or (not table.exists and table.may_create):
         insertion = f"INSERT INTO {ASSETS} (id, symbol, name) VALUES (:id, :symbol, :name) ON CONFLICT DO NOTHING"
         connection.execute(text(insertion), {"id": id, "symbol": symbol, "name": name})

@@ -22,7 +22,8 @@ from refresh.catalog import by_key
 from refresh.commands import page
 from refresh.due.freshness import lagging, read_freshness, silent
 from refresh.due.lateness import not_fresh
-from refresh.load.loading import SAMPLE_ID, load_sample, sample_file
+from refresh.load.loading import load_sample, sample_file
+from refresh.options.load_request import SAMPLE_ID
 from refresh.options.request import Request
 from refresh.records import Status
 from refresh.store.database import connect

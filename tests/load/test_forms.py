@@ -348,6 +348,10 @@ def test_manifest_of_symbols(run: Run, engine: Engine, tmp_path: Path) -> None:
         assert [tuple(row) for row in connection.execute(query)] == [
             (7, "American", 2, 1), (8, "Apple", 2, 2), (9, "Microsoft", 1, 5),
         ]  # fmt: skip
+        query = text("SELECT id, symbol, name, calendar FROM dim_asset ORDER BY id")
+        assert [tuple(row) for row in connection.execute(query)] == [
+            (7, "aal", "American", "auto"), (8, "AAPL", "Apple", "auto"), (9, "MSFT", "Microsoft", "auto"),
+        ]  # fmt: skip
 
 
 READ_BY_ALL = [name for name, form in FORMS.items() if name in {
