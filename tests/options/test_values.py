@@ -133,7 +133,7 @@ def test_any_value_of_the_environment(option: Option, text: str) -> None:
     if error:
         assert error.startswith(f"{option.environment}: ")
         assert escaped(error) == error
-        assert not option.is_secret or text not in error
+        assert not option.is_secret or not text.strip() or text not in error
 
 
 def outcome(read: Callable[[], Any], expected: type[RefreshError]) -> tuple[Any, str]:
