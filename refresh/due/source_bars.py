@@ -39,8 +39,12 @@ def build_from_source(
     before = inputs.read_daily_before(connection, dues, scope.tz)
     built = _built(connection, scope, dues, before)
     numbers = dict(zip(before["id"].tolist(), before["bar_seq"].tolist(), strict=True))
-    settings = decide(connection, dues, traded(built.bars), numbers, states, scope.tz)
-    settings = {due.id: settings.get(due.id, Setting()) for due in dues}
+    days = traded(built.bars)
+    decided = decide(connection, dues, days, numbers, states, scope.tz)
+    settings = {due.id: decided.get(due.id, Setting()) for due in dues}
+    for id in settings.keys() - numbers.keys() - days.keys():
+        if not settings[id].obstacle:  # without bars no calendar is in effect, whatever was chosen
+            settings[id] = Setting()
     sessions = Sessions({id: setting.calendar for id, setting in settings.items()})
     bars = with_missing_sessions(built.bars, before, sessions)
     return SourceBars(bars=DailyBars(bars=bars, rejects=built.rejects), settings=settings)
