@@ -243,3 +243,18 @@ def test_programs_name_the_calendar(engine: Engine) -> None:
         2,
         "error: --ids 'ABD': no such symbol in dim_asset; nearest: ABC\n",
     )
+
+
+def test_calendar_of_an_asset_without_bars(engine: Engine) -> None:
+    """An asset whose rows are all refused has no calendar in effect, until it has bars."""
+    enable(engine, ["3D"], [10])
+    trade(engine, 1, "2024-01-01", "2024-01-05")
+    execute(engine, "UPDATE cmc_price_histories7 SET close = -1")
+    choose(engine, 1, "Sun-Thu")
+    refresh(engine)
+    assert remembered(engine) == {1: None}
+    choose(engine, 1, "XNYS")
+    assert refresh(engine) == []
+    execute(engine, "UPDATE cmc_price_histories7 SET close = 11")
+    refresh(engine, Request(accept_restatement=True))
+    assert remembered(engine) == {1: XNYS}
