@@ -23,6 +23,7 @@ from refresh.load.notation import Notation, settle
 from refresh.load.prices import Prices, Reading, provided_columns, read_prices
 from refresh.load.progress import Progress
 from refresh.load.telling import SHOWN_LINES, tell_lines, tell_merged, tell_others, tell_staged, warn
+from refresh.options.load_request import SAMPLE_ID
 from refresh.store.assets import name_asset
 from refresh.store.price_stage import Staged, stage
 from refresh.store.prices import Counts, Origin, merge_prices, open_prices
@@ -30,8 +31,7 @@ from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.store.settings import settled_zone
 from refresh.wording import escaped
 
-SAMPLE = Asset(id=900_000_001, name="Apple (sample)", symbol="AAPL")
-"""Far above the ids that CoinMarketCap assigns, and below the limit of an integer column."""
+SAMPLE = Asset(id=SAMPLE_ID, name="Apple (sample)", symbol="AAPL")
 
 
 class LoadRefusedError(CannotStartError):

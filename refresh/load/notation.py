@@ -15,7 +15,6 @@ from refresh.load.cells import Texts
 from refresh.load.header import PriceFileError, shown
 from refresh.load.lines import BLOCK_LINES, Cells, PriceText
 from refresh.load.titles import NUMBERS, TIMES
-from refresh.wording import listed
 
 _FEW_TIMES = 3
 """From so many on, times that cannot be read are more than bad lines, if they are most of all."""
@@ -120,17 +119,14 @@ def _settled(numbers: DecimalEvidence, implied: Decimal | None) -> Decimal:
     """The decimal sign. Raises ``PriceFileError`` if the numbers show both, or leave it open."""
     option = "say which sign begins decimals: --decimal . or --decimal ,"
     if len(numbers.proofs) > 1:
-        raise PriceFileError(f"its numbers contradict each other: {_in_words(numbers.proofs.values())}; {option}")
+        both = " and ".join(map(shown, numbers.proofs.values()))
+        raise PriceFileError(f"its numbers contradict each other: {both}; {option}")
     if numbers.proofs:
         return next(iter(numbers.proofs))
     if numbers.open and implied is None:
         readings = " or ".join(both_readings(numbers.open).values())
         raise PriceFileError(f"no number shows whether {shown(numbers.open)} is {readings}; {option}")
     return implied or Decimal.POINT
-
-
-def _in_words(texts: Iterable[str]) -> str:
-    return listed(map(shown, texts)).replace(", ", " and ")
 
 
 def _check_times(cells: Cells | None, order: DateOrder | None) -> None:
