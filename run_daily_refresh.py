@@ -6,4 +6,4 @@ from refresh.commands.program import main
 from refresh.options.declaration import Program
 
 if __name__ == "__main__":
-    sys.exit(main(Program.DAILY))
+    sys.exit(main(Program.DAILY, sys.argv[1:]))

@@ -18,6 +18,7 @@ CATALOGUE = {"catalog", "families", "legs", "shapes"}
 MAY_IMPORT = {
     "refresh": set[str](),
     "errors": set[str](),
+    "installation": set[str](),
     "wording": set[str](),
     "families": set[str](),
     "shapes": set[str](),
@@ -29,18 +30,18 @@ MAY_IMPORT = {
     "printing": {"errors", "stop", "outlet"},
     "forks": set[str](),
     "core": {"errors", "families"},
-    "server": {"errors", "wording"},
-    "store": {"errors", "wording", *CATALOGUE, "records", "core", "server"},
+    "server": {"errors", "wording", "installation"},
+    "store": {"errors", "wording", "installation", *CATALOGUE, "records", "core", "server"},
     "due": {"errors", "wording", *CATALOGUE, "records", "core", "store"},
-    "options": {"errors", "wording", *CATALOGUE, "due"},
+    "options": {"errors", "wording", "installation", *CATALOGUE, "due"},
     "builder": {
         *("errors", "wording", *CATALOGUE, "records", "stop", "printing", "forks"),
         *("core", "store", "due", "options"),
     },
     "validate": {"errors", "wording", *CATALOGUE, "core", "store", "due", "builder"},
     "run": {"errors", "wording", *CATALOGUE, "records", "stop", "forks", "due", "options", "validate"},
-    "load": {"errors", "wording", "printing", "core", "store", "options"},
-    "faces": {"errors", "wording", *CATALOGUE, "records", "outlet", "due", "validate", "run"},
+    "load": {"errors", "wording", "installation", "printing", "core", "store", "options"},
+    "faces": {"errors", "wording", "installation", *CATALOGUE, "records", "outlet", "due", "validate", "run"},
 }
 """One way: what each room may import beside itself and the package. Each imports only rooms above it."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,9 +42,9 @@ Result = tuple[int, Summary | None]
 """The exit code, and the summary if something was run."""
 
 
-def main(program: Program) -> int:
-    """Run one of the three programs on the process's own arguments and environment. Returns the exit code."""
-    return printing.run(lambda: _guarded(program, sys.argv[1:]))
+def main(program: Program, arguments: Sequence[str]) -> int:
+    """Run a program that refreshes or looks, in the environment of the process. Returns the exit code."""
+    return printing.run(lambda: _guarded(program, arguments))
 
 
 def _guarded(program: Program, arguments: Sequence[str]) -> int:

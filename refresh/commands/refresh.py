@@ -19,6 +19,7 @@ from refresh.faces import document
 from refresh.faces.log import Log
 from refresh.faces.progress import progress
 from refresh.faces.tally import Tally
+from refresh.installation import VERSION, command
 from refresh.options.arguments import remembered
 from refresh.options.declaration import Program
 from refresh.options.request import Request
@@ -98,7 +99,7 @@ def _fill_new(job: Job) -> None:
     counts = load_sample(job.engine, job.now, job.request.tz)
     job.console.print(
         f"the database is empty: loaded {counts.inserted:,} days of Apple as a sample, asset {SAMPLE.id}; "
-        "load your own files with: python -m refresh.load FILE..."
+        f"load your own files with: {command('load')} FILE..."
     )
 
 
@@ -154,7 +155,7 @@ def _recorder(planned: Planned, lock: locks.RefreshLock) -> Recorder:
 
 def _log_start(run: history.Started, where: str) -> None:
     Log(run.run_id).event(
-        "start", command=run.command, where=where, assets=run.assets, host=run.host, pid=run.pid
+        "start", command=run.command, where=where, assets=run.assets, host=run.host, pid=run.pid, version=VERSION
     )  # fmt: skip
 
 
@@ -224,4 +225,4 @@ def _resume_command(job: Job) -> str:
     """The command that resumes what a run leaves."""
     names = ("all", *(group.key for group in Group))
     targets = [f"--{name}" for name in names if getattr(job.request, name)]
-    return shlex.join([*job.program.command.split(), *targets, "--resume"])
+    return shlex.join([*job.program.resumed_by.command.split(), *targets, "--resume"])

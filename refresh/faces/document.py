@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from refresh import installation
 from refresh.errors import UsageError
 from refresh.faces import files, words
 from refresh.faces.paths import followed, is_stream
@@ -63,6 +64,7 @@ def _identity(summary: Summary) -> dict[str, Any]:
     return {
         "run_id": summary.run_id,
         "command": summary.command,
+        "program_version": installation.VERSION,
         "started_at": summary.started_at.isoformat(),
         "seconds": round(summary.seconds, 3),
         "exit_code": summary.exit_code,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
+from refresh.installation import command
 from refresh.wording import escaped
 
 VERSION = 1
@@ -37,7 +38,7 @@ def page(data: Mapping[str, Any], charts: Mapping[int, bytes]) -> str:
 def _embedded(data: Mapping[str, Any], charts: Mapping[int, bytes]) -> str:
     """All data of the page, without a sign that could end the script around it."""
     blobs = {str(id): base64.b64encode(chart).decode() for id, chart in charts.items()}
-    whole = {"version": VERSION, **data, "charts": blobs}
+    whole = {"version": VERSION, "command": command("run"), **data, "charts": blobs}
     text = json.dumps(_shown(whole), separators=(",", ":"))
     return text.replace("<", "\\u003c")
 

@@ -18,6 +18,7 @@ from refresh.load.manifest import asset_id, asset_name
 from refresh.load.notation import Notation
 from refresh.load.preview import preview
 from refresh.load.telling import warn
+from refresh.options.declaration import Program
 from refresh.options.environment import settings
 from refresh.options.load_request import LoadRequest
 from refresh.options.parsing import completed_load, parse_load
@@ -26,10 +27,10 @@ from refresh.store.prices import Counts
 from refresh.wording import counted, escaped
 
 
-def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def main(arguments: Sequence[str], environ: Mapping[str, str], program: Program = Program.LOAD) -> int:
     """Load the files that the command line names. Returns the exit code: 0 if every line of every file is loaded."""
     try:
-        typed = parse_load(arguments)
+        typed = parse_load(arguments, program)
         merged = settings(environ, typed.config)
         request = completed_load(typed, merged)
         files = _files(request)

@@ -22,7 +22,7 @@ from refresh.load.header import PriceFileError
 from refresh.load.notation import Notation, settle
 from refresh.load.prices import Prices, Reading, provided_columns, read_prices
 from refresh.load.progress import Progress
-from refresh.load.telling import SHOWN_LINES, tell_lines, tell_merged, tell_others, tell_staged, warn
+from refresh.load.telling import SHOWN_LINES, tell_lines, tell_merged, tell_others, tell_staged
 from refresh.options.load_request import SAMPLE_ID
 from refresh.store.assets import name_asset
 from refresh.store.price_stage import Staged, stage
@@ -153,7 +153,7 @@ def _refuse_several_assets(opened: OpenFile, assignment: Assignment, staged: Sta
 
 def load_sample(engine: Engine, now: datetime, tz: str | None = None) -> Counts:
     """Load the daily prices of Apple from 2019 to 2024 as asset ``SAMPLE``. Raises ``PriceFileError``."""
-    result = load(sample_file(), engine, now=now, choices=Choices(tz=tz), notify=warn)
+    result = load(sample_file(), engine, now=now, choices=Choices(tz=tz), notify=lambda _: None)
     if result.problem:
         raise PriceFileError(f"{result.path}: {result.problem}")
     return result.counts

@@ -13,8 +13,10 @@ from typing import Any
 from refresh.catalog import BuilderConfig
 from refresh.errors import UsageError
 from refresh.options.declaration import Option, Program, Section
+from refresh.options.load_request import options_of
 from refresh.options.parsing import parse
 from refresh.options.request import OPTIONS, Request
+from refresh.options.subcommands import SUBCOMMANDS
 
 IDS_AT_ONCE = 10_000
 """How many assets one argument names: Linux takes no argument that is longer than 128 KiB."""
@@ -61,7 +63,10 @@ def remembered(request: Request) -> list[str]:
 
 def typed(program: Program, request: Request) -> str:
     """The command line as it was typed, without the address of the database, which may hold a password."""
-    shown = [option for option in OPTIONS if not option.is_secret and option.name not in request.from_environment]
+    part = SUBCOMMANDS.get(program)
+    said = part.said(()) if part else {}
+    hidden = request.from_environment.union(name for name, value in said.items() if getattr(request, name) == value)
+    shown = [option for option in options_of(program) if not option.is_secret and option.name not in hidden]
     return shlex.join([*program.value.split(), *_arguments(request, shown)])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from refresh.catalog import BuilderConfig
 from refresh.options.values import SWITCH, ValueKind
@@ -14,23 +14,58 @@ EVERY_BUILDER = "every builder"
 
 
 class Program(Enum):
-    """The programs, by the name that their help shows."""
+    """The programs, by the name that their help shows. A subcommand of ``daily-refresh`` is a part of another one."""
+
+    def __new__(cls, spoken: str, part_of: str = "") -> Self:
+        """A program by its name; ``part_of``: the one whose code and options a subcommand has."""
+        member = object.__new__(cls)
+        member._value_ = spoken
+        member.part_of = part_of
+        return member
+
+    part_of: str
 
     DAILY = "run_daily_refresh.py"
     BARS = "run_all_bar_builders.py"
     EMAS = "run_all_ema_refreshes.py"
     BUILDER = "python -m refresh.builder"
     LOAD = "python -m refresh.load"
+    RUN = "daily-refresh run", "DAILY"
+    PLAN = "daily-refresh plan", "DAILY"
+    CHECK = "daily-refresh check", "DAILY"
+    EXPLAIN = "daily-refresh explain", "DAILY"
+    VALIDATE = "daily-refresh validate", "DAILY"
+    PAGE = "daily-refresh page", "DAILY"
+    SETTINGS = "daily-refresh settings", "DAILY"
+    DEMO = "daily-refresh demo", "DAILY"
+    LOAD_FILES = "daily-refresh load", "LOAD"
+
+    @property
+    def whole(self) -> Program:
+        """The program whose code runs: itself, or that of which it is a part."""
+        return Program[self.part_of] if self.part_of else self
 
     @property
     def key(self) -> str:
         """What the history calls it, e.g. ``daily``."""
-        return self.name.lower()
+        return self.whole.name.lower()
 
     @property
     def command(self) -> str:
         """What a user types to start it, e.g. ``python run_daily_refresh.py``."""
+        if self.part_of:
+            return str(self.value)
         return f"python {self.value.removeprefix('python ')}"
+
+    @property
+    def word(self) -> str:
+        """The word that names a subcommand, e.g. ``run``."""
+        return str(self.value).split()[-1]
+
+    @property
+    def resumed_by(self) -> Program:
+        """The program that does what a run of this one left."""
+        return Program.RUN if self.part_of else self
 
 
 DAILY = frozenset({Program.DAILY})

@@ -5,13 +5,13 @@ from __future__ import annotations
 from refresh.errors import ExitCode
 from refresh.options.declaration import EVERYWHERE, Option, Program, Section
 from refresh.options.environment import every_setting
-from refresh.options.help import FLAG
+from refresh.options.help import FLAG, about
 from refresh.options.load_request import LOAD_OPTIONS
 from refresh.options.request import OPTIONS
 from refresh.wording import listed
 
 _ENV_START = """\
-# Copy to .env beside the programs, or to ~/.config/daily-refresh/.env, and set what you need.
+# Copy to .env in a checkout, or to ~/.config/daily-refresh/.env, and set what you need.
 # The environment and the command line come before this file.
 """
 
@@ -36,6 +36,12 @@ def _option_row(option: Option) -> str:
     if option.programs == EVERYWHERE:
         programs = "all"
     return f"| `{option.synopsis}` | {programs} | {_marked(option.meaning)} |\n"
+
+
+def subcommand_table() -> str:
+    """The subcommands of the one command in markdown: what each does, and the program whose part it is."""
+    rows = [f"| `{part.value}` | {about(part)} | {part.whole.name.lower()} |\n" for part in Program if part.part_of]
+    return "| subcommand | what it does | part of |\n|---|---|---|\n" + "".join(rows)
 
 
 def exit_code_table() -> str:

@@ -121,7 +121,7 @@ def settings(environ: Mapping[str, str], file: str | None = None) -> Settings:
     named = file or environ.get(CONFIG)
     if named:
         environ = {**environ, CONFIG: named}  # builders read the same
-    paths = [Path(named)] if named else list(places(environ))
+    paths = [Path(named)] if named else places()
     read = [path for path in paths if path != Path(os.devnull) and (named or _exists(path))]
     in_words = [f"{path} ({('not there', 'read')[path in read]})" for path in paths]
     merged = Settings(environ, {str(path): read_settings(path, NAMES) for path in read}, ", then ".join(in_words))

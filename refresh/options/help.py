@@ -6,6 +6,7 @@ import re
 import shutil
 import textwrap
 from argparse import RawDescriptionHelpFormatter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from refresh.catalog import BUILDERS
@@ -13,6 +14,7 @@ from refresh.errors import ExitCode
 from refresh.options.declaration import Program
 from refresh.options.load_request import options_of
 from refresh.options.request import names_of
+from refresh.options.subcommands import means
 
 _MIN_COLUMNS = 40
 _MAX_COLUMNS = 100
@@ -32,6 +34,17 @@ class _Text:
     examples: dict[str, str]
 
 
+_LOOKING = frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING})
+"""Codes of programs that refresh or validate."""
+_LOADING = _Text(
+    usage=("FILE... [OPTION...]", "--sample [OPTION...]"),
+    about="Load price files into the source table. Loading a file again changes nothing.",
+    never=frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING, ExitCode.TERMINATED, ExitCode.HUNG_UP}),
+    examples={
+        "files with a manifest.csv beside them, or with a column of ids": "prices/*.csv",
+        "one file of one asset": "bitcoin.csv --id 1 --name Bitcoin",
+    },
+)
 _TEXTS = {
     Program.DAILY: _Text(
         usage=("{--all|--bars|--emas} [OPTION...]", "{--check|--explain|--html|--validate} [OPTION...]"),
@@ -67,13 +80,71 @@ _TEXTS = {
             "rebuild the weekly calendar EMAs": "emas.cal --tfs 1w --full-rebuild",
         },
     ),
-    Program.LOAD: _Text(
-        usage=("FILE... [OPTION...]", "--sample [OPTION...]"),
-        about="Load price files into the source table. Loading a file again changes nothing.",
-        never=frozenset({ExitCode.INVALID, ExitCode.ALREADY_RUNNING, ExitCode.TERMINATED, ExitCode.HUNG_UP}),
+    Program.LOAD: _LOADING,
+    Program.LOAD_FILES: _LOADING,
+    Program.RUN: _Text(
+        about="Bring price bars and EMAs up to date. With --bars or --emas, only these.",
         examples={
-            "files with a manifest.csv beside them, or with a column of ids": "prices/*.csv",
-            "one file of one asset": "bitcoin.csv --id 1 --name Bitcoin",
+            "every night: do everything that is due, and print only a summary": "--quiet",
+            "do what the latest failed run left": "--resume",
+        },
+    ),
+    Program.PLAN: _Text(
+        about="Show what a run would do, step by step, and why. Writes nothing.",
+        never=_LOOKING,
+        examples={
+            "what is due for two assets?": "--ids 1,52",
+            "as a document for other programs": "--json -",
+        },
+    ),
+    Program.CHECK: _Text(
+        about="Tell whether every asset is fresh in every table, and name the worst. Writes nothing.",
+        never=_LOOKING,
+        examples={
+            "is everything fresh?": "",
+            "for a source that has no prices at weekends": "--max-age 3d",
+        },
+    ),
+    Program.EXPLAIN: _Text(
+        usage=("ID [OPTION...]",),
+        about="Print the state of one asset in every table, and what a run would do to it and why. Writes nothing.",
+        never=_LOOKING,
+        examples={
+            "why was asset 825 left out?": "825",
+            "what would a rebuild do to it?": "825 --full-rebuild",
+        },
+    ),
+    Program.VALIDATE: _Text(
+        about="Check every table against the daily bars, and a sample of assets against the source.",
+        never=frozenset({ExitCode.ALREADY_RUNNING}),
+        examples={
+            "recompute every asset from the source": "--sample all",
+            "two assets": "--ids 1,52 --sample all",
+        },
+    ),
+    Program.PAGE: _Text(
+        usage=("[FILE] [OPTION...]",),
+        about="Write a page about the database: runs, failures, freshness and prices.",
+        never=_LOOKING,
+        examples={
+            "into report.html": "",
+            "for a web server": "/var/www/html/refresh.html",
+        },
+    ),
+    Program.SETTINGS: _Text(
+        about="Print every setting with its value and where it is from, and nothing secret. Opens no database.",
+        never=_LOOKING,
+        examples={
+            "which database would a run refresh?": "",
+            "and with another file of settings?": "--config /etc/daily-refresh.env",
+        },
+    ),
+    Program.DEMO: _Text(
+        usage=("[FILE] [OPTION...]",),
+        about="From nothing to a page: load sample prices if there are none, refresh, check every value, write a page.",
+        examples={
+            "everything in a PostgreSQL of its own, the page in report.html": "",
+            "the page elsewhere": "demo.html",
         },
     ),
 }
@@ -97,13 +168,22 @@ def usage(program: Program) -> str:
     return "\n       ".join(lines)
 
 
+def about(program: Program) -> str:
+    """What a program does, in a sentence or two."""
+    return _TEXTS[program].about
+
+
 def description(program: Program) -> str:
     """What a program does. If it runs one builder, what each of them builds."""
-    about = textwrap.fill(_TEXTS[program].about, _width(), break_on_hyphens=False)
+    filled = textwrap.fill(about(program), _width(), break_on_hyphens=False)
     if program is not Program.BUILDER:
-        return about
-    entries = [_entry(builder.key, builder.summary, _NAME_COLUMNS) for builder in BUILDERS]
-    return "\n".join([about, "", *entries])
+        return filled
+    return "\n".join([filled, "", *entries({builder.key: builder.summary for builder in BUILDERS}, _NAME_COLUMNS)])
+
+
+def entries(meanings: Mapping[str, str], columns: int) -> list[str]:
+    """Names and what they mean, an entry each, in columns of their own."""
+    return [_entry(name, meaning, columns) for name, meaning in meanings.items()]
 
 
 def epilog(program: Program) -> str:
@@ -111,7 +191,7 @@ def epilog(program: Program) -> str:
     codes = [_exit_code_line(program, code) for code in exit_codes(program)]
     lines = ["exit codes:", *codes, "", "examples:"]
     for meaning, arguments in examples(program).items():
-        lines += [f"  # {meaning}", f"  {program.command} {arguments}"]
+        lines += [f"  # {meaning}", f"  {program.command} {arguments}".rstrip()]
     return "\n".join(lines)
 
 
@@ -128,7 +208,9 @@ def examples(program: Program) -> dict[str, str]:
 def _exit_code_line(program: Program, code: ExitCode) -> str:
     flags = {option.flag for option in options_of(program)}
     clauses = code.meaning.split("; ")
-    concerning = [clause for clause in clauses if flags.issuperset(FLAG.findall(clause))]
+    said = [f"with --{name}: " for name in means(program)]
+    own = [clause.removeprefix(words) for clause in clauses for words in said if clause.startswith(words)]
+    concerning = own or [clause for clause in clauses if flags.issuperset(FLAG.findall(clause))]
     return _entry(f"{code:d}", "; ".join(concerning), _CODE_COLUMNS)
 
 

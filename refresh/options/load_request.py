@@ -14,6 +14,7 @@ from pathlib import Path
 from refresh.options.declaration import LOAD, Option, Program, Section, declared_options, option
 from refresh.options.load_values import DATE_ORDER, DECIMAL, SYMBOL
 from refresh.options.request import OPTIONS, database_option, settings_option
+from refresh.options.subcommands import SUBCOMMANDS
 from refresh.options.values import NAME, PATH, SWITCH, TEXT_ID, ZONE
 
 SAMPLE_ID = 900_000_001
@@ -61,5 +62,8 @@ LOAD_OPTIONS = declared_options(LoadRequest)
 
 def options_of(program: Program) -> tuple[Option, ...]:
     """The options that a program takes."""
-    declared = LOAD_OPTIONS if program is Program.LOAD else OPTIONS
-    return tuple(item for item in declared if program in item.programs)
+    whole = program.whole
+    declared = LOAD_OPTIONS if whole is Program.LOAD else OPTIONS
+    taken = tuple(item for item in declared if whole in item.programs)
+    part = SUBCOMMANDS.get(program)
+    return tuple(part.shown(item) for item in taken if item.name in part.takes) if part else taken

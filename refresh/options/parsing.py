@@ -13,11 +13,13 @@ from typing import Any, NoReturn
 
 from refresh.catalog import Group
 from refresh.errors import SettingsError, UsageError
+from refresh.installation import NAME, VERSION
 from refresh.options.declaration import Option, Program, Section
 from refresh.options.discretion import reader, strange_words, without_values
 from refresh.options.help import Formatter, description, epilog, usage
 from refresh.options.load_request import LOAD_OPTIONS, LoadRequest, options_of
 from refresh.options.request import OPTIONS, Request
+from refresh.options.subcommands import SUBCOMMANDS
 
 _TARGETS = ("all", *(group.key for group in Group))
 
@@ -62,11 +64,21 @@ def parser(program: Program) -> _Parser:
         allow_abbrev=False,
         add_help=False,
     )
-    groups = {section: arguments.add_argument_group(section.value) for section in Section}
-    for option in options_of(program):
-        groups[option.section].add_argument(*_names(option), help=option.meaning, **_reading(option))
-    groups[Section.OUTPUT].add_argument("-h", "--help", action="help", help="print this help")
+    fill(arguments, program)
     return arguments
+
+
+def fill(arguments: ArgumentParser, program: Program) -> dict[str, Action]:
+    """Give a parser the options of a program, in their groups. Returns what reads each, by the option's name."""
+    groups = {section: arguments.add_argument_group(section.value) for section in Section}
+    actions: dict[str, Action] = {}
+    for option in options_of(program):
+        group = groups[option.section]
+        actions[option.name] = group.add_argument(*_names(option), help=option.meaning, **_reading(option))
+    output, version = groups[Section.OUTPUT], f"{NAME} {VERSION}"
+    output.add_argument("--version", action="version", version=version, help="print the version")
+    output.add_argument("-h", "--help", action="help", help="print this help")
+    return actions
 
 
 def _names(option: Option) -> Sequence[str]:
@@ -98,9 +110,9 @@ def completed(program: Program, request: Request, environ: Mapping[str, str]) ->
     return replace(request, **settings, given=request.given.union(settings), from_environment=frozenset(settings))
 
 
-def parse_load(arguments: Sequence[str]) -> LoadRequest:
+def parse_load(arguments: Sequence[str], program: Program = Program.LOAD) -> LoadRequest:
     """The request of a command line that loads price files. Raises ``UsageError``."""
-    typed = _typed(Program.LOAD, arguments)
+    typed = _typed(program, arguments)
     request = LoadRequest(**typed)
     if request.name and request.id is None:
         raise UsageError("--name names the asset of --id; say --id as well")
@@ -120,15 +132,20 @@ def completed_load(request: LoadRequest, environ: Mapping[str, str]) -> LoadRequ
 
 
 def _typed(program: Program, arguments: Sequence[str]) -> dict[str, Any]:
-    """The values that were typed, by option; the word for all assets is the same as not naming any."""
+    """The values that were typed, by option, and those that the program says by itself.
+
+    The word for all assets is the same as not naming any.
+    """
     values = parser(program).read(arguments)
-    return {name: value for name, value in values.items() if value is not None}
+    typed = {name: value for name, value in values.items() if value is not None}
+    part = SUBCOMMANDS.get(program)
+    return {**part.said(typed), **typed} if part else typed
 
 
 def _from_environment(program: Program, environ: Mapping[str, str], typed: Collection[str]) -> dict[str, Any]:
     """The values that the environment gives to options that were not typed. Raises ``SettingsError``."""
     values = {}
-    for option in options_of(program):
+    for option in options_of(program.whole):  # a part takes fewer, and has the same settings
         text = environ.get(option.environment, "")
         if text and option.name not in typed:
             values[option.name] = _read_setting(option, text)
@@ -144,7 +161,7 @@ def _read_setting(option: Option, text: str) -> Any:
 
 def _check_targets(program: Program, request: Request) -> None:
     targets = [f"--{name}" for name in _TARGETS if getattr(request, name)]
-    if program is Program.DAILY and request.launches and len(targets) != 1:
+    if program.whole is Program.DAILY and request.launches and len(targets) != 1:
         named = " and ".join(targets) or "none of them"
         raise UsageError(f"name exactly one of --all, --bars and --emas, not {named}")
     if request.bars and request.refreshers:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from refresh.catalog import BUILDERS, DEFAULT_ZONE
 from refresh.due.selection import Detection, Filters, Selection
+from refresh.installation import log_folder
 from refresh.options.asset_names import only_ids
 from refresh.options.declaration import (
     BUILDER,
@@ -53,8 +53,6 @@ from refresh.options.values import (
 )
 from refresh.wording import counted, listed
 
-LOGS = Path(__file__).resolve().parents[2] / ".logs"
-
 Names = tuple[str, ...]
 what = partial(option, section=Section.WHAT)
 series = partial(option, section=Section.SERIES)
@@ -92,7 +90,7 @@ def settings_option() -> Any:
     return connection(
         FILE,
         "file of settings; none of the usual ones is read then",
-        default_words=".env beside the programs, and ~/.config/daily-refresh/.env",
+        default_words=".env in a checkout, and ~/.config/daily-refresh/.env",
         programs=EVERYWHERE,
         environment="REFRESH_CONFIG",
         example="/etc/daily-refresh.env",
@@ -167,12 +165,12 @@ class Request:
     wait_lock: timedelta = connection(SPAN, "wait up to TIME for another refresh, e.g. 10m", default=timedelta(0))
 
     json: str | None = output(FILE, "write the run, or the plan of a dry run, as JSON; - is stdout")
-    html: str | None = output(FILE, "write an HTML report; without --all, --bars or --emas only that", programs=DAILY)
+    html: str | None = output(FILE, "write an HTML report", programs=DAILY)
     log_dir: str = output(
         DIR,
         "folder of the logs",
-        default=str(LOGS),
-        default_words=".logs beside the programs",
+        default=str(log_folder()),
+        default_words=".logs in a checkout, else the platform's folder for logs",
         environment="REFRESH_LOG_DIR",
     )
     keep_logs: int = output(DAYS, "remove logs that are older than DAYS days", default=30)
@@ -182,7 +180,7 @@ class Request:
 
     validate: bool = watching(
         SWITCH,
-        "check every table after the refresh; without --all, --bars or --emas only that",
+        "check every table, after the refresh if there is one",
         default=False,
         programs=DAILY,
     )

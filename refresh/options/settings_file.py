@@ -11,8 +11,7 @@ import io
 import os
 import pwd
 import stat
-import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -20,24 +19,18 @@ from dotenv.parser import Binding, parse_stream
 
 import refresh
 from refresh.errors import SettingsError
+from refresh.installation import settings_folders
 from refresh.wording import nearest
 
-PROGRAMS = Path(refresh.__file__).resolve().parents[1]
-NAME = ".env"
+FILE = ".env"
 _OURS = ("REFRESH_", "TARGET_")
 """How names begin that no other program uses: one that is unknown is misspelt."""
 _LARGEST = 1 << 20
 
 
-def places(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Where settings are looked for, the first place before the second: beside the programs, and for the user."""
-    yield PROGRAMS / NAME
-    home = environ.get("HOME", "")
-    folder = Path(home, "Library/Application Support" if sys.platform == "darwin" else ".config")
-    if sys.platform != "darwin" and environ.get("XDG_CONFIG_HOME", ""):
-        folder = Path(environ["XDG_CONFIG_HOME"])
-    if folder.is_absolute():
-        yield folder / "daily-refresh" / NAME
+def places() -> list[Path]:
+    """Where settings are looked for, the first place before the second."""
+    return [folder / FILE for folder in settings_folders()]
 
 
 def read_settings(path: Path, known: Collection[str]) -> dict[str, str]:

@@ -9,12 +9,10 @@ import errno
 import fcntl
 import hashlib
 import os
-import pwd
 import re
 import shutil
 import socket
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refresh.errors import EmbeddedServerError, shortage
+from refresh.installation import data_folder
 from refresh.server.programs import Programs, binaries, is_known, major_version, open_private, usable
 
 PORT = 5432
@@ -137,9 +136,9 @@ def data_directory(environ: Mapping[str, str]) -> Path:
         return Path(chosen).absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/daily-refresh")
-    if sys.platform == "darwin":
-        return _home(environ) / "Library/Application Support/daily-refresh"
-    return Path(environ.get("XDG_DATA_HOME") or _home(environ) / ".local/share") / "daily-refresh"
+    if folder := data_folder():
+        return folder
+    raise EmbeddedServerError(f"user {os.geteuid()} has no home folder: set REFRESH_DATA_DIR")
 
 
 @contextmanager
@@ -158,15 +157,6 @@ def listens(sockets: Path) -> bool:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         return True
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    if home := environ.get("HOME"):
-        return Path(home)
-    try:
-        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
-    except KeyError:
-        raise EmbeddedServerError(f"user {os.geteuid()} has no home folder: set REFRESH_DATA_DIR") from None
 
 
 def _sibling(path: Path, suffix: str) -> Path:

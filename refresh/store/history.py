@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from refresh.installation import VERSION
 from refresh.records import Outcome, PastStep, Status
 from refresh.store.statements import columns_of, lists_of, rows_of
 from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
@@ -55,7 +56,8 @@ class Started:
 def begin_run(connection: Connection, run: Started) -> None:
     """Note that a run begins."""
     lists = {"arguments": list(run.arguments), "builders": list(run.builders)}
-    row = asdict(run) | lists | {"asset_ids": None if run.asset_ids is None else list(run.asset_ids)}
+    asset_ids = None if run.asset_ids is None else list(run.asset_ids)
+    row = asdict(run) | lists | {"asset_ids": asset_ids, "program_version": VERSION}
     connection.execute(METADATA.tables[RUNS].insert(), row)
 
 

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, text
 
 from refresh.catalog import Leg, legs
 from refresh.errors import SchemaError
+from refresh.installation import command
 from refresh.store.existing import existing_kinds
 from refresh.store.statements import relation
 from refresh.wording import counted, listed
 
-COMMAND = "python -m refresh.commands.move"
 _TABLES = {"r", "p"}
 
 
@@ -30,7 +30,7 @@ def refuse_former(connection: Connection) -> None:
         return
     names = listed(leg.target for leg in former)
     raise SchemaError(
-        f"{counted(len(former), 'table')} of the former layout, with a row per value: {names}. {COMMAND} moves "
+        f"{counted(len(former), 'table')} of the former layout, with a row per value: {names}. {command('move')} moves "
         f"them: it packs their rows into tables beside them, which takes about {_gigabytes(connection, former)} "
         "meanwhile, compares both, and only then puts views of the same names in their place; it can be stopped and "
         "started again at any time, and reads nothing but these tables"

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from refresh.catalog import DEFAULT_ZONE, legs
 from refresh.errors import SchemaError, SettingsError
+from refresh.installation import command
 from refresh.store.absent import read_as_if_prepared
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
 from refresh.store.existing import ExistingColumns, existing_columns, existing_indexes, existing_kinds
@@ -183,7 +184,7 @@ def verify_source(connection: Connection, source: Table, optional: frozenset[str
     if existing is None:
         raise SchemaError(
             f"table {source.name} does not exist in this database; check --db-url, "
-            "or create it by loading price files: python -m refresh.load FILE..."
+            f"or create it by loading price files: {command('load')} FILE..."
         )
     required = [column.name for column in source.columns if column.name not in optional]
     missing = [name for name in required if name not in existing]

@@ -131,6 +131,7 @@ _table(
     program: text null
     builders: text[] null
     asset_ids: int4[] null
+    program_version: text null
     """,
     "run_id",
     Index(f"{RUNS}_started_at", "started_at"),

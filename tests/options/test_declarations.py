@@ -16,6 +16,7 @@ from refresh.options.declaration import EVERY_BUILDER, Option, Program
 from refresh.options.load_request import LOAD_OPTIONS, LoadRequest, options_of
 from refresh.options.parsing import parse
 from refresh.options.request import OPTIONS, Request
+from refresh.options.subcommands import SUBCOMMANDS
 
 PASSWORD = "s3cret/pa@ss"  # noqa: S105 - of nobody
 URL = f"postgresql://user:{PASSWORD}@host/prices"
@@ -50,14 +51,30 @@ def test_concerned_builders_exist(option: Option) -> None:
     """Some builder gets each option that is for builders, and every program that refreshes takes it."""
     assert any(option.is_for(builder) for builder in BUILDERS) == option.is_forwarded
     assert option.concerns != EVERY_BUILDER or all(option.is_for(builder) for builder in BUILDERS)
-    assert not option.is_forwarded or option.programs == set(Program) - {Program.LOAD}
+    assert not option.is_forwarded or option.programs == {program.whole for program in Program} - {Program.LOAD}
 
 
 def test_options_of_programs() -> None:
     """A program takes what declares it, and loading has a request of its own."""
-    for program in set(Program) - {Program.LOAD}:
+    for program in {program.whole for program in Program} - {Program.LOAD}:
         assert options_of(program) == tuple(option for option in OPTIONS if program in option.programs)
-    assert options_of(Program.LOAD) == LOAD_OPTIONS
+    assert options_of(Program.LOAD) == options_of(Program.LOAD_FILES) == LOAD_OPTIONS
+
+
+@pytest.mark.parametrize("part", SUBCOMMANDS, ids=lambda part: part.name)
+def test_options_of_subcommands(part: Program) -> None:
+    """A subcommand takes options of its program, says others, and what is typed plainly is one that it takes."""
+    subcommand = SUBCOMMANDS[part]
+    whole = {option.name for option in options_of(part.whole)}
+    assert {*subcommand.takes, *subcommand.means, subcommand.target} - {""} <= whole
+    assert subcommand.plain in {"", *subcommand.takes}
+    assert subcommand.takes == {option.name for option in options_of(part)}
+
+
+def test_every_option_is_of_some_subcommand() -> None:
+    """Whatever the daily refresh can do, the one command can do as well."""
+    offered = {name for part in SUBCOMMANDS.values() for name in (*part.takes, *part.means)}
+    assert {option.name for option in options_of(Program.DAILY)} == offered
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,20 @@ import pytest
 from refresh import errors
 from refresh.errors import ExitCode, RefreshError
 from refresh.options.declaration import Option, Program, Setting
-from refresh.options.documents import env_example, exit_code_table, option_table, setting_table
+from refresh.options.documents import env_example, exit_code_table, option_table, setting_table, subcommand_table
 from refresh.options.environment import SETTINGS, every_setting
 from refresh.options.load_request import LOAD_OPTIONS
 from refresh.options.request import OPTIONS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENT = (CHECKOUT / "docs/options.md").read_text(encoding="utf-8")
-GENERATED = {"options": option_table(), "settings": setting_table(), "exit codes": exit_code_table()}
+GENERATED = {
+    "options": option_table(),
+    "settings": setting_table(),
+    "exit codes": exit_code_table(),
+    "subcommands": subcommand_table(),
+}
+WHOLE = [program for program in Program if not program.part_of]
 READ_BY_NAME = re.compile(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"(?!\] = )")
 OF_THE_SYSTEM = {"HOME", "PATH", "PGCONNECT_TIMEOUT", "PYTHONPATH", "XDG_DATA_HOME"}
 
@@ -50,7 +56,9 @@ def test_option_has_a_row(option: Option) -> None:
     assert [row for row in rows if row.startswith(f"| {option.synopsis} |") and option.meaning in row]
 
 
-@pytest.mark.parametrize("program", Program, ids=lambda program: program.name)
+@pytest.mark.parametrize(
+    "program", [program for program in Program if not program.part_of], ids=lambda program: program.name
+)
 def test_programs_are_named(program: Program) -> None:
     """The names in the tables are explained."""
     assert f"| {program.name.lower()} | `{program.value}` |" in DOCUMENT

@@ -12,7 +12,7 @@ import pytest
 
 from refresh.options.declaration import Option, Program
 from refresh.options.parsing import parse
-from refresh.options.request import LOGS, OPTIONS, Request
+from refresh.options.request import OPTIONS, Request
 from refresh.options.values import (
     COUNT,
     DAYS,
@@ -125,7 +125,7 @@ def test_defaults() -> None:
     assert (request.detect, request.lookback_days, request.restate_limit) == ("digest", None, 20.0)
     assert (request.retries, request.max_lag, request.max_age) == (4, timedelta(days=1), timedelta(hours=26))
     assert (request.wait_lock, request.tz, request.keep_logs) == (timedelta(0), None, 30)
-    assert Path(request.log_dir) == LOGS == Path(__file__).resolve().parents[2] / ".logs"
+    assert Path(request.log_dir) == Path(__file__).resolve().parents[2] / ".logs"
 
 
 @pytest.mark.parametrize("option", LISTS, ids=name)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from refresh.errors import SettingsError
+from refresh.installation import PROGRAMS
 from refresh.options.environment import NAMES, settings
-from refresh.options.settings_file import PROGRAMS, places, read_settings
+from refresh.options.settings_file import places, read_settings
 
 SECRET = "s3cret-words"  # noqa: S105 - made up
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -24,14 +25,13 @@ def written(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-def test_places() -> None:
-    """Settings lie beside the programs, then in the configuration folder of the user, and nowhere else."""
-    assert list(places({"HOME": "/home/me", "XDG_CONFIG_HOME": "/conf"})) == [
-        PROGRAMS / ".env",
-        Path("/conf/daily-refresh/.env"),
-    ]
-    assert list(places({})) == [PROGRAMS / ".env"]
-    assert list(places({"XDG_CONFIG_HOME": "relative"})) == [PROGRAMS / ".env"]
+def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings lie in the checkout, then in the configuration folder of the user, and nowhere else."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/conf")
+    assert places() == [PROGRAMS / ".env", Path("/conf/daily-refresh/.env")]
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert places() == [PROGRAMS / ".env", Path("/home/me/.config/daily-refresh/.env")]
 
 
 def test_order(tmp_path: Path) -> None:
@@ -49,7 +49,8 @@ def test_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     written(tmp_path / "daily-refresh", "ALERT_LEVEL=error\n").rename(tmp_path / "daily-refresh" / ".env")
     (tmp_path / ".env").write_text("ALERT_LEVEL=critical\nREFRESH_TZ=Asia/Tokyo\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    merged = settings({"XDG_CONFIG_HOME": str(tmp_path)})
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    merged = settings({})
     assert merged["ALERT_LEVEL"] == "error"
     assert merged.get("REFRESH_TZ") != "Asia/Tokyo"
 

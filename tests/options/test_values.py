@@ -115,7 +115,7 @@ def test_any_value_of_any_option(program: Program, data: st.DataObject, text: st
     options = [option for option in options_of(program) if not option.is_switch]
     option = data.draw(st.sampled_from(options))
     arguments = [text] if option.is_positional else [f"{option.flag}={text}"]
-    read = parse_load if program is Program.LOAD else partial(parse, program)
+    read = partial(parse_load, program=program) if program.whole is Program.LOAD else partial(parse, program)
     request, error = outcome(lambda: read(arguments), UsageError)
     if error:
         assert "\n" not in escaped(error)

@@ -308,7 +308,7 @@
 
   function showRuns() {
     const body = $("runs-body");
-    if (!data.runs.length) return body.append(empty("There is no run yet. Start one with: python run_daily_refresh.py --all"));
+    if (!data.runs.length) return body.append(empty(`There is no run yet. Start one with: ${data.command}`));
     const gantt = make("div", { id: "gantt" });
     const isGroup = (place) => !refreshes.includes(place);
     const buttons = data.runs.map((run, place) => (isGroup(place) ? groupButton(run) : runButton(run, place)));
