@@ -6,16 +6,12 @@ what the source had long enough ago.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
-
-from sqlalchemy import Connection
 
 from refresh.catalog import by_key
 from refresh.commands.job import Job
-from refresh.due import survey
-from refresh.due.lateness import NotFresh, not_fresh
+from refresh.commands.judged import Judged, judge_freshness
 from refresh.errors import ExitCode
 from refresh.faces import words
 from refresh.options.arguments import filter_flags
@@ -28,27 +24,13 @@ SHOWN = 20
 NEVER = "this database has no successful run yet"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Checked:
-    """What was found: the assets and tables, the last cover of each builder, what is open, and what is not fresh."""
-
-    now: datetime
-    assets: int
-    tables: int
-    covers: Mapping[str, runs.Cover]
-    uncovered: Sequence[str]
-    open: Sequence[runs.Open]
-    behind: Sequence[NotFresh]
-
-
 def check(job: Job) -> int:
     """Print one line, with ``--verbose`` more. Returns the exit code: ``FAILED`` unless everything is fresh."""
     with looking(job.engine, job.request.tz) as connection:
-        covers = runs.covers(connection, filter_flags(), job.request.asset_ids)
-        if not covers and not runs.any_good(connection):
+        if not runs.covers(connection, filter_flags(), job.request.asset_ids) and not runs.any_good(connection):
             job.console.print(NEVER)
             return ExitCode.FAILED
-        checked = _checked(job.zoned(connection), connection, covers)
+        checked = judge_freshness(job.zoned(connection), connection)
     lines = list(_problems(job, checked))
     shown = lines[: SHOWN + 1] if job.request.verbose else lines[:1]
     for line in shown or [_fresh(job, checked)]:
@@ -56,22 +38,7 @@ def check(job: Job) -> int:
     return ExitCode.FAILED if lines else ExitCode.DONE
 
 
-def _checked(job: Job, connection: Connection, covers: Mapping[str, runs.Cover]) -> _Checked:
-    scopes = survey.open_scopes(connection, job.builders, job.request.selection, job.now)
-    ids = survey.asset_ids(connection, scopes[0])
-    own = {builder.key: covers[builder.key] for builder in job.builders if builder.key in covers}
-    return _Checked(
-        now=job.now,
-        assets=len(ids),
-        tables=sum(len(builder.legs) for builder in job.builders),
-        covers=own,
-        uncovered=[builder.key for builder in job.builders if builder.key not in own],
-        open=runs.open_since(connection, list(own.values()), filter_flags(), job.request.asset_ids),
-        behind=not_fresh(connection, scopes, ids, job.now - job.request.max_age),
-    )
-
-
-def _problems(job: Job, checked: _Checked) -> Iterator[str]:
+def _problems(job: Job, checked: Judged) -> Iterator[str]:
     """What is wrong: a line that sums it up and names the worst, what no run proves, then everything else."""
     limit = f"the limit is {words.spoken(job.request.max_age.total_seconds())}"
     details = _details(checked)
@@ -85,7 +52,7 @@ def _problems(job: Job, checked: _Checked) -> Iterator[str]:
     yield from details[1:]
 
 
-def _numbers(checked: _Checked) -> str:
+def _numbers(checked: Judged) -> str:
     """In how many assets and tables something is wrong."""
     assets = {entry.id for entry in checked.open} | {entry.id for entry in checked.behind}
     tables = {entry.table for entry in checked.behind}
@@ -95,7 +62,7 @@ def _numbers(checked: _Checked) -> str:
     return f"{of_assets} in {len(tables):,} of {counted(checked.tables, 'table')}"
 
 
-def _details(checked: _Checked) -> list[str]:
+def _details(checked: Judged) -> list[str]:
     """What is not done and what is not fresh, the worst first: failures by their age, then tables by their lag."""
     failing = sorted(checked.open, key=lambda entry: (words.WORST_FIRST.index(entry.status), entry.since))
     behind = sorted(checked.behind, key=lambda entry: entry.lag, reverse=True)
@@ -112,7 +79,7 @@ def _covered(cover: runs.Cover, now: datetime) -> str:
     return f"the last refresh of all assets of {cover.builder} ({cover.run_id}) ended {age} ago, {ended}"
 
 
-def _fresh(job: Job, checked: _Checked) -> str:
+def _fresh(job: Job, checked: Judged) -> str:
     number = f"{counted(checked.assets, 'asset')} in {counted(checked.tables, 'table')}"
     limit = words.spoken(job.request.max_age.total_seconds())
     oldest = min(checked.covers.values(), key=lambda cover: cover.ended_at)

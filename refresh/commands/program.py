@@ -16,6 +16,7 @@ from refresh.commands import refresh, validate
 from refresh.commands.check import check
 from refresh.commands.explain import explain_asset
 from refresh.commands.job import Job, complain
+from refresh.commands.metrics import write_metrics
 from refresh.commands.page import write_page
 from refresh.commands.settings import show_settings
 from refresh.commands.targets import check_targets
@@ -184,7 +185,7 @@ def _work(program: Program, request: Request, environ: Settings, now: datetime) 
 
 
 def _run(job: Job) -> Result:
-    """Refresh, or only validate; then write the page."""
+    """Refresh, or only validate; then write the page and the metrics."""
     summary = None
     if job.request.launches:
         summary = refresh.refresh(job)
@@ -194,4 +195,6 @@ def _run(job: Job) -> Result:
         job.deliver(summary)  # the lock is free, and a signal ends the wait for a reader
     if job.request.html is not None and not job.request.dry_run:
         job.patiently(partial(write_page, job, job.request.html))
+    if job.request.metrics is not None and not job.request.dry_run:
+        job.patiently(partial(write_metrics, job, job.request.metrics))
     return summary.exit_code if summary else ExitCode.DONE, summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 from refresh.errors import UsageError
@@ -12,12 +13,14 @@ from refresh.options.request import Request
 def check_targets(request: Request) -> None:
     """Raise a ``RefreshError`` that names the option and the file."""
     json = None if request.json == document.TERMINAL else request.json
-    html = None if request.dry_run else request.html
-    if json and html and Path(json).absolute() == Path(html).absolute():
-        raise UsageError(f"--json and --html name the same file, {json}")
-    if json and request.dry_run:
-        files.check(json, "--json")
-    elif json:
+    written = {"--json": json, "--html": request.html, "--metrics": request.metrics}
+    if request.dry_run:
+        written = {"--json": json}
+    named = {option: target for option, target in written.items() if target}
+    for option, other in combinations(named, 2):
+        if Path(named[option]).absolute() == Path(named[other]).absolute():
+            raise UsageError(f"{option} and {other} name the same file, {named[option]}")
+    for option, target in named.items():
+        files.check(target, option)
+    if json and not request.dry_run:
         document.check(json)
-    if html:
-        files.check(html, "--html")

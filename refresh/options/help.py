@@ -47,9 +47,13 @@ _LOADING = _Text(
 )
 _TEXTS = {
     Program.DAILY: _Text(
-        usage=("{--all|--bars|--emas} [OPTION...]", "{--check|--explain|--html|--validate} [OPTION...]"),
+        usage=(
+            "{--all|--bars|--emas} [OPTION...]",
+            "{--check|--explain|--validate} [OPTION...]",
+            "{--html|--metrics} [OPTION...]",
+        ),
         about="Bring price bars and EMAs up to date: exactly one of --all, --bars and --emas. Without any of them, "
-        "--check, --explain, --html and --validate only look at what is there.",
+        "--check, --explain, --html, --metrics and --validate only look at what is there.",
         examples={
             "every night: do everything that is due, and print only a summary": "--all --quiet",
             "what would a run do to one asset, and why?": "--explain 825",
@@ -129,6 +133,15 @@ _TEXTS = {
         examples={
             "into report.html": "",
             "for a web server": "/var/www/html/refresh.html",
+        },
+    ),
+    Program.METRICS: _Text(
+        usage=("FILE [OPTION...]",),
+        about="Write the last refresh, what is not fresh, and the size of tables as metrics that Prometheus reads.",
+        never=_LOOKING,
+        examples={
+            "for the textfile collector of the node exporter": "/var/lib/node_exporter/daily_refresh.prom",
+            "on the terminal": "/dev/stdout",
         },
     ),
     Program.SETTINGS: _Text(

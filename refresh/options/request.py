@@ -166,6 +166,7 @@ class Request:
 
     json: str | None = output(FILE, "write the run, or the plan of a dry run, as JSON; - is stdout")
     html: str | None = output(FILE, "write an HTML report", programs=DAILY)
+    metrics: str | None = output(FILE, "write metrics in Prometheus' text format", programs=DAILY)
     log_dir: str = output(
         DIR,
         "folder of the logs",
@@ -209,9 +210,10 @@ class Request:
 
     @property
     def launches(self) -> bool:
-        """Whether builders run: without a target, --check, --explain, --validate and --html only look."""
+        """Whether builders run: without a target, --check, --validate, --html and the like only look."""
         has_target = self.all or self.bars or self.emas
-        looks = self.check or self.validate or self.html is not None or self.explain is not None or self.show_settings
+        writes = self.html is not None or self.metrics is not None
+        looks = self.check or self.validate or self.explain is not None or self.show_settings or writes
         return has_target or not looks
 
     @property

@@ -20,7 +20,7 @@ _CHANGES = {
     *("full_rebuild", "detect", "lookback_days", "restate_limit", "accept_restatement", "fold", "prune", "resume"),
     *("max_lag", "tz"),
 }
-_RUN = {"jobs", "timeout", "wait_lock", "alert_on_error", "json"}
+_RUN = {"jobs", "timeout", "wait_lock", "alert_on_error", "json", "html", "metrics", "validate", "sample"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class Subcommand:
 SUBCOMMANDS = {
     Program.RUN: Subcommand(
         target="all",
-        takes=frozenset({*_WHAT, *_SERIES, *_CHANGES, *_CONNECTION, *_LOG, *_RUN, "html", "validate", "sample"}),
+        takes=frozenset({*_WHAT, *_SERIES, *_CHANGES, *_CONNECTION, *_LOG, *_RUN}),
     ),
     Program.PLAN: Subcommand(
         means={"dry_run": True},
@@ -74,6 +74,7 @@ SUBCOMMANDS = {
         takes=frozenset({"ids", *_CONNECTION, *_LOG, "html"}),
         plain="html",
     ),
+    Program.METRICS: Subcommand(takes=frozenset({*_WHAT, "ids", *_CONNECTION, *_LOG, "metrics"}), plain="metrics"),
     Program.SETTINGS: Subcommand(means={"show_settings": True}, takes=frozenset({*_CONNECTION, "tz", "log_dir"})),
     Program.DEMO: Subcommand(
         means={"validate": True, "sample": "all", "html": PAGE},

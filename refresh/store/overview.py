@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, Leg
+from refresh.records import Status
 from refresh.store.history import OPEN_SINCE
 from refresh.store.runs import COVERED, IS_ALONE
-from refresh.store.statements import columns_of, rows_of
-from refresh.store.tables import LEDGER, OUTCOMES, RUNS, STEPS
+from refresh.store.statements import columns_of, relation, rows_of
+from refresh.store.tables import LEDGER, METADATA, OUTCOMES, RUNS, STEPS
 
 RUNS_SHOWN = 14
 """Refreshes."""
@@ -59,6 +60,19 @@ def refreshes(connection: Connection) -> list[Row]:
     for step in steps:
         by_run[step.pop("run_id")].append(step)
     return [run | {"steps": by_run[run["run_id"]]} for run in last_runs]
+
+
+def outcome_counts(connection: Connection, run_id: str | None) -> list[tuple[str, str, int]]:
+    """The assets of a run by builder and by how they ended: each way that there is, for each builder with assets."""
+    query = text(f"""
+        SELECT b.builder, s.status, count(o.id)
+        FROM (SELECT DISTINCT builder FROM {OUTCOMES} WHERE run_id = :run_id) AS b
+        CROSS JOIN unnest(CAST(:statuses AS text[])) AS s(status)
+        LEFT JOIN {OUTCOMES} o ON (o.run_id, o.builder, o.status) = (:run_id, b.builder, s.status)
+        GROUP BY 1, 2 ORDER BY 1, 2
+    """)
+    values = {"run_id": run_id, "statuses": [status.value for status in Status]}
+    return [(builder, status, number) for builder, status, number in connection.execute(query, values)]
 
 
 def runs_alone(connection: Connection) -> dict[int, Row]:
@@ -155,3 +169,10 @@ def bars_with_averages(
     """)
     rows = connection.execute(query, {"id": id, "tf": tf, **columns_of("p", period=periods)}).all()
     return list(reversed(rows))
+
+
+def table_bytes(connection: Connection) -> dict[str, int]:
+    """The bytes of each table of ours that exists, with indexes and what lies outside of rows, by name."""
+    query = f"""SELECT n AS name, pg_total_relation_size({relation("n")}) AS bytes
+                FROM unnest(CAST(:names AS text[])) AS n WHERE {relation("n")} IS NOT NULL ORDER BY 1"""
+    return {row["name"]: row["bytes"] for row in _rows(connection, query, {"names": sorted(METADATA.tables)})}

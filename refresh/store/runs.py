@@ -119,3 +119,10 @@ def last_summary(connection: Connection) -> Mapping[str, Any] | None:
     query = text(f"SELECT summary FROM {RUNS} WHERE summary IS NOT NULL ORDER BY started_at DESC LIMIT 1")
     summary: Mapping[str, Any] | None = connection.execute(query).scalar()
     return summary
+
+
+def last_success(connection: Connection) -> datetime | None:
+    """When the last refresh ended that did all its work; single builders are none."""
+    query = text(f"SELECT max(ended_at) FROM {RUNS} r WHERE exit_code = 0 AND NOT {IS_ALONE}")
+    ended: datetime | None = connection.execute(query).scalar()
+    return ended

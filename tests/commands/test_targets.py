@@ -20,6 +20,8 @@ DAILY = ("run_daily_refresh.py", "--bars", "--builders", "1d")
         (["--json", "{0}/missing/x.json"], 3, "--json {0}/missing/x.json: No such file or directory; name a file"),
         (["--json", "{0}"], 3, "--json {0}: Is a directory; name a file"),
         (["--json", "{0}/x.json"], 2, "--json {0}/x.json: the lines of the run would replace {0}/x.jsonl, which holds"),
+        (["--metrics", "{0}/missing/x.prom"], 3, "--metrics {0}/missing/x.prom: No such file or directory; name a"),
+        (["--html", "{0}/x", "--metrics", "{0}/x"], 2, "--html and --metrics name the same file, {0}/x"),
         (["--json", "{0}/x", "--html", "{0}/x"], 2, "--json and --html name the same file, {0}/x"),
     ],
 )

@@ -6,10 +6,12 @@ import json
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from refresh.catalog import by_key
 from refresh.errors import SettingsError
@@ -212,3 +214,37 @@ def test_unwritable_document(tmp_path: Path) -> None:
     """The error about a document that cannot be written names the option."""
     with pytest.raises(SettingsError, match=f"^--json {tmp_path}: [A-Z].*; name a file that can be written$"):
         write({}, str(tmp_path))
+
+
+def schema(name: str) -> Any:
+    """The schema of a document, as it is shipped."""
+    file = files("refresh.faces") / "schemas" / f"{name}.schema.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("run", answer("run")),
+        ("run", run_document(SUMMARY)),
+        ("run", run_document(IDLE)),
+        ("plan", plan_document(PLAN)),
+    ],
+    ids=["written by hand", "full", "about nothing", "plan"],
+)
+def test_schema_fits(name: str, document: Any) -> None:
+    """Each document fits its schema, which is one."""
+    Draft202012Validator.check_schema(schema(name))
+    validator = Draft202012Validator(schema(name), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    assert [error.message for error in validator.iter_errors(json.loads(json.dumps(document)))] == []
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_schema_refuses_others(name: str) -> None:
+    """A document without one of the keys, or with another, does not fit."""
+    validator = Draft202012Validator(schema(name))
+    whole = answer(name)
+    for key in whole:
+        assert not validator.is_valid({other: value for other, value in whole.items() if other != key})
+    assert not validator.is_valid({**whole, "more": 1})
+    assert not validator.is_valid({**whole, "version": 2})
