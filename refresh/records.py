@@ -85,3 +85,22 @@ class PastStep:
     estimated_rows: int
     rows: int
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Week:
+    """The refreshes of seven days, without single builders, and what became of assets, prices and validations.
+
+    ``good``: refreshes that did all their work; ``seconds``: the median of those that ended, ``None`` without any;
+    ``failed``: assets that failed at least once; ``findings``: values that validations found wrong.
+    """
+
+    refreshes: int
+    good: int
+    seconds: float | None
+    rows: int
+    failed: int
+    revisions: int
+    refused: int
+    validations: int
+    findings: int

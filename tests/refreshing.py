@@ -16,7 +16,7 @@ from refresh.options.request import Request
 from refresh.records import Outcome
 from refresh.store.database import read_committed
 from refresh.store.schema import prepare
-from refresh.store.tables import OUTCOMES, RUNS, STEPS, TARGET_TABLES
+from refresh.store.tables import OUTCOMES, RUNS, STEPS, TARGET_TABLES, VALIDATIONS
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TARGETS = tuple(leg.target for _, leg in legs())
@@ -100,4 +100,5 @@ def written(engine: Engine) -> dict[str, tuple[int, int, int]]:
 
 def moved(engine: Engine) -> dict[str, tuple[int, int, int]]:
     """The same without the tables of the history of runs."""
-    return {table: counters for table, counters in written(engine).items() if table not in {RUNS, STEPS, OUTCOMES}}
+    history = {RUNS, STEPS, OUTCOMES, VALIDATIONS}
+    return {table: counters for table, counters in written(engine).items() if table not in history}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ from refresh.commands.metrics import write_metrics
 from refresh.commands.page import write_page
 from refresh.commands.settings import show_settings
 from refresh.commands.targets import check_targets
+from refresh.commands.weekly import print_week
 from refresh.due.survey import run_name
 from refresh.errors import SHORTAGES, AlreadyRunningError, ExitCode, RefreshError, shortage
 from refresh.faces import alerts, words
@@ -39,8 +40,8 @@ from refresh.store import database, locks
 from refresh.store.assets import read_symbols
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 
-Result = tuple[int, Summary | None]
-"""The exit code, and the summary if something was run."""
+Result = tuple[int, tuple[alerts.Digest, ...]]
+"""The exit code, and what people should be sent."""
 
 
 def main(program: Program, arguments: Sequence[str]) -> int:
@@ -112,9 +113,9 @@ def _alerting(program: Program, request: Request, environ: Settings, now: dateti
     code: int = ExitCode.FAILED
     sends_heartbeat, seconds = True, SECONDS_TO_SEND
     try:
-        code, summary = _work(program, request, environ, now)
-        if summary:
-            _send_digest(courier, request, summary, channels)
+        code, digests = _work(program, request, environ, now)
+        for digest in digests:
+            alerts.send(courier, channels, digest)
     except AlreadyRunningError as error:
         sends_heartbeat = False  # the other refresh reports to the monitor how it ended
         _send_error(courier, channels, Severity.ERROR, error, now)
@@ -140,14 +141,14 @@ def _finish(courier: Courier, seconds: float) -> None:
     printing.hurry(stop.signal)
 
 
-def _send_digest(courier: Courier, request: Request, summary: Summary, channels: alerts.Settings) -> None:
-    """Send the digest of a run. With --quiet stdout may be thrown away, so wrong values are printed on stderr too."""
+def _digests(request: Request, summary: Summary) -> Iterator[alerts.Digest]:
+    """The digest of a run. With --quiet stdout may be thrown away, so wrong values are printed on stderr too."""
     if request.quiet and summary.validity:
         for line in words.findings(summary.validity, words.SHOWN_FINDINGS):
             complain(line)
     digest = alerts.digest(summary)
     if digest:
-        alerts.send(courier, channels, digest)
+        yield digest
 
 
 def _send_error(
@@ -175,26 +176,30 @@ def _work(program: Program, request: Request, environ: Settings, now: datetime) 
         )
         job = replace(job, request=job.patiently(lambda: with_ids(request, lambda: read_symbols(opened.engine))))
         if request.check:
-            return job.patiently(partial(check, job)), None
+            return job.patiently(partial(check, job)), ()
         if request.launches and request.json != TERMINAL:
             job.say(job.where)
         if request.explain is not None:
             job.patiently(partial(explain_asset, job, request.explain))
-            return ExitCode.DONE, None
+            return ExitCode.DONE, ()
         return _run(job)
 
 
 def _run(job: Job) -> Result:
-    """Refresh, or only validate; then write the page and the metrics."""
+    """Refresh, or only validate; then write the page and the metrics, and sum up the week."""
     summary = None
+    digests: list[alerts.Digest] = []
     if job.request.launches:
         summary = refresh.refresh(job)
     elif job.request.validate:
         summary = job.patiently(partial(validate.validate, job))
     if summary:
+        digests += _digests(job.request, summary)
         job.deliver(summary)  # the lock is free, and a signal ends the wait for a reader
     if job.request.html is not None and not job.request.dry_run:
         job.patiently(partial(write_page, job, job.request.html))
     if job.request.metrics is not None and not job.request.dry_run:
         job.patiently(partial(write_metrics, job, job.request.metrics))
-    return summary.exit_code if summary else ExitCode.DONE, summary
+    if job.request.digest and not job.request.dry_run:
+        digests.append(job.patiently(partial(print_week, job)))
+    return summary.exit_code if summary else ExitCode.DONE, tuple(digests)

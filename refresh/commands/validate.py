@@ -1,4 +1,4 @@
-"""Whether the tables are right: a validation by itself, or after a refresh. Writes nothing into the database."""
+"""Whether the tables are right: a validation by itself, or after a refresh. Writes nothing but its result."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from refresh.commands.job import Job, complain
 from refresh.due import survey
 from refresh.errors import CannotStartError, ExitCode
 from refresh.faces import words
+from refresh.faces.document import validity_document
 from refresh.run.summary import Summary
+from refresh.store.database import transaction
 from refresh.store.schema import looking, verify
-from refresh.store.tables import METADATA, SETTINGS
+from refresh.store.tables import METADATA, SETTINGS, VALIDATIONS
+from refresh.store.validations import Validated, keep_validation
 from refresh.validate.finding import Validity
 from refresh.wording import listed
 
@@ -45,6 +48,7 @@ def _check_tables(missing: Sequence[str]) -> None:
     """Refuse to judge a database that lacks some tables: the next refresh creates and fills them."""
     if not set(METADATA.tables).difference(missing, [SETTINGS]):  # loading prices creates the settings
         raise CannotStartError("nothing has been built in this database yet; run a refresh first")
+    missing = [name for name in missing if name != VALIDATIONS]  # it holds nothing to judge
     if missing:
         noun = "table" if len(missing) == 1 else "tables"
         raise CannotStartError(
@@ -63,9 +67,19 @@ def judge(job: Job) -> tuple[Validity, int]:
         ids = survey.asset_ids(connection, scopes[0])
     number = _number_to_recompute(job.request.sample, len(ids))
     validity = validate(job.engine, scopes, ids, number, job.now.date())
+    keep(job, validity)
     if validity.is_void:  # whoever throws stdout away, as a weekly job does, has to notice it
         complain(words.void(validity))
     return validity, len(ids)
+
+
+def keep(job: Job, validity: Validity) -> None:
+    """Keep the result in the history, where this role may write there."""
+    document = validity_document(validity)
+    names = ("judged", "recomputed", "pending", "seconds", "findings")
+    validated = Validated(run_id=survey.run_name(job.now), **{name: document[name] for name in names})
+    with transaction(job.engine) as connection:
+        keep_validation(connection, validated)
 
 
 def _number_to_recompute(sample: int | str | None, assets: int) -> int | None:

@@ -97,7 +97,7 @@ def _work(summary: Summary) -> dict[str, Any]:
         "remaining_seconds": round(summary.remaining_seconds, 1),
         "next_command": summary.next_command,
         "stopped_by": summary.stopped_by,
-        "validation": summary.validity and _validity(summary.validity),
+        "validation": summary.validity and validity_document(summary.validity),
     }
 
 
@@ -126,7 +126,8 @@ def _restated(line: LedgerLine) -> dict[str, Any]:
     return asdict(line) | days
 
 
-def _validity(validity: Validity) -> dict[str, Any]:
+def validity_document(validity: Validity) -> dict[str, Any]:
+    """The result of a validation."""
     return {
         "judged": validity.judged,
         "recomputed": list(validity.recomputed),

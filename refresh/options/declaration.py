@@ -36,6 +36,7 @@ class Program(Enum):
     EXPLAIN = "daily-refresh explain", "DAILY"
     VALIDATE = "daily-refresh validate", "DAILY"
     PAGE = "daily-refresh page", "DAILY"
+    DIGEST = "daily-refresh digest", "DAILY"
     METRICS = "daily-refresh metrics", "DAILY"
     SETTINGS = "daily-refresh settings", "DAILY"
     DEMO = "daily-refresh demo", "DAILY"

@@ -49,11 +49,11 @@ _TEXTS = {
     Program.DAILY: _Text(
         usage=(
             "{--all|--bars|--emas} [OPTION...]",
-            "{--check|--explain|--validate} [OPTION...]",
+            "{--check|--digest|--explain|--validate} [OPTION...]",
             "{--html|--metrics} [OPTION...]",
         ),
         about="Bring price bars and EMAs up to date: exactly one of --all, --bars and --emas. Without any of them, "
-        "--check, --explain, --html, --metrics and --validate only look at what is there.",
+        "--check, --digest, --explain, --html, --metrics and --validate only look at what is there.",
         examples={
             "every night: do everything that is due, and print only a summary": "--all --quiet",
             "what would a run do to one asset, and why?": "--explain 825",
@@ -133,6 +133,14 @@ _TEXTS = {
         examples={
             "into report.html": "",
             "for a web server": "/var/www/html/refresh.html",
+        },
+    ),
+    Program.DIGEST: _Text(
+        about="Print what became of the last seven days beside the seven before, and send it to the alert channels.",
+        never=_LOOKING,
+        examples={
+            "on Mondays, by cron": "--quiet",
+            "of another database": "--db-url postgresql://localhost/other",
         },
     ),
     Program.METRICS: _Text(

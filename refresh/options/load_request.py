@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from refresh.options.connection import database_option, settings_option
 from refresh.options.declaration import LOAD, Option, Program, Section, declared_options, option
 from refresh.options.load_values import DATE_ORDER, DECIMAL, SYMBOL
-from refresh.options.request import OPTIONS, database_option, settings_option
+from refresh.options.request import OPTIONS
 from refresh.options.subcommands import SUBCOMMANDS
 from refresh.options.values import NAME, PATH, SWITCH, TEXT_ID, ZONE
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from refresh.catalog import BUILDERS, DEFAULT_ZONE
 from refresh.due.selection import Detection, Filters, Selection
 from refresh.installation import log_folder
 from refresh.options.asset_names import only_ids
+from refresh.options.connection import connection, database_option, settings_option
 from refresh.options.declaration import (
     BUILDER,
     DAILY,
     EVERY_BUILDER,
-    EVERYWHERE,
     REFRESHING,
     WITH_BARS,
     WITH_EMAS,
@@ -48,7 +47,6 @@ from refresh.options.values import (
     SWITCH,
     TEXT_ID,
     TIME,
-    URL,
     ZONE,
 )
 from refresh.wording import counted, listed
@@ -57,7 +55,6 @@ Names = tuple[str, ...]
 what = partial(option, section=Section.WHAT)
 series = partial(option, section=Section.SERIES)
 changes = partial(option, section=Section.CHANGES)
-connection = partial(option, section=Section.CONNECTION)
 output = partial(option, section=Section.OUTPUT)
 watching = partial(option, section=Section.WATCHING)
 
@@ -70,31 +67,6 @@ def names_of(target: str) -> str:
 def _all_of(target: str, noun: str) -> str:
     names = names_of(target)
     return f"the {counted(len(names.split()), noun)}: {names}"
-
-
-def database_option() -> Any:
-    """The address of the database, which every program takes."""
-    return connection(
-        URL,
-        "the database",
-        default_words="the embedded PostgreSQL",
-        programs=EVERYWHERE,
-        environment="TARGET_DB_URL",
-        example="postgresql://user:password@localhost:5432/prices",
-        is_secret=True,
-    )
-
-
-def settings_option() -> Any:
-    """The file of settings, which every program takes."""
-    return connection(
-        FILE,
-        "file of settings; none of the usual ones is read then",
-        default_words=".env in a checkout, and ~/.config/daily-refresh/.env",
-        programs=EVERYWHERE,
-        environment="REFRESH_CONFIG",
-        example="/etc/daily-refresh.env",
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,6 +170,12 @@ class Request:
         programs=DAILY,
         goes_with="check",
     )
+    digest: bool = watching(
+        SWITCH,
+        "print the last seven days beside the seven before, and send them as an alert",
+        default=False,
+        programs=DAILY,
+    )
     alert_on_error: bool = watching(SWITCH, "warn if no alert channel is configured", default=False)
 
     given: frozenset[str] = frozenset()
@@ -213,7 +191,7 @@ class Request:
         """Whether builders run: without a target, --check, --validate, --html and the like only look."""
         has_target = self.all or self.bars or self.emas
         writes = self.html is not None or self.metrics is not None
-        looks = self.check or self.validate or self.explain is not None or self.show_settings or writes
+        looks = self.check or self.digest or self.validate or self.explain is not None or self.show_settings or writes
         return has_target or not looks
 
     @property

@@ -17,6 +17,7 @@ TARGET_TABLES: dict[str, Table] = {}
 """What readers of each leg's rows see, by name: a table, or a view with such columns."""
 LEDGER = "refresh_restatements"
 RUNS, STEPS, OUTCOMES = "refresh_runs", "refresh_steps", "refresh_outcomes"
+VALIDATIONS = "refresh_validations"
 SETTINGS = "refresh_settings"
 REJECTS, MONTHS, DAILY_STATE = f"{DAILY}_rejects", f"{DAILY}_source_months", f"{DAILY}_state"
 ROWS_LOST = 0
@@ -165,6 +166,20 @@ _table(
     """,
     "run_id builder id",
     Index(f"{OUTCOMES}_latest", "builder", "id", text("noted_at DESC")),
+)
+_table(
+    VALIDATIONS,
+    """
+    run_id: text
+    validated_at: written
+    judged: int4
+    recomputed pending: int4[]
+    seconds: float8
+    findings: jsonb
+    program_version: text
+    """,
+    "run_id",
+    Index(f"{VALIDATIONS}_validated_at", "validated_at"),
 )
 
 
