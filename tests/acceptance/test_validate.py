@@ -1,4 +1,4 @@
-"""``--validate`` as a user types it: exit codes, where findings are reported, and that nothing but the result is written."""
+"""``--validate`` as a user types it: exit codes, where findings are reported, and that only the result is written."""
 
 from __future__ import annotations
 
