@@ -38,10 +38,14 @@ def refresh(
     *,
     now: datetime = NOW,
     values_at_once: int = work.VALUES_AT_ONCE,
+    is_prepared: bool = False,
 ) -> list[Outcome]:
-    """Run builders in order, each as its own process would. Returns every outcome."""
+    """Run builders in order, each as its own process would. Returns every outcome.
+
+    ``is_prepared``: the tables were verified a moment ago, and nobody has altered any since.
+    """
     outcomes: list[Outcome] = []
-    for scope in open_scopes(engine, request, builders, now=now):
+    for scope in open_scopes(engine, request, builders, now=now, is_prepared=is_prepared):
         work.refresh(engine, scope, work.Listeners(report=outcomes.append), values_at_once=values_at_once)
     return outcomes
 
@@ -52,11 +56,13 @@ def open_scopes(
     builders: Sequence[BuilderConfig] = BUILDERS,
     *,
     now: datetime = NOW,
+    is_prepared: bool = False,
 ) -> tuple[Scope, ...]:
     """The scopes of some builders, in a database that is prepared as for a run."""
     selection = (request or Request()).selection
     with read_committed(engine) as connection:
-        prepare(connection, selection.tz)
+        if not is_prepared:
+            prepare(connection, selection.tz)
         return survey.open_scopes(connection, builders, selection, now)
 
 
