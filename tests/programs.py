@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import re
@@ -37,3 +39,9 @@ def page_data(page: Path) -> dict[str, Any]:
     assert element
     data: dict[str, Any] = json.loads(element[1])
     return data
+
+
+def page_chart(data: dict[str, Any], id: int) -> dict[str, Any]:
+    """The chart of an asset in the data of a page."""
+    chart: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(data["charts"][str(id)])))
+    return chart

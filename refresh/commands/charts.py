@@ -17,11 +17,16 @@ from refresh.store import overview
 from refresh.store.database import prefer_indexes
 from refresh.store.dimensions import read_dimensions
 
+BARS_SHOWN = 150
+"""Of each series of a chart, except that of daily bars."""
+MOST_DAYS = 2_000
 FEWEST_SERIES = 4
 """The chart of an asset has at least this many series."""
 SERIES_OF_ALL_CHARTS = 800
 """About how many series all charts have together: the page stays small."""
-_EMAS_OF_DAILY_BARS = "2D"
+DAYS_OF_ALL_CHARTS = 50_000
+"""About how many daily bars all charts have together."""
+_EMAS_OF_DAILY_BARS = "7D"
 _LIKE_DAILY_BARS = {"2D", "3D", "4D", "5D", "6D"}
 """Timeframes whose charts look like that of daily bars."""
 
@@ -50,8 +55,9 @@ def draw_charts(connection: Connection, scopes: Sequence[Scope], ids: Sequence[i
     number = max(FEWEST_SERIES, SERIES_OF_ALL_CHARTS // max(len(ids), 1))
     drawn = _chart_series(scopes)[:number]
     periods = sorted(read_dimensions(connection).periods)
+    days = min(max(BARS_SHOWN, DAYS_OF_ALL_CHARTS // max(len(ids), 1)), MOST_DAYS)
     prefer_indexes(connection)
-    return {id: _chart(connection, id, drawn, periods) for id in ids}
+    return {id: _chart(connection, id, drawn, periods, days) for id in ids}
 
 
 def _chart_series(scopes: Sequence[Scope]) -> list[ChartSeries]:
@@ -79,23 +85,35 @@ def _averaging(scopes: Sequence[Scope]) -> Iterator[tuple[Scope, Leg]]:
                 yield scope, leg
 
 
-def _chart(connection: Connection, id: int, drawn: Sequence[ChartSeries], periods: Sequence[int]) -> bytes:
-    """The series of an asset that have bars, as gzipped JSON."""
-    contents = [_content(connection, id, series, periods) for series in drawn]
+def _chart(connection: Connection, id: int, drawn: Sequence[ChartSeries], periods: Sequence[int], days: int) -> bytes:
+    """The series of an asset that have bars, as gzipped JSON: daily bars with marks, and as many days as asked for."""
+    contents = []
+    for series in drawn:
+        is_daily = not series.bars.shape.has_timeframes
+        content = _content(connection, id, series, periods, days if is_daily else BARS_SHOWN)
+        if is_daily and content["days"]:
+            content["marks"] = overview.marks(connection, id, content["days"][0])
+        if not is_daily:
+            del content["volume"]
+        contents.append(content)
     chart = {"series": [content for content in contents if content["days"]]}
     return gzip.compress(json.dumps(chart, separators=(",", ":")).encode(), mtime=0)
 
 
-def _content(connection: Connection, id: int, series: ChartSeries, periods: Sequence[int]) -> dict[str, Any]:
+def _content(
+    connection: Connection, id: int, series: ChartSeries, periods: Sequence[int], number: int
+) -> dict[str, Any]:
     """The last bars of one series, with the averages at their closes."""
-    rows = overview.bars_with_averages(connection, id, series.bars, series.averaging, tf=series.tf, periods=periods)
+    rows = overview.bars_with_averages(
+        connection, id, series.bars, series.averaging, tf=series.tf, periods=periods, number=number
+    )
     content: dict[str, Any] = {
         "table": series.bars.target,
         "tf": series.label,
         "title": series.title,
         "days": [row.day for row in rows],
     }
-    for column in ("open", "high", "low", "close"):
+    for column in ("open", "high", "low", "close", "volume"):
         content[column] = [_short(getattr(row, column)) for row in rows]
     content["forming"] = bool(rows and rows[-1].is_forming)
     content["ema_table"] = series.averaging.target

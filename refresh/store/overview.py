@@ -16,14 +16,14 @@ from refresh.records import Status
 from refresh.store.history import OPEN_SINCE
 from refresh.store.runs import COVERED, IS_ALONE
 from refresh.store.statements import columns_of, relation, rows_of
-from refresh.store.tables import LEDGER, METADATA, OUTCOMES, RUNS, STEPS
+from refresh.store.tables import LEDGER, METADATA, OUTCOMES, REJECTS, RUNS, STEPS
 
 RUNS_SHOWN = 14
 """Refreshes."""
+NIGHTS_SHOWN = 90
+"""Refreshes in the curves."""
 LINES_SHOWN = 200
 """Failures, restatements, and runs of single builders between two refreshes."""
-BARS_SHOWN = 150
-"""Of each series of a chart."""
 _TIME = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"+00:00\"')"
 
 Row = dict[str, Any]
@@ -60,6 +60,20 @@ def refreshes(connection: Connection) -> list[Row]:
     for step in steps:
         by_run[step.pop("run_id")].append(step)
     return [run | {"steps": by_run[run["run_id"]]} for run in last_runs]
+
+
+def nights(connection: Connection) -> list[Row]:
+    """The last refreshes that ended, oldest first: how long each took, what it wrote, and how many assets failed."""
+    return _rows(
+        connection,
+        f"""SELECT * FROM (
+                SELECT {_TIME.format("started_at")} AS started_at, exit_code, rows,
+                       extract(epoch FROM ended_at - started_at)::float8 AS seconds,
+                       (SELECT count(DISTINCT o.id) FROM {OUTCOMES} o
+                        WHERE o.run_id = r.run_id AND o.status = 'failed') AS failed
+                FROM {RUNS} r WHERE ended_at IS NOT NULL AND NOT {IS_ALONE}
+                ORDER BY r.started_at DESC, run_id DESC LIMIT {NIGHTS_SHOWN}) AS n ORDER BY started_at""",
+    )
 
 
 def outcome_counts(connection: Connection, run_id: str | None) -> list[tuple[str, str, int]]:
@@ -148,7 +162,7 @@ def reached(connection: Connection, leg: Leg) -> dict[int, datetime]:
 
 
 def bars_with_averages(
-    connection: Connection, id: int, bars: Leg, averaging: Leg, *, tf: str, periods: Sequence[int]
+    connection: Connection, id: int, bars: Leg, averaging: Leg, *, tf: str, periods: Sequence[int], number: int
 ) -> list[Any]:
     """The last closed bars of an asset and timeframe and the forming one, with the averages at their closes.
 
@@ -163,12 +177,36 @@ def bars_with_averages(
         SELECT e.{averaging.averages[0].name} FROM {rows_of("p", period="int")} LEFT JOIN {averaging.target} e
             ON e.id = b.id AND e.ts = b."timestamp" AND e.tf = :tf AND e.period = p.period ORDER BY p.period"""
     query = text(f"""
-        SELECT (b."timestamp" AT TIME ZONE 'UTC')::date - date '1970-01-01' AS day, b.open, b.high, b.low, b.close,
+        SELECT (b."timestamp" AT TIME ZONE 'UTC')::date - date '1970-01-01' AS day,
+               b.open, b.high, b.low, b.close, b.volume,
                {is_forming} AS is_forming, ARRAY({averages}) AS averages
-        FROM {bars.target} b WHERE b.id = :id AND {is_shown} ORDER BY b."timestamp" DESC LIMIT {BARS_SHOWN}
+        FROM {bars.target} b WHERE b.id = :id AND {is_shown} ORDER BY b."timestamp" DESC LIMIT :number
     """)
-    rows = connection.execute(query, {"id": id, "tf": tf, **columns_of("p", period=periods)}).all()
+    rows = connection.execute(query, {"id": id, "tf": tf, "number": number, **columns_of("p", period=periods)}).all()
     return list(reversed(rows))
+
+
+def marks(connection: Connection, id: int, first: int) -> list[list[Any]]:
+    """What is not as the source has it: (day, kind, why) of an asset from a day on, in days since 1970, by day."""
+    day = """("timestamp" AT TIME ZONE 'UTC')::date - date '1970-01-01'"""
+    names = ("high", "low", "timehigh", "timelow")
+    repairs = ", ".join(f"CASE WHEN b.repaired_{name} THEN '{name}' END" for name in names)
+    query = text(f"""
+        SELECT {day} AS day, 'repaired' AS kind, 'repaired ' || concat_ws(', ', {repairs}) AS why
+        FROM {DAILY} b WHERE b.id = :id AND (b.repaired_high OR b.repaired_low)
+        UNION ALL
+        SELECT {day}, 'missing', CASE b.count_missing_days WHEN 1 THEN 'the day before this bar has none'
+               ELSE b.count_missing_days || ' days before this bar have none' END
+        FROM {DAILY} b WHERE b.id = :id AND b.count_missing_days > 0
+        UNION ALL
+        SELECT {day}, 'refused', 'refused: ' || r.reason FROM {REJECTS} r
+        WHERE r.id = :id AND r."timestamp" IS NOT NULL
+        UNION ALL
+        SELECT l.last_day - date '1970-01-01', 'restated', l.reason || ', ' || l.first_day || ' to ' || l.last_day
+        FROM {LEDGER} l WHERE l.id = :id
+        ORDER BY 1, 2
+    """)
+    return [[row.day, row.kind, row.why] for row in connection.execute(query, {"id": id}) if row.day >= first]
 
 
 def table_bytes(connection: Connection) -> dict[str, int]:

@@ -17,7 +17,7 @@ TODAY = NOW.date()
 EVIL = "<img src=x onerror=\"document.title='run'\"></script>"
 PERIODS = (10, 20, 50, 100, 200, 252, 365)
 SERIES = (
-    ("cmc_price_bars_1d", "1D", "1D, EMAs of 2D", "cmc_ema_multi_tf_v2", 1),
+    ("cmc_price_bars_1d", "1D", "1D, EMAs of 7D", "cmc_ema_multi_tf_v2", 1),
     ("cmc_price_bars_multi_tf", "7D", "7D", "cmc_ema_multi_tf", 7),
     ("cmc_price_bars_multi_tf_cal_us", "2W_CAL_US", "2W_CAL_US", "cmc_ema_multi_tf_cal_us", 14),
     ("cmc_price_bars_multi_tf_cal_anchor_iso", "1M_CAL_ANCHOR_ISO", "1M", "cmc_ema_multi_tf_cal_anchor_iso", 30),
@@ -38,6 +38,7 @@ def nothing() -> Row:
         "summary": None,
         "since": None,
         "runs": [],
+        "nights": [],
         "freshness": {"tables": tables(), "assets": []},
         "failures": [],
         "restatements": [],
@@ -70,6 +71,7 @@ def many(number: int = 200) -> tuple[Row, dict[int, bytes]]:
         "details": details,
         "summary": _summary(headline, details, failures, number),
         "runs": runs,
+        "nights": _nights(runs),
         "freshness": {"tables": tables(), "assets": assets},
         "failures": failures,
         "restatements": _restatements(),
@@ -240,10 +242,37 @@ def _series(dice: random.Random, price: float, bars: int, table: str, tf: str, t
         "high": [_short(max(pair) * (1 + abs(dice.gauss(0, 0.01)))) for pair in pairs],
         "low": [_short(min(pair) / (1 + abs(dice.gauss(0, 0.01)))) for pair in pairs],
         "close": [_short(close) for _, close in pairs],
+        **({"marks": _marks(last, bars), "volume": [_short(dice.uniform(1, 9e3)) for _ in pairs]} if days == 1 else {}),
         "forming": days > 1,
         "ema_table": emas,
         "emas": {str(period): _ema(closes[1:], period) for period in PERIODS},
     }
+
+
+def _marks(last: int, bars: int) -> list[list[Any]]:
+    """A mark of each kind, two on one day, and one on a day without a bar; a young asset has fewer."""
+    marks = [
+        [last - 90, "missing", "2 days before this bar have none"],
+        [last - 60, "repaired", "repaired high"],
+        [last - 30, "refused", f"refused: {EVIL}"],
+        [last - 30, "restated", "3 rows changed, 2026-10-20 to 2026-10-23"],
+        [last + 1, "refused", "refused: null_ohlc"],
+    ]
+    return [mark for mark in marks if mark[0] > last - bars]
+
+
+def _nights(runs: list[Row]) -> list[Row]:
+    ended = [run for run in reversed(runs) if run["ended_at"]]
+    return [
+        {
+            "started_at": run["started_at"],
+            "exit_code": run["exit_code"],
+            "rows": run["rows"],
+            "seconds": sum(step["seconds"] for step in run["steps"]),
+            "failed": run["exit_code"],
+        }
+        for run in ended
+    ]
 
 
 def _ema(closes: list[float], period: int) -> list[float | None]:

@@ -198,6 +198,73 @@ def test_timeframe_and_periods_change_the_legend(opened: Chrome) -> None:
     assert text(opened, "#legend") == second
 
 
+def test_marked_days_are_listed_with_why(opened: Chrome) -> None:
+    """Daily bars say which days are missing, repaired, refused or restated; other bars have no such list."""
+    assert "5 marked days" in text(opened, "#marks summary")
+    click(opened, "#marks summary")
+    rows = ask(opened, "return [...document.querySelectorAll('#marks tbody tr')].map((row) => row.textContent)")
+    assert [row[:10] for row in rows] == sorted((row[:10] for row in rows), reverse=True)
+    assert f"✕ refusedrefused: {EVIL}" in rows[1]
+    assert opened.title.startswith("Nightly refresh")
+    select(opened, "#timeframe", "1")
+    assert ask(opened, "return document.querySelector('#marks').hidden")
+
+
+def test_a_range_and_a_scale_are_kept_for_the_next_asset(opened: Chrome) -> None:
+    """A range shows the last days; it and the scale stay when another asset is chosen."""
+    whole = ask(opened, f"return (() => {{ {COLOURS} }})()")
+    click(opened, "#ranges button[data-days='30']")
+    click(opened, "#log")
+    select(opened, "#asset", "52")
+    until(opened, "return document.querySelector('#chart').ariaLabel.startsWith('52 ')")
+    pressed = "return [...document.querySelectorAll('#ranges [aria-pressed=true]')].map((one) => one.textContent)"
+    assert ask(opened, pressed) == ["1 month"]
+    assert ask(opened, "return document.querySelector('#log').checked")
+    assert whole > 10
+
+
+def test_assets_are_searched(opened: Chrome) -> None:
+    """A search leaves the assets that it fits, Enter draws the first, and an emptied search offers all again."""
+    box = opened.find_element("css selector", "#asset-filter")
+    box.send_keys("pEErcoin")
+    names = "return [...document.querySelectorAll('#asset option')].map((one) => one.textContent)"
+    found = ask(opened, names)
+    assert found
+    assert all("Peercoin" in name for name in found)
+    press(opened, "ENTER")
+    until(opened, f"return document.querySelector('#chart').ariaLabel.startsWith({found[0]!r})")
+    box.clear()
+    box.send_keys(" ")
+    assert len(ask(opened, names)) == 200
+    click(opened, "#heat-rows tr[data-id='1100'] td:nth-child(5)")
+    until(opened, "return document.querySelector('#chart').ariaLabel.startsWith('1100 ')")
+
+
+def test_curves_show_the_nights(opened: Chrome) -> None:
+    """Seconds, rows and failures have a curve each, with the last value, and a mark at nights that were not good."""
+    captions = ask(opened, "return [...document.querySelectorAll('#curves figcaption')].map((one) => one.textContent)")
+    assert [caption.split()[0] for caption in captions] == ["Seconds", "Rows", "Failed"]
+    labels = ask(opened, "return [...document.querySelectorAll('#curves svg')].map((one) => one.ariaLabel)")
+    assert all("refreshes" in label for label in labels)
+    assert ask(opened, "return document.querySelectorAll('#curves figure:first-child .dot.bad').length") > 0
+
+
+def test_a_page_of_5000_assets_opens_in_two_seconds(chrome: Chrome, tmp_path: Path) -> None:
+    """Thousands of assets open as quickly, and are found by a search."""
+    data, charts = many(5_000)
+    target = tmp_path / "report.html"
+    write_page(target, data, dict(list(charts.items())[:300]))
+    took = []
+    for _ in range(3):  # a machine that does something else beside is slow at times
+        open_page(chrome, target.as_uri())
+        until(chrome, "return document.querySelector('#legend').textContent !== ''")
+        took.append(ask(chrome, OPENING))
+    assert min(took) < LONGEST_OPENING
+    chrome.find_element("css selector", "#asset-filter").send_keys("6000")
+    assert ask(chrome, "return document.querySelectorAll('#asset option').length") == 1
+    assert errors(chrome) == []
+
+
 def test_the_legend_follows_the_pointer_and_the_keys(opened: Chrome) -> None:
     """The legend shows the bar under the crosshair, or the one that the arrow keys moved to."""
     from selenium.webdriver import ActionChains  # noqa: PLC0415 - it may not be installed

@@ -114,7 +114,10 @@
       ["missing days", number(summary.missing_days), false],
       ["EMA violations", number(summary.ema_violations), summary.ema_violations > 0],
     ];
-    for (const [name, value, flag] of facts) {
+    const isNone = ([, value]) => value === "0";
+    const none = facts.filter(isNone).map(([name]) => (name === "exit code" ? "" : name)).filter(Boolean);
+    if (none.length) $("none").textContent = `None: ${none.join(", ")}.`;
+    for (const [name, value, flag] of facts.filter((fact) => !isNone(fact))) {
       $("facts").append(make("div", {}, make("dt", {}, name), make("dd", { className: flag ? "flag" : "" }, value)));
     }
   }
@@ -306,6 +309,43 @@
     into.replaceChildren(head, chart);
   }
 
+  // Curves over the last nights: one small picture for each number
+
+  const CURVES = [["Seconds", "seconds", spoken], ["Rows", "rows", number], ["Failed assets", "failed", number]];
+
+  function curve([title, name, show]) {
+    const values = data.nights.map((night) => night[name] ?? 0);
+    const most = Math.max(...values, 1e-9);
+    const [width, height, space] = [240, 56, 4];
+    const x = (at) => space + (at * (width - 2 * space)) / Math.max(values.length - 1, 1);
+    const y = (value) => height - space - (value * (height - 2 * space)) / most;
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const shape = (tag, attributes) => {
+      const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+      svg.append(element);
+      return element;
+    };
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.setAttribute("role", "img");
+    const last = values.at(-1);
+    svg.setAttribute("aria-label", `${title} of the last ${counted(values.length, "refresh").replace("refreshs", "refreshes")}, the last one ${show(last)}, at most ${show(most < 1 ? 0 : most)}`);
+    shape("polyline", { points: values.map((value, at) => `${x(at)},${y(value)}`).join(" "), class: "curve" });
+    values.forEach((value, at) => {
+      const night = data.nights[at];
+      const dot = shape("circle", { cx: x(at), cy: y(value), r: night.exit_code === 0 ? 2 : 3.5, class: night.exit_code === 0 ? "dot" : "dot bad" });
+      const words = document.createElementNS("http://www.w3.org/2000/svg", "title");
+      words.textContent = `${instant(night.started_at)}: ${show(value)}`;
+      dot.append(words);
+    });
+    return make("figure", {}, make("figcaption", {}, `${title} `, make("b", {}, show(last))), svg);
+  }
+
+  function showCurves() {
+    if (data.nights.length < 2) return;
+    $("curves").append(...CURVES.map(curve));
+  }
+
   function showRuns() {
     const body = $("runs-body");
     if (!data.runs.length) return body.append(empty(`There is no run yet. Start one with: ${data.command}`));
@@ -468,7 +508,7 @@
 
   // Prices
 
-  const chart = { id: null, all: [], series: null, api: null, candles: null, lines: new Map(), periods: null, at: null };
+  const chart = { id: null, all: [], series: null, api: null, candles: null, volume: null, marks: null, lines: new Map(), periods: null, at: null, range: null };
 
   /** A colour of the style sheet in the notation that the canvas needs, in the current theme. */
   function colour(name) {
@@ -494,6 +534,7 @@
   async function choose(id, scroll = false) {
     chart.id = id;
     $("asset").value = String(id);
+    if ($("asset").selectedIndex < 0) fillAssets($("asset-filter").value = ""); // it was searched for, and is no match
     markChosen();
     if (scroll) scrollToPrices();
     const blob = data.charts[id];
@@ -533,7 +574,7 @@
     chart.api?.remove();
     Object.assign(chart, { api: null, candles: null, series: null, lines: new Map(), at: null });
     $("chart").replaceChildren(empty(words));
-    for (const id of ["legend", "periods", "chart-note"]) $(id).replaceChildren();
+    for (const id of ["legend", "periods", "chart-note", "marks"]) $(id).replaceChildren();
   }
 
   function options() {
@@ -564,6 +605,91 @@
     return { upColor: up, downColor: down, borderUpColor: up, borderDownColor: down, wickUpColor: up, wickDownColor: down };
   }
 
+  // What is not as in the source, or was not always so: sign, word, and where it stands by the bar
+
+  const MARKS = {
+    missing: ["○", "missing", "belowBar"], repaired: ["◆", "repaired", "belowBar"],
+    refused: ["✕", "refused", "aboveBar"], restated: ["↻", "restated", "aboveBar"],
+  };
+
+  /** The marks of a chart: one sign for each kind on a day. A day without a bar is marked at the bar before it. */
+  function showMarks(series) {
+    const marks = series.marks ?? [];
+    const at = (day) => series.days.findLast((other) => other <= day) ?? series.days[0];
+    const signs = new Map();
+    for (const [day, kind] of marks) signs.set(`${at(day)} ${kind}`, { time: at(day) * DAY, kind });
+    const shapes = { missing: "circle", repaired: "square", refused: "arrowDown", restated: "arrowDown" };
+    chart.marks = LightweightCharts.createSeriesMarkers(chart.candles, [...signs.values()].sort((a, b) => a.time - b.time).map(({ time, kind }) =>
+      ({ time, position: MARKS[kind][2], shape: shapes[kind], color: colour(`mark-${kind}`), size: 0.8 })));
+    const date = (day) => new Date(day * DAY * 1000).toISOString().slice(0, 10);
+    const rows = [...marks].sort(([a], [b]) => b - a);
+    const keys = Object.entries(MARKS).map(([kind, [sign, word]]) => [rows.filter(([, of]) => of === kind).length, kind, sign, word]);
+    const summary = make("summary", {}, rows.length ? `${counted(rows.length, "marked day")}: ` : "No day is marked.",
+      ...keys.filter(([many]) => many).map(([many, kind, sign, word]) => make("span", { className: `mark is-${kind}` }, `${sign} ${number(many)} ${word} `)));
+    const list = table("Marked days", [
+      ["Day", "fixed", ([day]) => date(day)],
+      ["What", "fixed", ([, kind]) => make("span", { className: `mark is-${kind}` }, `${MARKS[kind][0]} ${MARKS[kind][1]}`)],
+      ["Why", "why", ([, , why]) => why],
+    ], rows.slice(0, MOST_ROWS));
+    $("marks").replaceChildren(summary, ...(rows.length ? [list] : []));
+    $("marks").hidden = series.marks === undefined;
+  }
+
+  const compact = (value) => value.toLocaleString("en-US", { notation: "compact", maximumFractionDigits: 1 });
+
+  function drawVolume(series) {
+    chart.volume = null;
+    if (!series.volume?.some((value) => value)) return;
+    const columns = chart.api.addSeries(LightweightCharts.HistogramSeries, {
+      priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false, color: colour("volume") });
+    columns.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    columns.setData(series.volume.map((value, bar) => ({ time: series.days[bar] * DAY, value: value ?? 0 })));
+    chart.volume = columns;
+  }
+
+  const RANGES = [["1 month", 30], ["3 months", 91], ["1 year", 365], ["all", null]];
+
+  /** Show the last days of the chart; null: all. */
+  function showRange(days) {
+    chart.range = days;
+    const time = chart.api.timeScale();
+    const last = chart.series.days.length - 1;
+    const first = days === null ? 0 : Math.max(0, chart.series.days.findIndex((day) => day > chart.series.days[last] - days));
+    if (first === 0) time.fitContent();
+    else time.setVisibleLogicalRange({ from: first, to: last + 3 });
+    for (const button of $("ranges").children) button.setAttribute("aria-pressed", String(button.dataset.days === String(days)));
+  }
+
+  function showChartControls() {
+    $("ranges").append(...RANGES.map(([word, days]) => {
+      const button = make("button", { type: "button", className: "toggle", "aria-pressed": "false" }, word);
+      button.dataset.days = String(days);
+      button.addEventListener("click", () => chart.api && showRange(days));
+      return button;
+    }));
+    $("log").addEventListener("change", scalePrices);
+    $("asset-filter").addEventListener("input", () => fillAssets($("asset-filter").value));
+    $("asset-filter").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && $("asset").options.length) choose(Number($("asset").options[0].value));
+    });
+  }
+
+  function scalePrices() {
+    const { Logarithmic, Normal } = LightweightCharts.PriceScaleMode;
+    chart.candles?.priceScale().applyOptions({ mode: $("log").checked ? Logarithmic : Normal, scaleMargins: { top: 0.08, bottom: 0.2 } });
+  }
+
+  /** The assets to choose from: all, or those whose id or name a search fits. */
+  function fillAssets(text) {
+    const needle = text.trim().toLowerCase();
+    const found = [...assets].sort(ORDERS.id).filter((asset) =>
+      !needle || String(asset.id).startsWith(needle) || asset.name.toLowerCase().includes(needle));
+    $("asset").replaceChildren(...found.map((asset) => make("option", { value: String(asset.id) }, `${asset.id} ${asset.name}`)));
+    $("asset-found").textContent = needle ? counted(found.length, "asset") : "";
+    if (found.some((asset) => asset.id === chart.id)) $("asset").value = String(chart.id);
+    else $("asset").selectedIndex = -1;
+  }
+
   function draw(place) {
     const series = chart.all[place];
     const periods = periodsOf(series);
@@ -584,7 +710,10 @@
         value === null ? { time: series.days[bar] * DAY } : { time: series.days[bar] * DAY, value }));
       chart.lines.set(period, line);
     });
-    chart.api.timeScale().fitContent();
+    drawVolume(series);
+    scalePrices();
+    showMarks(series);
+    showRange(chart.range);
     chart.api.subscribeCrosshairMove((event) => showLegend(event.time === undefined ? null : series.days.indexOf(event.time / DAY)));
     showPeriods(periods);
     showLegend(null);
@@ -635,6 +764,7 @@
     const day = new Date(series.days[place] * DAY * 1000).toISOString().slice(0, 10);
     const open = series.forming && place === series.days.length - 1;
     const parts = [make("span", {}, make("b", {}, open ? `${day}, not closed yet` : day))];
+    const marks = (series.marks ?? []).filter(([of]) => of === series.days[place]);
     for (const [sign, name] of [["O", "open"], ["H", "high"], ["L", "low"], ["C", "close"]]) {
       parts.push(make("span", {}, make("i", {}, sign), price(series[name][place])));
     }
@@ -643,6 +773,9 @@
         parts.push(make("span", {}, swatch(ema), make("i", {}, `EMA ${period}`), price(series.emas[period][place])));
       }
     });
+    const volume = series.volume?.[place];
+    if (volume !== null && volume !== undefined) parts.push(make("span", {}, make("i", {}, "Volume"), compact(volume)));
+    parts.push(...marks.map(([, kind, why]) => make("span", { className: `mark is-${kind}` }, `${MARKS[kind][0]} ${why}`)));
     $("legend").replaceChildren(...parts);
   }
 
@@ -664,12 +797,16 @@
     chart.candles.applyOptions(candleColours());
     chart.candles.setData(candles(chart.series));
     periodsOf(chart.series).forEach((period, at) => chart.lines.get(period).applyOptions({ color: colour(emaColour(at)) }));
+    chart.volume?.applyOptions({ color: colour("volume") });
+    chart.marks.detach();
+    showMarks(chart.series);
   }
 
   function showPrices() {
     if (!assets.length) return $("prices-body").replaceChildren(empty("There is no asset yet, so there are no prices."));
     const inOrder = [...assets].sort(ORDERS.id);
-    $("asset").append(...inOrder.map((asset) => make("option", { value: String(asset.id) }, `${asset.id} ${asset.name}`)));
+    fillAssets("");
+    showChartControls();
     $("asset").addEventListener("change", () => choose(Number($("asset").value)));
     $("timeframe").addEventListener("change", () => draw(Number($("timeframe").value)));
     $("chart").addEventListener("keydown", stepInChart);
@@ -700,6 +837,7 @@
   showLast();
   showFailures();
   showRestatements();
+  showCurves();
   showRuns();
   showFreshness();
   showPrices();
