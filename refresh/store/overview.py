@@ -206,7 +206,7 @@ def marks(connection: Connection, id: int, first: int) -> list[list[Any]]:
         FROM {LEDGER} l WHERE l.id = :id
         ORDER BY 1, 2
     """)
-    return [[row.day, row.kind, row.why] for row in connection.execute(query, {"id": id}) if row.day >= first]
+    return [list(row) for row in connection.execute(query, {"id": id}) if row.day >= first]
 
 
 def table_bytes(connection: Connection) -> dict[str, int]:

@@ -251,7 +251,7 @@ def _series(dice: random.Random, price: float, bars: int, table: str, tf: str, t
 
 def _marks(last: int, bars: int) -> list[list[Any]]:
     """A mark of each kind, two on one day, and one on a day without a bar; a young asset has fewer."""
-    marks = [
+    marks: list[list[Any]] = [
         [last - 90, "missing", "2 days before this bar have none"],
         [last - 60, "repaired", "repaired high"],
         [last - 30, "refused", f"refused: {EVIL}"],
