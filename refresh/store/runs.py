@@ -119,3 +119,24 @@ def last_summary(connection: Connection) -> Mapping[str, Any] | None:
     query = text(f"SELECT summary FROM {RUNS} WHERE summary IS NOT NULL ORDER BY started_at DESC LIMIT 1")
     summary: Mapping[str, Any] | None = connection.execute(query).scalar()
     return summary
+
+
+LATEST = {
+    "run_id": "text",
+    "program": "text null",
+    "command": "text",
+    "host": "text",
+    "started_at": "timestamptz",
+    "ended_at": "timestamptz null",
+    "exit_code": "int4 null",
+    "assets": "int4",
+    "rows": "int8 null",
+    "resumes": "text null",
+}
+"""The columns of ``latest``, and their types."""
+
+
+def latest(connection: Connection, number: int | None) -> list[Any]:
+    """The last runs, the latest first; ``None``: all. A run without an end is at work, or was killed."""
+    query = text(f"SELECT {', '.join(LATEST)} FROM {RUNS} ORDER BY started_at DESC, run_id DESC LIMIT :number")
+    return list(connection.execute(query, {"number": number}))

@@ -1,0 +1,78 @@
+"""Bars and averages: from what a reader writes to the rows of one table and timeframe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from refresh.catalog import DEFAULT_ZONE, Group, Leg
+from refresh.options.asset_names import asset_id
+from refresh.reading import arguments
+from refresh.reading.arguments import Assets, Periods, Time
+from refresh.reading.frame import Frame
+from refresh.reading.naming import meant
+from refresh.reading.records import as_texts
+from refresh.store import assets as known
+from refresh.store.dimensions import read_dimensions
+from refresh.store.settings import remembered_zone
+from refresh.store.target_rows import Asked, read_target, texts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a reader writes; ``None`` narrows nothing."""
+
+    assets: Assets
+    timeframe: str
+    family: str | None
+    periods: Periods
+    closed: bool
+    since: Time
+    until: Time
+    columns: str | Iterable[str] | None
+
+
+def read_frame(connection: Connection, group: Group, question: Question) -> Frame:
+    """The rows that a question is about. Raises ``UsageError`` for whatever of it does not exist."""
+    dimensions = read_dimensions(connection)
+    zone = remembered_zone(connection) or DEFAULT_ZONE
+    place = meant(group, question.timeframe, question.family, dimensions.timeframes)
+    leg = place.leg
+    periods = None
+    if leg.shape.has_periods:
+        periods = arguments.chosen_periods(question.periods, dimensions.periods)
+    asked = Asked(
+        names=_columns(leg, question.columns),
+        ids=asset_ids(connection, question.assets, known.built_ids(connection)),
+        tf=place.tf,
+        periods=periods,
+        since=arguments.lower_bound(question.since, zone),
+        before=arguments.upper_bound(question.until, zone),
+        is_closed=question.closed,
+    )
+    rows = read_target(connection, leg, asked)
+    rows |= {name: as_texts(column) for name, column in rows.items() if column.dtype.kind == "S"}
+    return Frame(rows, leg.target, place.tf)
+
+
+def _columns(leg: Leg, named: str | Iterable[str] | None) -> list[str]:
+    offered = [column.name for column in leg.shape.columns if column.name != "tf"]
+    if named is None:
+        return [name for name in offered if name not in texts(leg)]
+    return arguments.chosen_columns(named, offered, leg.shape.key)
+
+
+def asset_ids(connection: Connection, assets: Assets, among: Sequence[int]) -> list[int] | None:
+    """The ids of the assets that are named; ``None``: all.
+
+    Raises ``UsageError`` for a symbol that names none or several, and for an id that is not ``among`` those of others.
+    """
+    names = arguments.asset_names(assets)
+    if names is None:
+        return None
+    symbols = known.symbols(connection) if any(isinstance(name, str) for name in names) else {}
+    ids = [name if isinstance(name, int) else asset_id(name, symbols, option="assets") for name in names]
+    arguments.check_ids(ids, among)
+    return list(dict.fromkeys(ids))

@@ -1,0 +1,76 @@
+"""Rows of bars and averages as readers ask for them: of some assets, one timeframe, and a span of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from refresh.catalog import Leg
+from refresh.core.rows import Rows
+from refresh.store import bulk
+from refresh.store.statements import array_of, quoted
+from refresh.store.tables import TARGET_TABLES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """Which rows and columns of a table are wanted; ``None`` narrows nothing.
+
+    ``since`` is included and ``before`` is not. ``is_closed``: only canonical rows.
+    """
+
+    names: Sequence[str]
+    ids: Sequence[int] | None
+    tf: str
+    periods: Sequence[int] | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+    is_closed: bool = False
+
+
+def read_target(connection: Connection, leg: Leg, asked: Asked) -> Rows:
+    """The rows in the order of assets, then time, then periods.
+
+    The timeframe is a condition and no column: a text costs more than a number, and this one is the same in every row.
+    """
+    conditions = " AND ".join(_conditions(leg, asked))
+    order = quoted(name for name in leg.shape.key if name != "tf")
+    query = f"SELECT {quoted(asked.names)} FROM {leg.target} WHERE {conditions or 'true'}"
+    values = {
+        "ids": array_of(asked.ids or ()),
+        "tf": asked.tf,
+        "periods": array_of(asked.periods or ()),
+        "since": asked.since,
+        "before": asked.before,
+    }
+    widths = bulk.text_widths(connection, query, values, [name for name in texts(leg) if name in asked.names])
+    fields = bulk.fields_as_declared(TARGET_TABLES[leg.target], asked.names) | widths
+    return bulk.read(connection, f"{query} ORDER BY {order}", values, fields)
+
+
+def _conditions(leg: Leg, asked: Asked) -> Iterator[str]:
+    if asked.ids is not None:
+        yield "id = ANY(CAST(:ids AS int[]))"
+    if leg.shape.has_timeframes:
+        yield "tf = :tf"
+    if asked.periods is not None:
+        yield "period = ANY(CAST(:periods AS int[]))"
+    if asked.since is not None:
+        yield f'"{leg.shape.time}" >= :since'
+    if asked.before is not None:
+        yield f'"{leg.shape.time}" < :before'
+    if asked.is_closed:
+        yield f"NOT {_forming(leg)}"
+
+
+def _forming(leg: Leg) -> str:
+    """The column that is false on canonical rows."""
+    return leg.averages[0].roll if leg.averages else "is_partial_end"
+
+
+def texts(leg: Leg) -> list[str]:
+    """The columns that are texts, beside the timeframe."""
+    return [column.name for column in leg.shape.columns if column.type == "text" and column.name != "tf"]
