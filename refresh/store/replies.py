@@ -54,7 +54,8 @@ class Reply(io.RawIOBase):
         Afterwards the reply is empty, so that one column at a time is in memory twice.
         """
         if self._error is None and self._rest != TRAILER:
-            self._error = _not_as_wide(*next(iter(self._wanted.items())))
+            broken = self._rest.ljust(self._layout.itemsize, b"\0")
+            self._error = _not_as_wide(np.frombuffer(broken, self._layout, 1), self._wanted)
         if self._error is not None:
             raise self._error
         if not self._blocks:
@@ -78,12 +79,14 @@ def _layout(wanted: Mapping[str, Field]) -> np.dtype[Any]:
 def _decoded(rows: Array, wanted: Mapping[str, Field]) -> Rows:
     for name, field in wanted.items():
         if (rows[f"{name} size"] != field.width).any():
-            raise _not_as_wide(name, field)
+            raise _not_as_wide(rows, wanted)
     return {name: _native(rows[name], field) for name, field in wanted.items()}
 
 
-def _not_as_wide(name: str, field: Field) -> ValueError:
-    """The error of a column that has another width, as NULL does."""
+def _not_as_wide(rows: Array, wanted: Mapping[str, Field]) -> ValueError:
+    """The error of the first value that has another width, as NULL does; what comes after it has moved."""
+    is_other = np.stack([rows[f"{name} size"] != field.width for name, field in wanted.items()], axis=1)
+    name, field = list(wanted.items())[int(np.argmax(is_other)) % len(wanted)]
     return ValueError(f"column {name!r} did not arrive as {field.width} bytes in every row")
 
 
