@@ -22,7 +22,7 @@ ABOUT = {"_(packed|series)$": "tables.md", "^cmc_price_bars_": "bars.md", "^cmc_
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 FOLDERS = ("refresh/", "tests/", "bench/", "docs/")
 FLAGS = {option.flag for option in (*OPTIONS, *LOAD_OPTIONS)}
-FLAGS_OF_OTHERS = {"--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--editable"}
+FLAGS_OF_OTHERS = {"--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--editable", "--config-settings"}
 """Those of Python's parser, of pytest, of the bench and of pip."""
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

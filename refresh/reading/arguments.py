@@ -43,21 +43,29 @@ def asset_names(assets: Assets) -> list[int | str] | None:
     return list(dict.fromkeys(names))
 
 
-def chosen_periods(periods: Periods, enabled: Sequence[int]) -> list[int]:
+def numbers(periods: Periods) -> list[int] | None:
+    """The periods that are named; ``None``: all."""
+    return None if periods is None else [_whole("periods", item) for item in _items(periods)]
+
+
+def names(columns: str | Iterable[str] | None) -> list[str] | None:
+    """The columns that are named; ``None``: all."""
+    return None if columns is None else _items(columns)
+
+
+def chosen_periods(periods: Sequence[int] | None, enabled: Sequence[int]) -> list[int]:
     """The periods that are named; ``None``: all that are enabled. Raises ``UsageError`` with the nearest ones."""
     if periods is None:
         return list(enabled)
-    chosen = [_whole("periods", item) for item in _items(periods)]
-    for period in chosen:
+    for period in periods:
         if period not in enabled:
             close = nearest_numbers(period, enabled, none="none is enabled")
             raise UsageError(f"periods {period}: no such period in dim_period; {close}")
-    return sorted(set(chosen))
+    return sorted(set(periods))
 
 
-def chosen_columns(columns: str | Iterable[str] | None, offered: Sequence[str], key: Collection[str]) -> list[str]:
+def chosen_columns(wanted: Sequence[str], offered: Sequence[str], key: Collection[str]) -> list[str]:
     """The key and the columns that are named, in the table's order. Raises ``UsageError`` with the nearest ones."""
-    wanted = _items(columns)
     for name in wanted:
         if name not in offered:
             raise UsageError(f"columns {name!r}: no such column; {nearest(str(name), offered)}")
@@ -135,8 +143,6 @@ def check_ids(ids: Sequence[int], built: Sequence[int]) -> None:
 
 def _items(value: Any) -> list[Any]:
     """The items of a list, of an array or of another iterable; one item by itself is a list of one."""
-    if value is None:
-        return []
     if isinstance(value, str) or not isinstance(value, Iterable):
         return [value]
     return list(value)

@@ -91,8 +91,8 @@ class Database:
         900000001  2024-12-27 23:59:59.999      312  255.59
         """
         question = Question(
-            assets=assets, timeframe=timeframe, family=family, periods=None, closed=closed, since=since, until=until,
-            columns=columns,
+            assets=arguments.asset_names(assets), timeframe=timeframe, family=family, periods=None, closed=closed,
+            since=since, until=until, columns=arguments.names(columns),
         )  # fmt: skip
         return self._read(lambda connection: read_frame(connection, Group.BARS, question))
 
@@ -117,8 +117,9 @@ class Database:
         900000001  2024-12-30 23:59:59.999      20  True  227.7429529
         """
         question = Question(
-            assets=assets, timeframe=timeframe, family=family, periods=periods, closed=closed, since=since, until=until,
-            columns=columns,
+            assets=arguments.asset_names(assets), timeframe=timeframe, family=family,
+            periods=arguments.numbers(periods), closed=closed, since=since, until=until,
+            columns=arguments.names(columns),
         )  # fmt: skip
         return self._read(lambda connection: read_frame(connection, Group.EMAS, question))
 
@@ -135,9 +136,9 @@ class Database:
         >>> frame["last_bar"].max()
         np.datetime64('2024-12-30T23:59:59.999000')
         """
-        age = arguments.length_of_time("max_age", max_age)
+        names, age = arguments.asset_names(assets), arguments.length_of_time("max_age", max_age)
         now = datetime.now(UTC)
-        rows = self._read(lambda connection: read_standing(connection, now, assets, age))
+        rows = self._read(lambda connection: read_standing(connection, now, names, age))
         return Frame(rows, "freshness")
 
     def runs(self, last: SupportsIndex | None = 20) -> Frame:

@@ -15,7 +15,6 @@ from refresh.due.freshness import Freshness, read_freshness
 from refresh.due.lateness import not_fresh
 from refresh.options.arguments import filter_flags
 from refresh.options.request import Request
-from refresh.reading.arguments import Assets
 from refresh.reading.records import as_columns
 from refresh.reading.target import asset_ids
 from refresh.store import runs
@@ -35,7 +34,9 @@ COLUMNS = {
 Record = tuple[int, str, datetime | None, datetime | None, timedelta | None, bool, str]
 
 
-def read_standing(connection: Connection, now: datetime, assets: Assets, max_age: timedelta) -> Rows:
+def read_standing(
+    connection: Connection, now: datetime, assets: Sequence[int | str] | None, max_age: timedelta
+) -> Rows:
     """A row per asset and table, asset by asset. Days of the source newer than ``max_age`` are not late yet.
 
     Raises ``UsageError`` for an asset that does not exist, and ``SchemaError`` without a price table that fits.
@@ -45,7 +46,7 @@ def read_standing(connection: Connection, now: datetime, assets: Assets, max_age
     known = survey.asset_ids(connection, scopes[0])
     named = asset_ids(connection, assets, known)
     ids = known if named is None else named
-    reasons = _left_by_runs(connection, ids)
+    reasons = _left_by_runs(connection, named)
     for entry in not_fresh(connection, scopes, ids, now - max_age):
         reasons.setdefault((entry.id, entry.table), entry.why)
     fresh = read_freshness(connection, now, request.selection.tz)
@@ -56,9 +57,9 @@ def read_standing(connection: Connection, now: datetime, assets: Assets, max_age
     return as_columns(records, COLUMNS)
 
 
-def _left_by_runs(connection: Connection, ids: Sequence[int]) -> dict[tuple[int, str], str]:
-    """What runs have left undone, by asset and table."""
-    covers = runs.covers(connection, filter_flags(), None)
+def _left_by_runs(connection: Connection, ids: Sequence[int] | None) -> dict[tuple[int, str], str]:
+    """What runs about some assets have left undone, by asset and table; ``None``: about all."""
+    covers = runs.covers(connection, filter_flags(), ids)
     reasons: dict[tuple[int, str], str] = {}
     for entry in runs.open_since(connection, list(covers.values()), filter_flags(), ids):
         why = f"{entry.status.value} since {entry.since:%Y-%m-%d %H:%M} UTC: {entry.why}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from refresh.catalog import DEFAULT_ZONE, Group, Leg
 from refresh.options.asset_names import asset_id
 from refresh.reading import arguments
-from refresh.reading.arguments import Assets, Periods, Time
+from refresh.reading.arguments import Time
 from refresh.reading.frame import Frame
 from refresh.reading.naming import meant
 from refresh.reading.records import as_texts
@@ -22,16 +22,16 @@ from refresh.store.target_rows import Asked, read_target, texts
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What a reader writes; ``None`` narrows nothing."""
+    """What a reader asks for; ``None`` narrows nothing. ``assets``: ids and symbols."""
 
-    assets: Assets
+    assets: Sequence[int | str] | None
     timeframe: str
     family: str | None
-    periods: Periods
+    periods: Sequence[int] | None
     closed: bool
     since: Time
     until: Time
-    columns: str | Iterable[str] | None
+    columns: Sequence[str] | None
 
 
 def read_frame(connection: Connection, group: Group, question: Question) -> Frame:
@@ -57,19 +57,18 @@ def read_frame(connection: Connection, group: Group, question: Question) -> Fram
     return Frame(rows, leg.target, place.tf)
 
 
-def _columns(leg: Leg, named: str | Iterable[str] | None) -> list[str]:
+def _columns(leg: Leg, named: Sequence[str] | None) -> list[str]:
     offered = [column.name for column in leg.shape.columns if column.name != "tf"]
     if named is None:
         return [name for name in offered if name not in texts(leg)]
     return arguments.chosen_columns(named, offered, leg.shape.key)
 
 
-def asset_ids(connection: Connection, assets: Assets, among: Sequence[int]) -> list[int] | None:
-    """The ids of the assets that are named; ``None``: all.
+def asset_ids(connection: Connection, names: Sequence[int | str] | None, among: Sequence[int]) -> list[int] | None:
+    """The ids of the assets that are named by id or symbol; ``None``: all.
 
     Raises ``UsageError`` for a symbol that names none or several, and for an id that is not ``among`` those of others.
     """
-    names = arguments.asset_names(assets)
     if names is None:
         return None
     symbols = known.symbols(connection) if any(isinstance(name, str) for name in names) else {}
