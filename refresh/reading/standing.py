@@ -44,7 +44,7 @@ def read_standing(
     request = Request().zoned(remembered_zone(connection) or DEFAULT_ZONE)
     scopes = survey.open_scopes(connection, BUILDERS, request.selection, now)
     known = survey.asset_ids(connection, scopes[0])
-    named = asset_ids(connection, assets, known)
+    named = None if assets is None else asset_ids(connection, assets, known)
     ids = known if named is None else named
     reasons = _left_by_runs(connection, named)
     for entry in not_fresh(connection, scopes, ids, now - max_age):

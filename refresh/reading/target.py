@@ -38,14 +38,16 @@ def read_frame(connection: Connection, group: Group, question: Question) -> Fram
     """The rows that a question is about. Raises ``UsageError`` for whatever of it does not exist."""
     dimensions = read_dimensions(connection)
     zone = remembered_zone(connection) or DEFAULT_ZONE
-    place = meant(group, question.timeframe, question.family, dimensions.timeframes)
+    place = meant(group, str(question.timeframe), question.family, dimensions.timeframes)
     leg = place.leg
-    periods = None
+    ids = periods = None
+    if question.assets is not None:
+        ids = asset_ids(connection, question.assets, known.built_ids(connection))
     if leg.shape.has_periods:
         periods = arguments.chosen_periods(question.periods, dimensions.periods)
     asked = Asked(
         names=_columns(leg, question.columns),
-        ids=asset_ids(connection, question.assets, known.built_ids(connection)),
+        ids=ids,
         tf=place.tf,
         periods=periods,
         since=arguments.lower_bound(question.since, zone),
@@ -64,13 +66,11 @@ def _columns(leg: Leg, named: Sequence[str] | None) -> list[str]:
     return arguments.chosen_columns(named, offered, leg.shape.key)
 
 
-def asset_ids(connection: Connection, names: Sequence[int | str] | None, among: Sequence[int]) -> list[int] | None:
-    """The ids of the assets that are named by id or symbol; ``None``: all.
+def asset_ids(connection: Connection, names: Sequence[int | str], among: Sequence[int]) -> list[int]:
+    """The ids of the assets that are named by id or symbol, each once.
 
     Raises ``UsageError`` for a symbol that names none or several, and for an id that is not ``among`` those of others.
     """
-    if names is None:
-        return None
     symbols = known.symbols(connection) if any(isinstance(name, str) for name in names) else {}
     ids = [name if isinstance(name, int) else asset_id(name, symbols, option="assets") for name in names]
     arguments.check_ids(ids, among)

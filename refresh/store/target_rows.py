@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from refresh.catalog import Leg
 from refresh.core.rows import Rows
+from refresh.errors import SchemaError
 from refresh.store import bulk
 from refresh.store.statements import array_of, quoted
 from refresh.store.tables import TARGET_TABLES
@@ -32,7 +33,7 @@ class Asked:
 
 
 def read_target(connection: Connection, leg: Leg, asked: Asked) -> Rows:
-    """The rows in the order of assets, then time, then periods.
+    """The rows in the order of assets, then time, then periods. Raises ``SchemaError`` for a NULL where none may be.
 
     The timeframe is a condition and no column: a text costs more than a number, and this one is the same in every row.
     """
@@ -48,7 +49,12 @@ def read_target(connection: Connection, leg: Leg, asked: Asked) -> Rows:
     }
     widths = bulk.text_widths(connection, query, values, [name for name in texts(leg) if name in asked.names])
     fields = bulk.fields_as_declared(TARGET_TABLES[leg.target], asked.names) | widths
-    return bulk.read(connection, f"{query} ORDER BY {order}", values, fields)
+    try:
+        return bulk.read(connection, f"{query} ORDER BY {order}", values, fields)
+    except ValueError as error:
+        raise SchemaError(
+            f"{leg.target}: {error}, as if a NULL were where a refresh writes none; --validate finds what was changed"
+        ) from None
 
 
 def _conditions(leg: Leg, asked: Asked) -> Iterator[str]:

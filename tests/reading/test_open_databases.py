@@ -195,3 +195,18 @@ def test_reading_cannot_write(built: Engine) -> None:
         assert ask(built, traces) == before
         with pytest.raises(ReadingError, match="cannot execute CREATE TABLE in a read-only transaction"):
             db._read(lambda connection: connection.exec_driver_sql("CREATE TABLE public.written (id int)"))
+
+
+def test_null_that_no_refresh_writes(built: Engine) -> None:
+    """A column that was changed by hand is named; it is not read as another value."""
+    table = "cmc_price_bars_multi_tf"
+    execute(
+        built,
+        f"ALTER TABLE {table} ALTER COLUMN bar_seq DROP NOT NULL",
+        f"""UPDATE {table} SET bar_seq = NULL WHERE id = 52 AND "timestamp" = (SELECT max("timestamp") FROM {table})""",
+    )
+    with refresh.connect(address(built)) as db:
+        assert len(db.bars(1, "2D")) == 31
+        with pytest.raises(SchemaError, match=f"{table}: column 'bar_seq' did not arrive as 8 bytes in every row"):
+            db.bars([1, 52], "2D")
+        assert len(db.bars([1, 52], "2D", columns=["close"])) == 62

@@ -152,6 +152,7 @@ def test_types(db: refresh.Database) -> None:
         (("AAPL,7,8", "1D"), "assets 7, 8: without daily bars; nearest: 900000001"),
         (([1.5], "1D"), "assets 1.5: not a whole number"),
         (["", "1D"], "assets '': neither an id nor a symbol; say None for all assets"),
+        (("AAPL", 7), "timeframe '7': no such timeframe in bars; nearest: 7D"),
         (("AAPL", "8D"), "timeframe '8D': no such timeframe in bars; nearest: 1D, 2D, 7D"),
         (
             ("AAPL", "1W"),
