@@ -37,9 +37,8 @@ def read_target(connection: Connection, leg: Leg, asked: Asked) -> Rows:
 
     The timeframe is a condition and no column: a text costs more than a number, and this one is the same in every row.
     """
-    conditions = " AND ".join(_conditions(leg, asked))
-    order = quoted(name for name in leg.shape.key if name != "tf")
-    query = f"SELECT {quoted(asked.names)} FROM {leg.target} WHERE {conditions or 'true'}"
+    among = f"FROM {leg.target} AS t WHERE {' AND '.join(_conditions(leg, asked))}"
+    order = quoted((name for name in leg.shape.key if name != "tf"), "t")
     values = {
         "ids": array_of(asked.ids or ()),
         "tf": asked.tf,
@@ -47,10 +46,12 @@ def read_target(connection: Connection, leg: Leg, asked: Asked) -> Rows:
         "since": asked.since,
         "before": asked.before,
     }
-    widths = bulk.text_widths(connection, query, values, [name for name in texts(leg) if name in asked.names])
+    wide = [name for name in texts(leg) if name in asked.names]
+    widths = bulk.text_widths(connection, f"SELECT * {among}", values, wide)
     fields = bulk.fields_as_declared(TARGET_TABLES[leg.target], asked.names) | widths
+    query = f"SELECT {bulk.selected(fields, 't')} {among} ORDER BY {order}"
     try:
-        return bulk.read(connection, f"{query} ORDER BY {order}", values, fields)
+        return bulk.read_selected(connection, query, values, fields)
     except ValueError as error:
         raise SchemaError(
             f"{leg.target}: {error}, as if a NULL were where a refresh writes none; --validate finds what was changed"
@@ -58,18 +59,17 @@ def read_target(connection: Connection, leg: Leg, asked: Asked) -> Rows:
 
 
 def _conditions(leg: Leg, asked: Asked) -> Iterator[str]:
+    yield "t.tf = :tf"
     if asked.ids is not None:
-        yield "id = ANY(CAST(:ids AS int[]))"
-    if leg.shape.has_timeframes:
-        yield "tf = :tf"
+        yield "t.id = ANY(CAST(:ids AS int[]))"
     if asked.periods is not None:
-        yield "period = ANY(CAST(:periods AS int[]))"
+        yield "t.period = ANY(CAST(:periods AS int[]))"
     if asked.since is not None:
-        yield f'"{leg.shape.time}" >= :since'
+        yield f't."{leg.shape.time}" >= :since'
     if asked.before is not None:
-        yield f'"{leg.shape.time}" < :before'
+        yield f't."{leg.shape.time}" < :before'
     if asked.is_closed:
-        yield f"NOT {_forming(leg)}"
+        yield f"NOT t.{_forming(leg)}"
 
 
 def _forming(leg: Leg) -> str:
