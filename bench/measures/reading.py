@@ -44,7 +44,7 @@ def _compared(bench: Bench, database: Database, name: str) -> Figure:
         query = _query(frame)
         bench.say(f"reading {len(frame):,} rows: {name}")
         ours, raw = [], []
-        for _ in range(max(bench.pairs, 5)):
+        for _ in range(bench.pairs):
             ours.append(_seconds(lambda: FRAMES[name](db)))
             raw.append(_copy(database, query))
     note = f"{len(frame):,} rows: {statistics.median(ours):.2f} s, COPY {statistics.median(raw):.2f} s"
