@@ -14,7 +14,7 @@ from bench.figures import Figure
 from bench.machine import first_line, machine
 
 from bench.measures import (  # isort: skip
-    build, crowd, eta, files, frames, growth, history, idle, memory, night, queries, revision, size,
+    build, crowd, eta, files, frames, growth, history, idle, memory, night, queries, reading, revision, size,
 )  # fmt: skip
 from bench.server import Bench
 
@@ -22,6 +22,7 @@ Measure = Callable[[Bench], list[Figure]]
 MEASURES: dict[str, Measure] = {
     "size": size.measure,
     "queries": queries.measure,
+    "reading": reading.measure,
     "revision": revision.measure,
     "build": build.measure,
     "night": night.measure,

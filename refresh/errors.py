@@ -96,6 +96,14 @@ class AlreadyRunningError(RefreshError):
     exit_code = ExitCode.ALREADY_RUNNING
 
 
+class ReadingError(RefreshError):
+    """The database refused what was asked of it."""
+
+
+class MissingPackageError(RefreshError):
+    """What was asked for needs a package that is not installed."""
+
+
 class SequenceError(RefreshError):
     """Daily bars do not follow the bars that are stored."""
 

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "store": {"errors", "wording", "installation", *CATALOGUE, "records", "core", "server"},
     "due": {"errors", "wording", *CATALOGUE, "records", "core", "store"},
     "options": {"errors", "wording", "installation", *CATALOGUE, "due"},
+    "reading": {"errors", "wording", *CATALOGUE, "core", "store", "due", "options"},
     "builder": {
         *("errors", "wording", *CATALOGUE, "records", "stop", "printing", "forks"),
         *("core", "store", "due", "options"),

@@ -22,8 +22,11 @@ ABOUT = {"_(packed|series)$": "tables.md", "^cmc_price_bars_": "bars.md", "^cmc_
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 FOLDERS = ("refresh/", "tests/", "bench/", "docs/")
 FLAGS = {option.flag for option in (*OPTIONS, *LOAD_OPTIONS)}
-FLAGS_OF_OTHERS = {"--no-deps", "--help", "--hypothesis-seed", "--only", "--scale", "--pairs"}
-"""Those of Python's parser, of pytest and of the bench."""
+FLAGS_OF_OTHERS = {
+    *("--help", "--hypothesis-seed", "--only", "--scale", "--pairs"),
+    *("--editable", "--config-settings", "--no-deps"),
+}
+"""Those of Python's parser, of pytest, of the bench and of pip."""
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -55,7 +58,8 @@ def links() -> list[tuple[str, str]]:
 def rooms() -> list[str]:
     """The folders and modules of the package."""
     members = (CHECKOUT / "refresh").iterdir()
-    return sorted(path.stem for path in members if not path.name.startswith("__"))
+    own = [path for path in members if not path.name.startswith("__") and path.suffix in {"", ".py"}]
+    return sorted(path.stem for path in own)
 
 
 def test_readme_is_short() -> None:

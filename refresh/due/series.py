@@ -109,12 +109,17 @@ def select(wanted: Sequence[str], timeframes: Sequence[Timeframe], *, option: st
     """
     selected: set[Timeframe] = set()
     for name in wanted:
-        named = [timeframe for timeframe in timeframes if _is_named(timeframe, name)]
-        if not named:
-            close = _nearest_lengths(name, timeframes)
+        of_name = named(name, timeframes)
+        if not of_name:
+            close = nearest_lengths(name, timeframes)
             raise UsageError(f"{option} {name}: no such timeframe in the builders being run; {close}")
-        selected.update(named)
+        selected.update(of_name)
     return tuple(timeframe for timeframe in timeframes if timeframe in selected)
+
+
+def named(name: str, timeframes: Iterable[Timeframe]) -> list[Timeframe]:
+    """The timeframes that a full label or a short form names, in any case."""
+    return [timeframe for timeframe in timeframes if _is_named(timeframe, name)]
 
 
 def _is_named(timeframe: Timeframe, name: str) -> bool:
@@ -123,7 +128,7 @@ def _is_named(timeframe: Timeframe, name: str) -> bool:
     return upper == timeframe.tf or (is_length and upper == timeframe.short)
 
 
-def _nearest_lengths(name: str, timeframes: Sequence[Timeframe]) -> str:
+def nearest_lengths(name: str, timeframes: Sequence[Timeframe]) -> str:
     """The lengths nearest to a wrong one, those of its own unit first; otherwise the nearest spellings."""
     length = _LENGTH.fullmatch(name.upper())
     if not length or length[2] not in _UNITS or not timeframes:

@@ -20,7 +20,7 @@ def only_ids(names: Sequence[int | str] | None) -> tuple[int, ...] | None:
     """The assets once symbols are looked up; ``None``: all. Raises ``UsageError`` if some are not."""
     if names is None:
         return None
-    return tuple(name if isinstance(name, int) else _asset(name, {}) for name in names)
+    return tuple(name if isinstance(name, int) else asset_id(name, {}) for name in names)
 
 
 def with_ids(request: Request, read_symbols: Callable[[], Symbols]) -> Request:
@@ -31,19 +31,21 @@ def with_ids(request: Request, read_symbols: Callable[[], Symbols]) -> Request:
     if request.ids is None or all(isinstance(name, int) for name in request.ids):
         return request
     symbols = read_symbols()
-    ids = [name if isinstance(name, int) else _asset(name, symbols) for name in request.ids]
+    ids = [name if isinstance(name, int) else asset_id(name, symbols) for name in request.ids]
     return replace(request, ids=tuple(dict.fromkeys(ids)))
 
 
-def _asset(name: str, symbols: Symbols) -> int:
+def asset_id(name: str, symbols: Symbols, *, option: str = "--ids") -> int:
+    """The asset that a symbol names, in any case. Raises ``UsageError`` for one that is unknown or ambiguous."""
     found: list[int] = []
     for symbol, ids in symbols.items():
         if symbol.lower() == name.lower():
             found += ids
+    typed = f"{option} {quoted(name)}"
     if not found and not symbols:
-        raise UsageError(f"--ids {quoted(name)}: dim_asset has no symbols; say the id, or add a row with the symbol")
+        raise UsageError(f"{typed}: dim_asset has no symbols; say the id, or add a row with the symbol")
     if not found:
-        raise UsageError(f"--ids {quoted(name)}: no such symbol in dim_asset; {nearest(name, symbols)}")
+        raise UsageError(f"{typed}: no such symbol in dim_asset; {nearest(name, symbols)}")
     if len(found) > 1:
-        raise UsageError(f"--ids {quoted(name)}: the symbol of ids {listed(sorted(found))} in dim_asset; say the id")
+        raise UsageError(f"{typed}: the symbol of ids {listed(sorted(found))} in dim_asset; say the id")
     return found[0]

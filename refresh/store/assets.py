@@ -1,9 +1,10 @@
-"""What the user calls assets: the symbols and names in ``dim_asset``."""
+"""Which assets there are, and what the user calls them: the symbols and names in ``dim_asset``."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, text
 
+from refresh.store.daily_state import BUILT_IDS
 from refresh.store.dimension_tables import ASSETS
 from refresh.store.schema import looking
 from refresh.store.settings import begin_creating
@@ -13,12 +14,22 @@ from refresh.store.tables import METADATA
 
 def read_symbols(engine: Engine) -> dict[str, list[int]]:
     """The assets that each symbol names, as it is spelt. Raises ``SchemaError``."""
-    query = text(f"SELECT btrim(symbol) AS symbol, id FROM {ASSETS} WHERE btrim(symbol) <> '' ORDER BY id")
-    symbols: dict[str, list[int]] = {}
     with looking(engine) as connection:
-        for row in connection.execute(query):
-            symbols.setdefault(row.symbol, []).append(row.id)
-    return symbols
+        return symbols(connection)
+
+
+def symbols(connection: Connection) -> dict[str, list[int]]:
+    """The same, of verified tables."""
+    query = text(f"SELECT btrim(symbol) AS symbol, id FROM {ASSETS} WHERE btrim(symbol) <> '' ORDER BY id")
+    ids: dict[str, list[int]] = {}
+    for row in connection.execute(query):
+        ids.setdefault(row.symbol, []).append(row.id)
+    return ids
+
+
+def built_ids(connection: Connection) -> list[int]:
+    """Every asset that has daily bars or a state of them, in order."""
+    return list(connection.execute(text(f"{BUILT_IDS} ORDER BY id")).scalars())
 
 
 def name_asset(connection: Connection, id: int, symbol: str, name: str | None) -> None:

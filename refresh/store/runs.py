@@ -126,3 +126,24 @@ def last_success(connection: Connection) -> datetime | None:
     query = text(f"SELECT max(ended_at) FROM {RUNS} r WHERE exit_code = 0 AND NOT {IS_ALONE}")
     ended: datetime | None = connection.execute(query).scalar()
     return ended
+
+
+LATEST = {
+    "run_id": "text",
+    "program": "text null",
+    "command": "text",
+    "host": "text",
+    "started_at": "timestamptz",
+    "ended_at": "timestamptz null",
+    "exit_code": "int4 null",
+    "assets": "int4",
+    "rows": "int8 null",
+    "resumes": "text null",
+}
+"""The columns of ``latest``, and their types."""
+
+
+def latest(connection: Connection, number: int | None) -> list[Any]:
+    """The last runs, the latest first; ``None``: all. A run without an end is at work, or was killed."""
+    query = text(f"SELECT {', '.join(LATEST)} FROM {RUNS} ORDER BY started_at DESC, run_id DESC LIMIT :number")
+    return list(connection.execute(query, {"number": number}))

@@ -1,15 +1,15 @@
-"""The bytes of binary COPY: how columns are asked for, decoded into arrays, and encoded from them.
+"""The bytes of binary COPY: how columns are asked for, and how arrays are encoded. ``replies`` decodes them.
 
-A reply has every column NOT NULL and of fixed width, made so in SQL, so that it is one numpy buffer. Rows are encoded
-with all fields present, then the bytes of NULL fields are masked out.
+A reply has every column NOT NULL and of fixed width, made so in SQL, so that its bytes are those of a numpy array. Rows
+are encoded with all fields present, then the bytes of NULL fields are masked out.
 
 A column of lists is a matrix, a row of it per row of the table; NaN is NULL, and a list ends with its last number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ BLOCK_ROWS, BLOCK_MATRIX_ROWS = 512, 64
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 in microseconds since 1970."""
 POSTGRES_EPOCH_DAY = 10_957
-ABSENT_TIME, ABSENT_DAY = np.iinfo(np.int64).min, np.iinfo(np.int32).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ INT = Field(">i4", "{0}::int4", "i4")
 BIGINT = Field(">i8", "{0}::int8", "i8")
 FLOAT = Field(">f8", "coalesce({0}::float8, 'NaN')", "f8")
 BOOL = Field("i1", "{0}", "?")
-TIMESTAMP = Field(">i8", "case when isfinite({0}::timestamptz) then {0}::timestamptz else '-infinity' end", TIME)
-DATE = Field(">i4", "case when isfinite({0}::date) then {0}::date else '-infinity' end", DAY)
+TIMESTAMP = Field(">i8", "coalesce({0}::timestamptz, '-infinity')", TIME)
+DATE = Field(">i4", "coalesce({0}::date, '-infinity')", DAY)
 
 ADDRESS = Field("V6", "{0}", "V6")
 """The position of a row version in its table, ``ctid``: the fastest way to it in the transaction that read it."""
@@ -112,33 +111,14 @@ def fields(table: Table, names: Iterable[str]) -> dict[str, Field]:
     return {name: _OF_TYPE[type(table.columns[name].type)] for name in names}
 
 
-def decode(buffer: memoryview, wanted: Mapping[str, Field]) -> Rows:
-    """The columns of a binary COPY as arrays. Raises ``ValueError`` if a value is not as wide as it was asked for."""
-    layout: list[tuple[str, Any]] = [("(fields)", ">i2")]
-    for name, field in wanted.items():
-        layout += [(f"{name} size", ">i4"), (name, field.wire)]
-    row = np.dtype(layout)
-    body = len(buffer) - len(SIGNATURE) - len(TRAILER)
-    packed = np.frombuffer(buffer, row, body // row.itemsize, len(SIGNATURE))
-    for name, field in wanted.items():
-        if body % row.itemsize or (packed[f"{name} size"] != field.width).any():
-            raise ValueError(f"column {name!r} did not arrive as {field.width} bytes in every row")
-    return {name: _native(packed[name], field) for name, field in wanted.items()}
+def fields_as_declared(table: Table, names: Iterable[str]) -> dict[str, Field]:
+    """The same, of a table that has no NULL where it declares none: such columns are sent as they are."""
+    asked = fields(table, names)
+    return {name: _as_declared(field, table.columns[name].nullable) for name, field in asked.items()}
 
 
-def _native(column: Array, field: Field) -> Array:
-    if field.native == TIME:
-        micros = column.astype(np.int64)
-        return np.where(micros == ABSENT_TIME, ABSENT_TIME, micros + POSTGRES_EPOCH).view(TIME)
-    if field.native == DAY:
-        days = column.astype(np.int64)
-        return np.where(days == ABSENT_DAY, ABSENT_TIME, days + POSTGRES_EPOCH_DAY).view(DAY)
-    kind, _, width = field.native.partition(" ")
-    if kind == "bits":
-        return np.unpackbits(column, axis=1, bitorder="little", count=int(width)).astype(bool)
-    if column.dtype.names:
-        return column["items"]["value"].astype(field.native)
-    return column.astype(field.native)
+def _as_declared(field: Field, may_be_null: bool | None) -> Field:
+    return field if may_be_null or field.native.startswith("S") else replace(field, select="{0}")
 
 
 def encoded(table: Table, rows: Rows) -> Iterator[bytes]:

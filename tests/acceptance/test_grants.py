@@ -30,16 +30,24 @@ PRICES = f"""
 REVISION = f"UPDATE {SOURCE} SET close = 12 WHERE id = 1 AND \"timestamp\" < '2024-01-12'"
 REFUSED = f"UPDATE {SOURCE} SET open = NULL WHERE id = 52 AND \"timestamp\" < '2024-01-12'"
 
+READING = """
+import refresh
+with refresh.connect() as db:
+    for frame in (db.bars([1, 52], "1D"), db.emas(None, "2D"), db.freshness(), db.runs()):
+        assert len(frame) > 0
+"""
+
 Act = Callable[[Engine, str, Path], Iterator[subprocess.CompletedProcess[str]]]
 
 
 def look(_: Engine, url: str, folder: Path) -> Iterator[subprocess.CompletedProcess[str]]:
-    """Look at a database in every way, and validate it."""
+    """Look at a database in every way, validate it, and read it from Python."""
     yield run(PROGRAM, "--all", "--dry-run", url=url)
     yield run(PROGRAM, "--explain", "52", url=url)
     yield run(PROGRAM, "--check", url=url)
     yield run(PROGRAM, "--html", str(folder / "page.html"), url=url)
     yield run(PROGRAM, "--validate", "--sample", "all", url=url)
+    yield run("-c", READING, url=url)
 
 
 def first_run(engine: Engine, url: str, _: Path) -> Iterator[subprocess.CompletedProcess[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from databases import create_tables, database, execute
+from pandas.testing import assert_frame_equal
 from programs import page_data, run
 from refreshing import FEW, enable
 from replicas import has_followed, primary, standby, subscribed
@@ -15,6 +16,7 @@ from sqlalchemy import URL, Engine, make_url
 from statements import address, as_user, ask
 from statements import execute as execute_in
 
+import refresh as refresh_package
 from refresh.catalog import SOURCE
 from refresh.store.database import connect
 from refresh.store.tables import METADATA, TARGET_TABLES
@@ -117,6 +119,18 @@ def test_looking_from_a_standby(engine: Engine, replica: URL, name: str, tmp_pat
         content = page_data(page) | {"generated_at": None} if page.exists() else {}
         shown.append((printed, content))
     assert shown[0] == shown[1]
+
+
+def test_reading_from_a_standby(engine: Engine, replica: URL) -> None:
+    """What Python reads of a database can be read of its standby."""
+    read = []
+    for url in (engine.url, make_url(replica)):
+        with refresh_package.connect(url.render_as_string(hide_password=False)) as db:
+            frames = (db.bars([1], "1D"), db.emas([1], "2D"), db.freshness(), db.runs())
+            read.append([frame.to_pandas() for frame in frames])
+    for here, there in zip(*read, strict=True):
+        assert len(here) > 0
+        assert_frame_equal(here, there)
 
 
 @pytest.mark.parametrize("command", [f"{PROGRAM} --all", "-m refresh.builder bars.1d", "-m refresh.load {file}"])

@@ -1,0 +1,1 @@
+"""How is it read from Python? ``refresh.connect`` gives bars, averages, freshness and runs as arrays."""
