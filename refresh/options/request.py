@@ -28,29 +28,11 @@ from refresh.options.declaration import (
     declared_options,
     option,
 )
-from refresh.options.values import (
-    COUNT,
-    DAYS,
-    DESCRIPTOR,
-    DETECTION,
-    DIR,
-    FILE,
-    ID,
-    IDS,
-    JOBS,
-    NAME,
-    NAMES,
-    NUMBERS,
-    PAIRS,
-    PERCENT,
-    SAMPLE,
-    SPAN,
-    SWITCH,
-    TEXT_ID,
-    TIME,
-    URL,
-    ZONE,
-)
+
+from refresh.options.values import (  # isort: skip
+    COUNT, DAYS, DESCRIPTOR, DETECTION, DIR, FILE, ID, IDS, JOBS, NAME, NAMES, NUMBERS, PAIRS, PERCENT, SAMPLE,
+    SPAN, SWITCH, TEXT_ID, TIME, URL, ZONE,
+)  # fmt: skip
 from refresh.wording import counted, listed
 
 LOGS = Path(__file__).resolve().parents[2] / ".logs"
@@ -162,6 +144,12 @@ class Request:
         concerns=EVERY_BUILDER,
         environment="REFRESH_TZ",
         example="Europe/Berlin",
+    )
+    no_migrate: bool = connection(
+        SWITCH,
+        "change nothing in tables of an older version: say what is outstanding, and end",
+        default=False,
+        programs=REFRESHING,
     )
     retries: int = connection(COUNT, "retries after a database interruption", default=4, concerns=EVERY_BUILDER)
     wait_lock: timedelta = connection(SPAN, "wait up to TIME for another refresh, e.g. 10m", default=timedelta(0))

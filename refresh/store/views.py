@@ -11,8 +11,9 @@ from refresh.catalog import Leg, legs
 from refresh.errors import SchemaError
 from refresh.shapes import CLOSED
 from refresh.store.existing import existing_kinds
+from refresh.store.settings import remember, remembered
 from refresh.store.statements import SCHEMA, relation
-from refresh.store.tables import OUTCOMES, RUNS, SETTINGS, STEPS
+from refresh.store.tables import OUTCOMES, RUNS, STEPS
 
 
 def _unpacked(leg: Leg) -> str:
@@ -70,27 +71,33 @@ def prepare_views(connection: Connection) -> None:
         if name not in kinds:
             connection.execute(text(f"CREATE VIEW {name} AS {query}"))
     digest = _digest(_definitions(connection, VIEWS))
-    remembered = text(f"SELECT value FROM {SETTINGS} WHERE name = :name")
-    if connection.execute(remembered, {"name": _SETTING}).scalar() == digest:
+    if remembered(connection, _SETTING) == digest:
         return
-    _compare(connection)
-    connection.execute(
-        text(f"""INSERT INTO {SETTINGS} (name, value) VALUES (:name, :digest)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value"""),
-        {"name": _SETTING, "digest": digest},
-    )
+    _refuse_others(connection)
+    remember(connection, _SETTING, digest)
 
 
-def _compare(connection: Connection) -> None:
-    """Compare with the same views under other names, which are not kept."""
-    found = _definitions(connection, VIEWS)
-    copies = {name: f"{name}_as_declared" for name in VIEWS}
+def replace_former(connection: Connection, former: Mapping[str, str]) -> None:
+    """Give each view that has a ``former`` definition the present one. Its readers and their rights stay."""
+    for name in _of_definition(connection, former):
+        connection.execute(text(f"CREATE OR REPLACE VIEW {name} AS {VIEWS[name]}"))
+
+
+def _of_definition(connection: Connection, queries: Mapping[str, str]) -> list[str]:
+    """Those of some views that are defined by these queries: compared with copies, which are not kept."""
+    found = _definitions(connection, queries)
+    copies = {name: f"{name}_as_declared" for name in found}
     attempt = connection.begin_nested()
     for name, copy in copies.items():
-        connection.execute(text(f"CREATE VIEW {SCHEMA}.{copy} AS {VIEWS[name]}"))
+        connection.execute(text(f"CREATE VIEW {SCHEMA}.{copy} AS {queries[name]}"))
     declared = _definitions(connection, copies.values())
     attempt.rollback()
-    different = [name for name, copy in copies.items() if found[name] != declared[copy]]
+    return [name for name, copy in copies.items() if found[name] == declared[copy]]
+
+
+def _refuse_others(connection: Connection) -> None:
+    same = _of_definition(connection, VIEWS)
+    different = [name for name in VIEWS if name not in same]
     if different:
         mending = "; ".join(f"{name} is another view: DROP VIEW {name}" for name in different)
         raise SchemaError(f"the views do not fit, and are created again by the next run once dropped: {mending}")
