@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from refresh.errors import SchemaError, SettingsError
+from refresh.store.comments import comment_on
 from refresh.store.dimension_tables import ASSETS
 from refresh.store.existing import existing_kinds
 from refresh.store.migrations import FIRST, LATEST, MIGRATIONS, Migration
@@ -36,7 +37,10 @@ def layout_of(connection: Connection) -> int:
 
     Raises ``SettingsError`` for a setting that is no layout, and ``SchemaError`` for a layout of a newer program.
     """
-    value = _remembered(connection)
+    return _layout(connection, _remembered(connection))
+
+
+def _layout(connection: Connection, value: str | None) -> int:
     if value is None:
         is_built = bool(existing_kinds(connection, set(METADATA.tables) - _BY_LOADING))
         return FIRST if is_built else LATEST
@@ -61,7 +65,10 @@ def _remembered(connection: Connection) -> str | None:
 
 def outstanding(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> str:
     """What there is to migrate, in a line; empty if there is nothing. Raises what ``layout_of`` raises."""
-    layout = layout_of(connection)
+    return _line(layout_of(connection), migrations)
+
+
+def _line(layout: int, migrations: Sequence[Migration]) -> str:
     words = [migration.words for migration in migrations if migration.number > layout]
     return f"layout {layout} -> {migrations[-1].number}: {'; '.join(words)}" if words else ""
 
@@ -72,16 +79,17 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
     Raises what ``layout_of`` raises, and ``SchemaError`` if this role may not do it.
     """
     begin_creating(connection)
-    line = outstanding(connection, migrations)
+    value = _remembered(connection)
+    layout = _layout(connection, value)
+    line = _line(layout, migrations)
     if line:
         _refuse_strangers(connection, line)
-        layout = layout_of(connection)
         for migration in migrations:
             if migration.number > layout:
                 _apply(connection, migration)
-    latest = str(migrations[-1].number)
-    if line or _remembered(connection) is None:
-        remember(connection, LAYOUT, latest)
+    if line or value is None:
+        remember(connection, LAYOUT, str(migrations[-1].number))
+        comment_on(connection, _BY_LOADING)
     return line
 
 

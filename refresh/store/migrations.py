@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from refresh.store.comments import comment_on
 from refresh.store.constraints import add_constraints
 
 Step = str | Callable[[Connection], None]
@@ -34,7 +35,11 @@ class Migration:
 FIRST = 1
 """The layout of databases that do not say which they have."""
 MIGRATIONS: tuple[Migration, ...] = (
-    Migration(number=2, words="limits for timeframes, periods and steps", steps=(add_constraints,)),
+    Migration(
+        number=2,
+        words="conditions on small tables, comments on everything, and views for readers",
+        steps=(add_constraints, comment_on),
+    ),
 )
 LATEST = MIGRATIONS[-1].number
 """The layout that this program creates."""

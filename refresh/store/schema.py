@@ -18,6 +18,7 @@ from refresh.catalog import DEFAULT_ZONE, legs
 from refresh.errors import SchemaError, SettingsError
 from refresh.store import migrating
 from refresh.store.absent import read_as_if_prepared
+from refresh.store.comments import comment_on
 from refresh.store.constraints import add_constraints
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
 from refresh.store.existing import ExistingColumns, existing_columns, existing_indexes, existing_kinds
@@ -62,7 +63,9 @@ def prepare(connection: Connection, tz: str | None = None) -> str:
         connection.execute(text(addition(column.table, column)))
     _watch(connection, lacking)
     keep_to_ourselves(connection)
-    prepare_views(connection)
+    created = {table.name for table in lacking.tables}.union(prepare_views(connection))
+    if created or lacking.columns:
+        comment_on(connection, created.union(column.table.name for column in lacking.columns))
     _insert_absent(connection, "dim_timeframe", DEFAULT_TIMEFRAME_ROWS)
     _insert_absent(connection, "dim_period", DEFAULT_PERIOD_ROWS)
     zone = tz or remembered_zone(connection) or DEFAULT_ZONE
