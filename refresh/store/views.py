@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,8 @@ _HISTORY = {
 VIEWS = {leg.target: _unpacked(leg) for _, leg in legs() if leg.averages} | _HISTORY | READER_VIEWS
 """The definition of each view by its name."""
 
+_NAMED = [name for name in METADATA.tables if re.search(rf"\b{name}\b", " ".join(VIEWS.values()))]
+"""The tables that views name."""
 _SETTING, _SEEN = "views", "views seen"
 """The settings that remember a digest of the definitions, and one of what they are stored as."""
 _DEFINITIONS = text(f"""
@@ -66,7 +69,7 @@ def prepare_views(connection: Connection) -> list[str]:
 
     PostgreSQL writes definitions its own way. So they are compared with what it makes of ours, unless they are those
     that were compared last. That they are is mostly clear without having them written: each view is stored as it was
-    then, and so is each table that it may name. Raises ``SchemaError`` that names every view that is another.
+    then, and so is each table that it names. Raises ``SchemaError`` that names every view that is another.
     """
     stored = _stored(connection)
     taken = [row.relname for row in stored if row.relname in VIEWS and row.relkind != "v"]
@@ -87,8 +90,8 @@ def prepare_views(connection: Connection) -> list[str]:
 
 
 def _stored(connection: Connection) -> Sequence[Any]:
-    """What our views and tables are stored as."""
-    return connection.execute(_STORED, {"names": [*METADATA.tables, *VIEWS]}).all()
+    """What our views are stored as, and the tables that they name."""
+    return connection.execute(_STORED, {"names": [*_NAMED, *VIEWS]}).all()
 
 
 def _verify(connection: Connection, created: Sequence[str]) -> None:
