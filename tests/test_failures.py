@@ -195,7 +195,10 @@ def test_no_prices(database_url: str) -> None:
             "INSERT INTO dim_timeframe VALUES ('9M_CAL_ANCHOR', 'M', 9, 270, 'anchored', NULL, true, 99)",
             "dim_timeframe row '9M_CAL_ANCHOR': ",
         ),
-        ("INSERT INTO dim_period VALUES (0, true, 99)", "dim_period row 0: a period is at least 1 bar"),
+        (
+            "ALTER TABLE dim_period DROP CONSTRAINT dim_period_period_check; INSERT INTO dim_period SELECT 0, true, 9",
+            "dim_period row 0: a period is at least 1 bar",
+        ),
     ],
     ids=["our table", "the user's table", "timeframe", "period"],
 )

@@ -1,4 +1,4 @@
-"""What readers wait for: the same SQL on our names and on plain tables of the same rows, in turn."""
+"""What readers wait for: the same SQL on our names and on plain tables of the same rows, in turn; and our views."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import psycopg2
 
 from bench.figures import Figure, Goal
 from bench.former import SCHEMA, SHAPES
+from bench.measures import views
 from bench.measures.size import with_former
 from bench.server import Bench, Database, last_time
 
@@ -34,8 +35,11 @@ def measure(bench: Bench) -> list[Figure]:
     database = with_former(bench)
     bench.say("queries in turn")
     middle = (database.size.assets + 1) // 2
-    queries = [*_of_emas(middle, last_time(database)), *_of_bars(), *_counts()]
-    return [_compared(bench, database, name, query) for name, query in queries]
+    last = last_time(database)
+    same = [*_of_emas(middle, last), *_of_bars(), *_counts()]
+    queries = [(name, query, query) for name, query in same]
+    queries += views.queries(database.size.assets, middle, last)
+    return [_compared(bench, database, name, (ours, plain)) for name, ours, plain in queries]
 
 
 def _of_emas(asset: int, last: datetime) -> Iterator[tuple[str, str]]:
@@ -67,26 +71,26 @@ def _counts() -> Iterator[tuple[str, str]]:
             yield f"count(*) of {table}", f"SELECT count(*) FROM {table}"
 
 
-def _compared(bench: Bench, database: Database, name: str, query: str) -> Figure:
-    is_long = min(_pair(database, query)) > LONG  # and warms up
+def _compared(bench: Bench, database: Database, name: str, queries: tuple[str, str]) -> Figure:
+    is_long = min(_pair(database, *queries)) > LONG  # and warms up
     number = bench.pairs if is_long else max(bench.pairs, FEWEST_PAIRS)
-    pairs = [_pair(database, query) for _ in range(number)]
+    pairs = [_pair(database, *queries) for _ in range(number)]
     ours, plain = (statistics.median(side) * 1000 for side in zip(*pairs, strict=True))
     note = f"{ours:,.2f} ms, plain {plain:,.2f} ms"
     return Figure(name=name, samples=[our / their for our, their in pairs], goal=Goal(1.2), note=note)
 
 
-def _pair(database: Database, query: str) -> tuple[float, float]:
-    """The seconds of a query on our names and on plain tables; of a short one, medians of many in turn.
+def _pair(database: Database, query: str, plain_query: str) -> tuple[float, float]:
+    """The seconds of a query on our names and of one on plain tables; of short ones, medians of many in turn.
 
     In new sessions, because the system may give one of two sessions the better core for as long as both last.
     """
     with closing(_session(database, "public")) as ours, closing(_session(database, SCHEMA)) as plain:
-        once = _seconds(ours, query), _seconds(plain, query)
+        once = _seconds(ours, query), _seconds(plain, plain_query)
         if min(once) > LONG:
             return once
         repeats = max(2, min(MOST_REPEATS, round(SECONDS / min(once))))
-        pairs = [(_seconds(ours, query), _seconds(plain, query)) for _ in range(repeats)]
+        pairs = [(_seconds(ours, query), _seconds(plain, plain_query)) for _ in range(repeats)]
     our_times, plain_times = zip(*pairs, strict=True)
     return statistics.median(our_times), statistics.median(plain_times)
 

@@ -95,13 +95,19 @@ def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, S
     """The builder's part of the run and its assets, in a database that has all tables."""
     builder = named_builder(request.builder or "")
     with database.read_committed(engine) as connection:
+        if request.no_migrate:
+            schema.refuse_outdated(connection)
+        migrated = schema.migrate(connection)
         selection = request.zoned(schema.prepare(connection, request.tz)).selection
         (scope,) = survey.open_scopes(connection, [builder], selection, now, request.run_id)
         if request.fold:
             settings_of_tables.remember_folds(connection, request.asset_ids)
         averages = [series for series in scope.series if series.period]
         dimensions.save_alphas(connection, averages, _alphas(averages))
-        return scope, survey.asset_ids(connection, scope)
+        ids = survey.asset_ids(connection, scope)
+    if migrated:
+        _say(migrated)
+    return scope, ids
 
 
 def _alphas(averages: Sequence[Series]) -> list[tuple[float, float, float]]:

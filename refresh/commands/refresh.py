@@ -14,6 +14,7 @@ from refresh.commands.job import Job, complain
 from refresh.commands.planned import Planned, plan_job
 from refresh.commands.record import Recorder
 from refresh.commands.validate import judge
+from refresh.due.survey import run_name
 from refresh.faces import console as face
 from refresh.faces import document
 from refresh.faces.log import Log
@@ -30,7 +31,7 @@ from refresh.run.steps import Limits, run
 from refresh.run.summary import Summary, summarise
 from refresh.run.watch import Watcher, Watchers
 from refresh.stop import Stop
-from refresh.store import database, history, locks, schema, source
+from refresh.store import database, history, locks, migrating, schema, source
 from refresh.store.settings import remember_folds
 from refresh.validate.finding import Validity
 
@@ -50,18 +51,27 @@ def refresh(job: Job) -> Summary | None:
 
 def _plan_without_writing(job: Job) -> Planned | None:
     with schema.looking(job.engine, None if _may_rezone(job.request) else job.request.tz) as connection:
+        outstanding = migrating.outstanding(connection)
+        if outstanding:
+            job.say(f"a run would migrate first: {outstanding}")
         return plan_job(job.zoned(connection), connection)
 
 
 def _plan(job: Job, lock: locks.RefreshLock) -> Planned | None:
     lock.keep()
     with database.read_committed(job.engine) as connection:
+        if job.request.no_migrate:
+            schema.refuse_outdated(connection)
+        migrated = schema.migrate(connection)
         _rezone(job, connection)
         schema.prepare(connection, job.request.tz)
         planned = plan_job(job.zoned(connection), connection)
         if job.request.fold:
             remember_folds(connection, job.request.asset_ids)
-        return planned
+    if migrated:
+        Log(run_name(job.now)).event("migrate", line=migrated)
+        job.say(migrated)
+    return planned
 
 
 def _may_rezone(request: Request) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from refresh.catalog import shape_of
 from refresh.due.scope import Scope
 from refresh.store.reach import Reach, daily_reaches, last_times, longest_pauses, seen_times
-from refresh.store.source import FUTURE_DAYS
+from refresh.store.source_index import FUTURE_DAYS
 from refresh.wording import counted
 
 DAY = timedelta(days=1)

@@ -20,7 +20,7 @@ from refresh.due.scope import Scope
 from refresh.store import late
 from refresh.store.locks import is_refreshing
 from refresh.store.reach import Reach, daily_reaches, last_times
-from refresh.store.source import FUTURE_DAYS
+from refresh.store.source_index import FUTURE_DAYS
 from refresh.wording import counted
 
 _BEFORE_ALL = datetime(1, 1, 2, tzinfo=UTC)

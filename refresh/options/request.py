@@ -133,6 +133,12 @@ class Request:
         environment="REFRESH_TZ",
         example="Europe/Berlin",
     )
+    no_migrate: bool = connection(
+        SWITCH,
+        "change nothing in tables of an older version: say what is outstanding, and end",
+        default=False,
+        programs=REFRESHING,
+    )
     retries: int = connection(COUNT, "retries after a database interruption", default=4, concerns=EVERY_BUILDER)
     wait_lock: timedelta = connection(SPAN, "wait up to TIME for another refresh, e.g. 10m", default=timedelta(0))
 

@@ -18,7 +18,7 @@ _CONNECTION = {"db_url", "config", "retries"}
 _LOG = {"log_dir", "keep_logs", "quiet", "verbose"}
 _CHANGES = {
     *("full_rebuild", "detect", "lookback_days", "restate_limit", "accept_restatement", "fold", "prune", "resume"),
-    *("max_lag", "tz"),
+    *("max_lag", "tz", "no_migrate"),
 }
 _RUN = {"jobs", "timeout", "wait_lock", "alert_on_error", "json", "html", "metrics", "validate", "sample"}
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, SOURCE, Leg
 from refresh.records import Status
-from refresh.store.source import FIRST_TIME, FUTURE_DAYS
+from refresh.store.source_index import FIRST_TIME, FUTURE_DAYS
 from refresh.store.tables import OUTCOMES, REJECTS
 
 

@@ -17,7 +17,9 @@ from refresh.store.views import VIEWS
 
 OURS = frozenset({SOURCE, *METADATA.tables, *TARGET_TABLES, *VIEWS})
 """Every table and view that a statement may name."""
-_NAME = re.compile(rf"""(?<![\w."'])({"|".join(sorted(OURS))})(?![\w"'])""")
+_FIRST_WORDS = sorted({name.partition("_")[0] for name in OURS})
+_NAME = re.compile(rf"""(?<![\w."'])((?:{"|".join(_FIRST_WORDS)})_\w++)(?!["'])""")
+"""Whatever begins as our names do: that it is one of many is found out faster than by looking for each."""
 
 
 def qualified(statement: str, absent: Collection[str] = ()) -> str:
@@ -25,6 +27,6 @@ def qualified(statement: str, absent: Collection[str] = ()) -> str:
 
     def with_schema(match: re.Match[str]) -> str:
         name = match[1]
-        return name if name in absent else f"{SCHEMA}.{name}"
+        return f"{SCHEMA}.{name}" if name in OURS and name not in absent else name
 
     return _NAME.sub(with_schema, statement)

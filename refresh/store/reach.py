@@ -8,11 +8,10 @@ from datetime import datetime, timedelta, tzinfo
 
 from sqlalchemy import Connection, text
 
-from refresh.catalog import DAILY, SOURCE
+from refresh.catalog import DAILY
 from refresh.core.calendar import OPEN, Calendar
 from refresh.store.calendars import calendar_of, named
-from refresh.store.source import FIRST_TIME
-from refresh.store.source_index import IS_ASSET, assets_sql, is_indexed
+from refresh.store.source_index import LAST_TIMES, is_indexed
 from refresh.store.statements import columns_of, rows_of
 from refresh.store.tables import DAILY_STATE, REJECTS
 
@@ -45,19 +44,9 @@ def daily_reaches(connection: Connection, horizon: datetime) -> dict[int, Reach]
 
 def last_times(connection: Connection, horizon: datetime) -> dict[int, datetime]:
     """The last time of each asset of the source, ignoring times after ``horizon``."""
-    query = text(_last_times_sql(connection))
+    query = text(LAST_TIMES[is_indexed(connection)].format(horizon=":horizon"))
     rows = connection.execute(query, {"horizon": horizon})
     return {row.id: row.last for row in rows if row.id is not None and row.last is not None}
-
-
-def _last_times_sql(connection: Connection) -> str:
-    believed = f""""timestamp" <= :horizon AND "timestamp" > '{FIRST_TIME}'"""
-    if not is_indexed(connection):
-        return f"""SELECT id::int AS id, max("timestamp")::timestamptz AS last FROM {SOURCE}
-                   WHERE {believed} AND {IS_ASSET.format("id")} GROUP BY id"""
-    last = f"""SELECT "timestamp" FROM {SOURCE} p WHERE p.id = a.id AND {believed}
-               ORDER BY "timestamp" DESC LIMIT 1"""
-    return f"SELECT a.id::int AS id, ({last})::timestamptz AS last FROM ({assets_sql(connection)}) AS a"
 
 
 def seen_times(connection: Connection, table: str, tfs: Sequence[str]) -> dict[int, datetime]:

@@ -1,6 +1,7 @@
 """Creates the tables on first use and verifies them afterwards. Never drops anything or alters what the user shares.
 
-Opening is not preparing: only a run that may write prepares, and looking only verifies.
+Opening is not preparing: only a run that may write prepares, and looking only verifies. Tables of an older layout are
+migrated first.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from sqlalchemy.dialects.postgresql import insert
 from refresh.catalog import DEFAULT_ZONE, legs
 from refresh.errors import SchemaError, SettingsError
 from refresh.installation import command
+from refresh.store import migrating
 from refresh.store.absent import read_as_if_prepared
+from refresh.store.comments import comment_on
+from refresh.store.constraints import add_constraints
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
 from refresh.store.existing import ExistingColumns, existing_columns, existing_indexes, existing_kinds
 from refresh.store.layout import refuse_former
 from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
-from refresh.store.settings import begin_creating, change_zone, check_time_zone, remember_zone, remembered_zone
+from refresh.store.settings import change_zone, check_time_zone, remember_zone, remembered_zone
 from refresh.store.source_types import refuse_other_types
 from refresh.store.tables import METADATA, OURS_ALONE, TARGET_TABLES
 from refresh.store.triggers import keep_to_ourselves, states, suspect, unwatched, watch
@@ -51,21 +55,40 @@ def prepare(connection: Connection, tz: str | None = None) -> str:
     ``SchemaError`` that lists every difference with the statement that mends it, and ``SettingsError`` if the tables
     were built with another time zone or nothing can be written.
     """
-    refuse_standby(connection)
-    begin_creating(connection)
+    migrate(connection)
     lacking = verify(connection)
     if lacking.tables:
         METADATA.create_all(connection, lacking.tables, checkfirst=False)
+        add_constraints(connection, {table.name for table in lacking.tables})
     for column in lacking.columns:
         connection.execute(text(addition(column.table, column)))
     _watch(connection, lacking)
     keep_to_ourselves(connection)
-    prepare_views(connection)
+    created = {table.name for table in lacking.tables}.union(prepare_views(connection))
+    if created or lacking.columns:
+        comment_on(connection, created.union(column.table.name for column in lacking.columns))
     _insert_absent(connection, "dim_timeframe", DEFAULT_TIMEFRAME_ROWS)
     _insert_absent(connection, "dim_period", DEFAULT_PERIOD_ROWS)
     zone = tz or remembered_zone(connection) or DEFAULT_ZONE
     remember_zone(connection, zone)
     return zone
+
+
+def migrate(connection: Connection) -> str:
+    """Bring older tables to the layout of this program. Returns what was done, in a line; empty if nothing was.
+
+    Raises ``SchemaError`` for tables of a newer program, and if this role may not do it; ``SettingsError``.
+    """
+    refuse_standby(connection)
+    refuse_former(connection)
+    return migrating.migrate(connection)
+
+
+def refuse_outdated(connection: Connection) -> None:
+    """Raise ``SchemaError`` if there is anything to migrate, for a run that must not do it."""
+    line = migrating.outstanding(connection)
+    if line:
+        raise SchemaError(f"--no-migrate: {line} is outstanding; a run without --no-migrate does it")
 
 
 def rezone(connection: Connection, tz: str) -> str | None:
@@ -157,11 +180,13 @@ def _is_added(column: Column[Any]) -> bool:
 def looking(engine: Engine, tz: str | None = None) -> Iterator[Connection]:
     """A transaction that can only read, on verified tables; those of ours that do not exist read as empty.
 
-    Raises ``SchemaError`` and, if ``tz`` is not that of the tables, ``SettingsError``.
+    Raises ``SchemaError`` and, if ``tz`` is not that of the tables, ``SettingsError``. Tables of an older layout are
+    read as they are.
     """
     with engine.connect() as session:
         connection = session.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
+            migrating.layout_of(connection)
             lacking = verify(connection)
             reading = read_as_if_prepared(connection, (*lacking.tables, *lacking.views), lacking.columns)
             if tz is not None:

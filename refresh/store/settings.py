@@ -14,6 +14,8 @@ from refresh.store.tables import METADATA, SETTINGS
 
 _CREATION_LOCK = 0x7265_6672  # "refr"
 _TZ, _FOLD = "tz", "fold"
+LAYOUT = "schema"
+"""The setting that says which layout the tables have."""
 ALL = "all"
 """Every asset, also those to come."""
 _MAY_CREATE = f"SELECT has_schema_privilege('{SCHEMA}', 'CREATE')"
@@ -34,9 +36,7 @@ def remember_zone(connection: Connection, tz: str) -> None:
 
     Raises ``SettingsError`` if another time zone is remembered.
     """
-    begin_creating(connection)
-    if not existing_kinds(connection, [SETTINGS]):
-        METADATA.tables[SETTINGS].create(connection, checkfirst=False)
+    _create(connection)
     row = {"name": _TZ, "value": tz}
     connection.execute(insert(METADATA.tables[SETTINGS]).values(row).on_conflict_do_nothing())
     check_time_zone(connection, tz)
@@ -96,11 +96,7 @@ def remember_folds(connection: Connection, ids: Collection[int] | None) -> None:
     """Remember that the rows of these assets are folded, beside those that are already; ``None``: of all assets."""
     known = remembered_folds(connection)
     value = ALL if known == ALL or ids is None else ",".join(map(str, sorted({*map(int, known), *ids})))
-    connection.execute(
-        text(f"""INSERT INTO {SETTINGS} AS s (name, value) VALUES (:name, :value)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE s.value <> excluded.value"""),
-        {"name": _FOLD, "value": value},
-    )
+    remember(connection, _FOLD, value)
 
 
 def remembered(connection: Connection, name: str) -> str | None:
@@ -109,3 +105,20 @@ def remembered(connection: Connection, name: str) -> str | None:
         return None
     query = text(f"SELECT value FROM {SETTINGS} WHERE name = :name")
     return connection.execute(query, {"name": name}).scalar()
+
+
+def remember(connection: Connection, name: str, value: str) -> None:
+    """Give a setting a value, in place of the one that it has."""
+    _create(connection)
+    connection.execute(
+        text(f"""INSERT INTO {SETTINGS} AS s (name, value) VALUES (:name, :value)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE s.value <> excluded.value"""),
+        {"name": name, "value": value},
+    )
+
+
+def _create(connection: Connection) -> None:
+    """Create the table of settings, and only that, if it is missing."""
+    begin_creating(connection)
+    if not existing_kinds(connection, [SETTINGS]):
+        METADATA.tables[SETTINGS].create(connection, checkfirst=False)

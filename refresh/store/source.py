@@ -14,16 +14,14 @@ from refresh.store.daily_state import BUILT_IDS
 from refresh.store.database import use_all_cores
 from refresh.store.declaration import type_name
 from refresh.store.schema import verify_source
-from refresh.store.source_index import IS_ASSET, assets_sql
+from refresh.store.source_index import FIRST_TIME, FUTURE_DAYS, IS_ASSET, assets_sql
 from refresh.store.statements import ALL_OR_SOME, day_of, lists_of, relation, rows_of, some_assets
 from refresh.store.tables import DAILY_STATE, MONTHS, REJECTS, source_table
 
 TABLE: Table = source_table(MetaData())
 OPTIONAL = frozenset({"name", "timehigh", "timelow", "marketcap", "circulatingsupply", "source_file", "load_ts"})
-FUTURE_DAYS = 2
-"""How far after the run's clock a timestamp is believed."""
-FIRST_TIME, _LAST_TIME, _END_OF_TIME = "0001-01-02", "9999-12-31", "294000-01-01"
-"""The times that fit into Python's calendar, and the end of numpy's."""
+_LAST_TIME, _END_OF_TIME = "9999-12-31", "294000-01-01"
+"""The end of Python's calendar, and that of numpy's."""
 _WIDE = {"bigint", "numeric"}
 _LARGEST, _SMALLEST = "1.7e308", "1e-300"
 """Numerics beyond these are no float8."""

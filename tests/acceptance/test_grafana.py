@@ -30,7 +30,7 @@ EMPTY = {"Assets that fail or need retries, 30 days", "Restated prices"}
 def engine(server: URL, template: str) -> Iterator[Engine]:
     """A database with the history of a refresh and of a validation."""
     with database(server, template) as url, connect(url) as engine:
-        enable(engine, (*FEW, "1D"), (10,))
+        enable(engine, (*FEW, "7D"), (10,))
         for asset in (1, 52):
             fill(engine, asset, "2024-01-01", "2024-03-01")
         execute(engine, "INSERT INTO dim_asset (id, symbol) VALUES (1, 'BTC') ON CONFLICT DO NOTHING")
@@ -59,7 +59,7 @@ def test_numbers(engine: Engine) -> None:
     tiles = {title: ask(engine, sent(panel["targets"][0]["rawSql"])) for title, panel in PANELS.items()}
     assert 0 <= tiles["Hours since the last good refresh"][0][0] < 1
     assert tiles["Assets behind the source"] == tiles["Assets that failed in the last refresh"] == [(0,)]
-    assert {row[1] for row in tiles["The price and its averages"]} == {"close", "EMA of 10 days"}
+    assert {row[1] for row in tiles["The price and its averages"]} == {"close", "EMA 10 of 7D"}
     assert len(tiles["Freshness"]) == 12
 
 

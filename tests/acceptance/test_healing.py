@@ -64,7 +64,7 @@ STATES: dict[str, Damage] = {
     "state intact": lambda _: [],
     "states of an asset": lambda leg: [f"DELETE FROM {leg.state} WHERE id = 1"],
     "state truncated": lambda leg: [f"TRUNCATE {leg.state}"],
-    "state dropped": lambda leg: [f"DROP TABLE {leg.state}"],
+    "state dropped": lambda leg: [f"DROP TABLE {leg.state} CASCADE"],
 }
 
 
@@ -136,14 +136,14 @@ def test_heals(shared: Engine, whole: tuple[str, object], table: str, rows: str,
     heal(shared, whole[1])
 
 
-@pytest.mark.parametrize("damage", [f"DELETE FROM {REJECTS}", f"TRUNCATE {REJECTS}", f"DROP TABLE {REJECTS}"])
+@pytest.mark.parametrize("damage", [f"DELETE FROM {REJECTS}", f"TRUNCATE {REJECTS}", f"DROP TABLE {REJECTS} CASCADE"])
 def test_rejects(built: Engine, whole: tuple[str, object], damage: str) -> None:
     """Rejects are built again."""
     execute(built, damage)
     heal(built, whole[1])
 
 
-@pytest.mark.parametrize("damage", ["DELETE FROM {} WHERE id = 1", "TRUNCATE {}", "DROP TABLE {}"])
+@pytest.mark.parametrize("damage", ["DELETE FROM {} WHERE id = 1", "TRUNCATE {}", "DROP TABLE {} CASCADE"])
 @pytest.mark.parametrize("others", [(), (DAILY,), (DAILY_STATE,), (DAILY, DAILY_STATE)])
 def test_memory_of_the_source(built: Engine, whole: tuple[str, object], damage: str, others: tuple[str, ...]) -> None:
     """What is remembered of the source is remembered again, also where bars or their state went with it."""
@@ -170,7 +170,7 @@ def test_only_lost_series_are_due(built: Engine) -> None:
     assert causes(built) == {}
 
 
-@pytest.mark.parametrize("damage", [f"DELETE FROM {SETTINGS}", f"DROP TABLE {SETTINGS}"])
+@pytest.mark.parametrize("damage", [f"DELETE FROM {SETTINGS}", f"DROP TABLE {SETTINGS} CASCADE"])
 def test_settings(built: Engine, whole: tuple[str, dict[str, object]], damage: str) -> None:
     """What runs remember is remembered again: series that are new then get places of their own."""
     execute(built, damage, "INSERT INTO dim_period VALUES (4, true, 0)")
@@ -263,7 +263,7 @@ def test_partitioned_table(built: Engine) -> None:
     table = "cmc_ema_multi_tf_packed"
     execute(
         built,
-        "DROP VIEW cmc_ema_multi_tf",
+        "DROP VIEW cmc_ema_multi_tf, cmc_ema_multi_tf_latest, cmc_ema_multi_tf_with_bars",
         f"ALTER TABLE {table} RENAME TO whole",
         f"CREATE TABLE {table} (LIKE whole INCLUDING DEFAULTS) PARTITION BY LIST (id)",
         f"ALTER TABLE {table} ADD PRIMARY KEY (id, ts, shelf)",

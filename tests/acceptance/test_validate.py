@@ -200,7 +200,7 @@ def test_nothing_was_judged(engine: Engine, url: str, tmp_path: Path) -> None:
 
 def test_missing_table_is_named(engine: Engine, url: str) -> None:
     """A validation says which tables are missing, and what to do."""
-    execute(engine, f"DROP TABLE {BARS}_state")
+    execute(engine, f"DROP TABLE {BARS}_state CASCADE")
     process = run(DAILY, "--validate", url=url)
     advice = "run a refresh, which creates and fills what is missing"
     assert process.returncode == 3

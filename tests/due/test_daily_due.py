@@ -189,7 +189,7 @@ def test_future_rows_mature(engine: Engine) -> None:
 )
 def test_months_of_another_time_zone(engine: Engine, zone: str, hour: str, first: str) -> None:
     """Months begin at local midnight, in summer time and out of it."""
-    execute(engine, "UPDATE refresh_settings SET value = :zone", zone=zone)
+    execute(engine, "UPDATE refresh_settings SET value = :zone WHERE name = 'tz'", zone=zone)
     fill(engine, 1, "2023-11-01", "2024-06-30")
     request = Request(tz=zone)
     refresh(engine, request, [BUILDER])

@@ -45,6 +45,8 @@ def test_only_the_named_run_ends(engine: Engine) -> None:
 
 def test_step(engine: Engine) -> None:
     """A step has neither seconds nor rows until it ends, and only the named step ends."""
+    begin(engine, "r")
+    begin(engine, "s")
     with engine.begin() as connection:
         for place, builder in enumerate((DAILY.key, BARS.key), 1):
             history.begin_step(connection, "r", builder, place=place, assets=2, estimated_rows=50)
@@ -232,6 +234,8 @@ def test_old_and_replaced_outcomes_are_forgotten(engine: Engine) -> None:
 
 def test_past_steps(engine: Engine) -> None:
     """The last twenty steps that ended count, newest first, by builder."""
+    for number in range(1, 26):
+        begin(engine, str(number))
     statement = """
         INSERT INTO refresh_steps (run_id, builder, place, assets, estimated_rows, started_at, ended_at, seconds, rows)
         SELECT n::text, :builder, 1, 1, n, now() - make_interval(hours => 100 - n), now(), n / 2.0, n * 2

@@ -147,7 +147,7 @@ def test_assets_without_bars_or_start(known: Engine) -> None:
 )
 def test_days_of_another_time_zone(engine: Engine, zone: str, last: str, new: str, *, is_appended: bool) -> None:
     """Whether a row is of a later day depends on the time zone of the tables."""
-    execute(engine, "UPDATE refresh_settings SET value = :zone", zone=zone)
+    execute(engine, "UPDATE refresh_settings SET value = :zone WHERE name = 'tz'", zone=zone)
     for moment in ("2024-03-30 12:00Z", "2024-04-01 12:00Z", last):
         add(engine, 1, moment)
     refresh(engine, Request(tz=zone), [DAILY])

@@ -19,6 +19,8 @@ def test_views_of_an_empty_history(engine: Engine) -> None:
 
 def test_slowest_steps(engine: Engine) -> None:
     """Steps that ended, the slowest first, with their speed where they took any time."""
+    for run_id in ("r0", "r1", "r2", "open"):
+        begin(engine, run_id)
     with engine.begin() as connection:
         for number, seconds in enumerate((2.0, 8.0, 0.0)):
             history.begin_step(connection, f"r{number}", DAILY.key, place=1, assets=2, estimated_rows=5)
