@@ -57,6 +57,7 @@ def runner(scheduler: Scheduler) -> Scheduler:
         file.write_bytes((CHECKOUT / name).read_bytes())
     own = scheduler.folder / "python"
     scheduler.run(sys.executable, "-m", "venv", own)
+    scheduler.run(own / "bin" / "python", "-m", "pip", "uninstall", "--yes", "setuptools")  # older than that below
     (site,) = own.glob("lib/python*/site-packages")
     (site / "below.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
