@@ -39,7 +39,6 @@ def task(name: str, line: str, **options: object) -> BashOperator:
         task_id=name,
         bash_command=f"exec {line}",  # so that the signal of a stop reaches the program itself
         skip_on_exit_code=ExitCode.ALREADY_RUNNING.value,
-        append_env=True,
         **options,
     )
 
@@ -62,5 +61,5 @@ with DAG(
         tasks[builder.key].set_upstream([tasks[other.key] for other in inputs(builder)])
     check = task("check", f"{COMMAND} check", retries=0)
     check.set_upstream(list(tasks.values()))
-    validate = task("validate", f"{COMMAND} validate --quiet", retries=0)
+    validate = task("validate", f"{COMMAND} validate --quiet", retries=0, trigger_rule=TriggerRule.ALL_SUCCESS)
     validate.set_upstream(check)
