@@ -7,12 +7,14 @@
 .DEFAULT_GOAL := help
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law bench lock
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law bench lock test-examples
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 RUN := .venv/bin/python
-INSTALL := $(RUN) -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement
+RUN_EXAMPLES := .venv-examples/bin/python
+PINNED := -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement
+INSTALL := $(RUN) $(PINNED)
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --upgrade --generate-hashes \
 	--allow-unsafe --strip-extras --annotation-style line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host pyproject.toml --output-file
@@ -62,6 +64,12 @@ lint: .venv/.dev ## find common mistakes and unformatted files
 law: .venv/.dev ## search longer for a history after which refreshed tables differ from rebuilt ones: EXAMPLES=5000
 	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
 
+test-examples: .venv-examples/.packages ## run the examples with their schedulers, in an environment of their own
+	rm -rf build/lib
+	$(RUN_EXAMPLES) -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation \
+		--force-reinstall .
+	.venv-examples/bin/pytest tests/examples $(ARGS)
+
 bench: .venv/.dev ## measure the refresh against goals, in one table: ARGS="--only night --scale 0.2"
 	$(RUN) -m bench $(ARGS)
 
@@ -70,6 +78,7 @@ lock: ## pin the newest releases of the dependencies in pyproject.toml, for Pyth
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
 	$(COMPILE) requirements.txt
 	$(COMPILE) requirements-dev.txt --extra dev --constraint requirements.txt
+	$(COMPILE) requirements-examples.txt --extra examples --constraint requirements.txt
 
 .venv/.runtime: requirements.txt | .venv/bin/python
 	echo "installing requirements.txt into .venv"
@@ -81,11 +90,16 @@ lock: ## pin the newest releases of the dependencies in pyproject.toml, for Pyth
 	$(INSTALL) requirements-dev.txt
 	touch $@ .venv/.runtime  # requirements-dev.txt includes requirements.txt
 
-.venv/bin/python:
+.venv-examples/.packages: requirements-examples.txt | .venv-examples/bin/python
+	echo "installing requirements-examples.txt into .venv-examples"
+	$(RUN_EXAMPLES) $(PINNED) requirements-examples.txt
+	touch $@
+
+.venv/bin/python .venv-examples/bin/python:
 	for python in $(PYTHONS); do \
 		"$$python" -c "$(SUITS)" 2>/dev/null || continue; \
-		"$$python" -m venv --clear .venv && exit; \
-		rm -rf .venv; exit 1; \
+		"$$python" -m venv --clear $(@:/bin/python=) && exit; \
+		rm -rf $(@:/bin/python=); exit 1; \
 	done; \
 	echo "Python 3.11 or newer with venv is needed, but none was found as: $(PYTHONS); name one: make PYTHON=..." >&2; \
 	exit 1

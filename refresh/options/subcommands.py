@@ -75,7 +75,9 @@ SUBCOMMANDS = {
         plain="html",
     ),
     Program.DIGEST: Subcommand(means={"digest": True}, takes=frozenset({*_CONNECTION, *_LOG})),
-    Program.METRICS: Subcommand(takes=frozenset({*_WHAT, "ids", *_CONNECTION, *_LOG, "metrics"}), plain="metrics"),
+    Program.METRICS: Subcommand(
+        takes=frozenset({"builders", "refreshers", "skip", "ids", *_CONNECTION, *_LOG, "metrics"}), plain="metrics"
+    ),
     Program.SETTINGS: Subcommand(means={"show_settings": True}, takes=frozenset({*_CONNECTION, "tz", "log_dir"})),
     Program.DEMO: Subcommand(
         means={"validate": True, "sample": "all", "html": PAGE},

@@ -32,7 +32,7 @@ def engine(server: URL, template: str) -> Iterator[Engine]:
     with database(server, template) as url, connect(url) as engine:
         enable(engine, (*FEW, "7D"), (10,))
         for asset in (1, 52):
-            fill(engine, asset, "2024-01-01", "2024-03-01")
+            fill(engine, asset, "2023-09-01", "2024-03-01")
         execute(engine, "INSERT INTO dim_asset (id, symbol) VALUES (1, 'BTC') ON CONFLICT DO NOTHING")
         assert run("run_daily_refresh.py", "--all", "--validate", url=address(engine)).returncode == 0
         yield engine

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from refresh.options.declaration import Option, Program
+from refresh.options.load_request import options_of
 from refresh.options.parsing import parse
 from refresh.options.request import OPTIONS, Request
 from refresh.options.values import (
@@ -260,3 +261,14 @@ def test_other_programs_have_their_target() -> None:
     assert parse(Program.BARS, ["--explain", "825"]) == Request(explain=825)
     for program in (Program.BARS, Program.EMAS, Program.BUILDER):
         assert parse(program, BEGINNINGS[program]).launches
+
+
+@pytest.mark.parametrize("part", [Program.CHECK, Program.EXPLAIN, Program.PAGE, Program.METRICS, Program.VALIDATE])
+def test_parts_that_look_start_no_builder(part: Program) -> None:
+    """Whatever a subcommand that looks is given, it does not refresh."""
+    values = ["7"] if part in {Program.EXPLAIN, Program.METRICS} else []
+    for option in options_of(part):
+        if option.is_switch and option.name not in TARGETS:
+            assert not parse(part, [*values, option.flag]).launches
+    if part is not Program.EXPLAIN and part is not Program.CHECK:  # these two answer before anything is launched
+        assert not set(TARGETS) & {option.name for option in options_of(part)}
