@@ -30,22 +30,28 @@ def command(subcommand: str) -> str:
 
 def log_folder() -> Path:
     """Where logs are written unless somebody names another folder."""
-    return PROGRAMS / ".logs" if IN_CHECKOUT else _folders().user_log_path
+    if IN_CHECKOUT:
+        return PROGRAMS / ".logs"
+    return _own("user_log_dir") or Path("/var/log", NAME)
 
 
 def settings_folders() -> list[Path]:
-    """Where settings are looked for, the first folder before the second. A user's folder counts if it is absolute."""
-    own = _folders().user_config_path
-    return [*([PROGRAMS] if IN_CHECKOUT else []), *([own] if own.is_absolute() else [])]
+    """Where settings are looked for, the first folder before the second."""
+    own = _own("user_config_dir")
+    return [*([PROGRAMS] if IN_CHECKOUT else []), *([own] if own else [])]
 
 
 def data_folder() -> Path | None:
     """Where the data of this user lies; ``None`` for a user without a home."""
-    folder = _folders().user_data_path
-    return folder if folder.is_absolute() else None
+    return _own("user_data_dir")
 
 
-def _folders() -> PlatformDirs:
+def _own(purpose: str) -> Path | None:
+    """A folder of this user; ``None`` without a home, as users have in containers whom the system does not know."""
     if not os.environ.get("HOME"):  # empty, it is no folder; without it, the system knows the home of its user
         os.environ.pop("HOME", None)
-    return PlatformDirs(NAME, appauthor=False)
+    try:
+        folder = Path(getattr(PlatformDirs(NAME, appauthor=False), purpose))
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None

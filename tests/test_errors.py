@@ -35,6 +35,8 @@ def test_codes_of_errors() -> None:
         "RefreshError": ExitCode.FAILED,
         "SequenceError": ExitCode.FAILED,
         "ViolationError": ExitCode.FAILED,
+        "ReadingError": ExitCode.FAILED,
+        "MissingPackageError": ExitCode.FAILED,
         "UsageError": ExitCode.USAGE,
         "CannotStartError": ExitCode.CANNOT_START,
         "SettingsError": ExitCode.CANNOT_START,

@@ -184,7 +184,7 @@ def test_no_prices(database_url: str) -> None:
     ("statement", "line"),
     [
         (
-            "ALTER TABLE cmc_price_bars_1d DROP COLUMN volume",
+            "ALTER TABLE cmc_price_bars_1d DROP COLUMN volume CASCADE",
             "the tables do not fit: cmc_price_bars_1d.volume is missing: ALTER TABLE",
         ),
         (

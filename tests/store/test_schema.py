@@ -42,6 +42,7 @@ KEYS = {
     "refresh_runs": {("p", "run_id")},
     "refresh_steps": {("p", "run_id, builder")},
     "refresh_outcomes": {("p", "run_id, builder, id")},
+    "refresh_validations": {("p", "run_id")},
 }
 INDEXES = {
     **{table: {("id, tf, timestamp", "(NOT is_partial_end)")} for table in SNAPSHOTS},
