@@ -29,7 +29,7 @@ if sys.argv[1] == "RLIMIT_NPROC":  # which is counted per user, and not for root
     os.setgroups([]), os.setgid(123_457), os.setuid(123_457)
 resource.setrlimit(getattr(resource, sys.argv[1]), (int(sys.argv[2]),) * 2)
 del sys.argv[1:3]
-sys.exit(refresh.commands.program.main(Program.DAILY))
+sys.exit(refresh.commands.program.main(Program.DAILY, sys.argv[1:]))
 """
 )
 GREEDY = """
