@@ -16,7 +16,7 @@ from refresh.run.summary import Summary
 from refresh.store.database import transaction
 from refresh.store.schema import looking, verify
 from refresh.store.tables import METADATA, SETTINGS, VALIDATIONS
-from refresh.store.validations import Validated, keep_validation
+from refresh.store.validations import Validated, keep_validation, may_keep_validations
 from refresh.validate.finding import Validity
 from refresh.wording import listed
 
@@ -65,16 +65,17 @@ def judge(job: Job) -> tuple[Validity, int]:
         selection = replace(job.zoned(connection).request.selection, rebuild=False)
         scopes = survey.open_scopes(connection, BUILDERS, selection, job.now)
         ids = survey.asset_ids(connection, scopes[0])
+        is_kept = may_keep_validations(connection)
     number = _number_to_recompute(job.request.sample, len(ids))
     validity = validate(job.engine, scopes, ids, number, job.now.date())
-    keep(job, validity)
+    if is_kept:
+        _keep(job, validity)
     if validity.is_void:  # whoever throws stdout away, as a weekly job does, has to notice it
         complain(words.void(validity))
     return validity, len(ids)
 
 
-def keep(job: Job, validity: Validity) -> None:
-    """Keep the result in the history, where this role may write there."""
+def _keep(job: Job, validity: Validity) -> None:
     document = validity_document(validity)
     names = ("judged", "recomputed", "pending", "seconds", "findings")
     validated = Validated(run_id=survey.run_name(job.now), **{name: document[name] for name in names})

@@ -14,8 +14,7 @@ from refresh.store.statements import relation
 from refresh.store.tables import METADATA, VALIDATIONS
 
 _MAY_WRITE = text(f"""
-    SELECT NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::bool
-       AND coalesce(has_table_privilege({relation(":name")}, 'INSERT'), false)
+    SELECT NOT pg_is_in_recovery() AND coalesce(has_table_privilege({relation(":name")}, 'INSERT'), false)
 """)
 
 
@@ -31,10 +30,13 @@ class Validated:
     findings: Sequence[Any]
 
 
-def keep_validation(connection: Connection, validated: Validated) -> bool:
-    """Keep a result; ``False`` if this session may only read or the table does not exist yet."""
-    if not connection.execute(_MAY_WRITE, {"name": VALIDATIONS}).scalar_one():
-        return False
+def may_keep_validations(connection: Connection) -> bool:
+    """Whether results can be kept: not on a standby, not by a role that may not write here, nor without the table."""
+    return bool(connection.execute(_MAY_WRITE, {"name": VALIDATIONS}).scalar_one())
+
+
+def keep_validation(connection: Connection, validated: Validated) -> None:
+    """Keep a result."""
     row = {
         "run_id": validated.run_id,
         "judged": validated.judged,
@@ -45,4 +47,3 @@ def keep_validation(connection: Connection, validated: Validated) -> bool:
         "program_version": VERSION,
     }
     connection.execute(METADATA.tables[VALIDATIONS].insert(), row)
-    return True

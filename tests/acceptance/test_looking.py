@@ -40,6 +40,7 @@ LOOKS = {
     "page": ("--html", "PAGE"),
     "check": ("--check",),
     "validate": ("--validate", "--sample", "all"),
+    "digest": ("--digest",),
 }
 SEEN = {
     "dry run": "retry (failed last time): append 1 day: id 52",
@@ -49,6 +50,7 @@ SEEN = {
     "page": "the page is file://",
     "check": "not fresh: 1 of 3 assets in 1 of 12 tables; worst: ID 52, bars.multi_tf: failed since ",
     "validate": "Valid: 2 assets in 12 tables.",
+    "digest": "Seven days: ",
 }
 """What each of them prints about the database."""
 CODES = {"check": 1}
