@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -102,9 +103,12 @@ class Module:
         """Every node of the syntax tree."""
         return ast.walk(ast.parse(self.text))
 
-    @property
-    def imports(self) -> Iterator[Import]:
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
         """Whatever the module imports, at any depth."""
+        return tuple(self._imports())
+
+    def _imports(self) -> Iterator[Import]:
         for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from (Import(alias.name, node.lineno) for alias in node.names)

@@ -58,7 +58,9 @@ def fresh(server: URL, former: str) -> Iterator[Engine]:
     """An engine on a database that was built from the same prices by this program."""
     with database(server, former) as url, connect(url) as engine:
         assets = ask(engine, "SELECT id, symbol, name FROM dim_asset")
-        execute(engine, f"DROP TABLE {', '.join(METADATA.tables)} CASCADE", "DROP FUNCTION refresh_note_lost_rows")
+        execute(
+            engine, f"DROP TABLE IF EXISTS {', '.join(METADATA.tables)} CASCADE", "DROP FUNCTION refresh_note_lost_rows"
+        )
         with read_committed(engine) as connection:
             prepare(connection)
         execute(engine, "INSERT INTO dim_period VALUES (2, true, 98), (3, true, 99)")
