@@ -223,6 +223,21 @@ def test_a_range_and_a_scale_are_kept_for_the_next_asset(opened: Chrome) -> None
     assert whole > 10
 
 
+def test_averages_of_any_timeframe_over_any_bars(opened: Chrome) -> None:
+    """The EMAs of another series are drawn at the bars that are shown, and stay chosen for the next asset."""
+    own = text(opened, "#legend")
+    select(opened, "#averages", "2")
+    other = text(opened, "#legend")
+    assert own.split("EMA")[0] == other.split("EMA")[0]
+    assert own != other
+    assert "cmc_ema_multi_tf_cal_us (2W_CAL_US)" in text(opened, "#chart-note")
+    select(opened, "#asset", "52")
+    until(opened, "return document.querySelector('#chart').ariaLabel.startsWith('52 ')")
+    assert ask(opened, "return document.querySelector('#averages').value") == "2"
+    select(opened, "#averages", "")
+    assert "(2W_CAL_US)" not in text(opened, "#chart-note")
+
+
 def test_assets_are_searched(opened: Chrome) -> None:
     """A search leaves the assets that it fits, Enter draws the first, and an emptied search offers all again."""
     box = opened.find_element("css selector", "#asset-filter")

@@ -508,7 +508,7 @@
 
   // Prices
 
-  const chart = { id: null, all: [], series: null, api: null, candles: null, volume: null, marks: null, lines: new Map(), periods: null, at: null, range: null };
+  const chart = { id: null, all: [], series: null, api: null, candles: null, volume: null, marks: null, lines: new Map(), periods: null, at: null, range: null, averages: null, values: {} };
 
   /** A colour of the style sheet in the notation that the canvas needs, in the current theme. */
   function colour(name) {
@@ -553,6 +553,19 @@
     if (box.top < 0 || box.bottom > window.innerHeight) $("prices").scrollIntoView({ block: "start" });
   }
 
+  const keyOf = (series) => `${series.title} ${series.ema_table}`;
+
+  /** The EMAs of one series at the bars of another one: at each bar the last value that is not newer. */
+  function averagesAt(series, averages) {
+    if (series === averages) return series.emas;
+    let at = -1;
+    const places = series.days.map((day) => {
+      while (at + 1 < averages.days.length && averages.days[at + 1] <= day) at += 1;
+      return at;
+    });
+    return Object.fromEntries(Object.entries(averages.emas).map(([period, values]) => [period, places.map((place) => values[place] ?? null)]));
+  }
+
   function showSeries(all, otherwise) {
     const before = chart.series;
     chart.all = all;
@@ -562,10 +575,13 @@
       if (!groups.has(label)) groups.set(label, make("optgroup", { label }));
       groups.get(label).append(make("option", { value: String(place) }, one.title));
     });
+    $("averages").replaceChildren(make("option", { value: "" }, "these bars"), ...[...groups.values()].map((group) => group.cloneNode(true)));
+    $("averages").value = String(all.findIndex((one) => keyOf(one) === chart.averages));
+    if ($("averages").selectedIndex < 0) $("averages").value = "";
     $("timeframe").replaceChildren(...groups.values());
-    $("timeframe").disabled = all.length === 0;
+    $("timeframe").disabled = $("averages").disabled = all.length === 0;
     // The next asset opens in the timeframe of the last one
-    const same = all.findIndex((one) => one.title === before?.title && one.ema_table === before?.ema_table);
+    const same = before ? all.findIndex((one) => keyOf(one) === keyOf(before)) : 0;
     if (all.length) draw(Math.max(same, 0));
     else clearChart(otherwise);
   }
@@ -692,11 +708,13 @@
 
   function draw(place) {
     const series = chart.all[place];
-    const periods = periodsOf(series);
+    const averages = chart.all[$("averages").value || place];
+    const periods = periodsOf(averages);
     clearChart("");
     $("chart").replaceChildren();
     $("timeframe").value = String(place);
     chart.series = series;
+    chart.values = averagesAt(series, averages);
     chart.periods ??= new Set(firstPeriods(periods));
     chart.api = LightweightCharts.createChart($("chart"), options());
     const digits = decimals(Math.max(...series.close.filter((one) => one !== null)));
@@ -706,7 +724,7 @@
     periods.forEach((period, at) => {
       const line = chart.api.addSeries(LightweightCharts.LineSeries, { ...shared, color: colour(emaColour(at)), lineWidth: 2,
         lineStyle: emaStyle(at), lastValueVisible: false, crosshairMarkerVisible: false, visible: chart.periods.has(period) });
-      line.setData(series.emas[period].map((value, bar) =>
+      line.setData(chart.values[period].map((value, bar) =>
         value === null ? { time: series.days[bar] * DAY } : { time: series.days[bar] * DAY, value }));
       chart.lines.set(period, line);
     });
@@ -721,7 +739,7 @@
     $("chart").setAttribute("aria-label", `${asset}, ${series.title}: candlesticks of ${counted(series.days.length, "bar")}. ` +
       "The left and right arrow keys move from bar to bar.");
     const last = new Date(series.days.at(-1) * DAY * 1000).toISOString().slice(0, 10);
-    $("chart-note").textContent = `Bars of ${series.table}, EMAs of ${series.ema_table}, until ${last}, as of ${instant(data.generated_at)} UTC.` +
+    $("chart-note").textContent = `Bars of ${series.table}, EMAs of ${averages.ema_table}${averages === series ? "" : ` (${averages.tf})`}, until ${last}, as of ${instant(data.generated_at)} UTC.` +
       (series.forming ? " The hollow last bar is not closed yet." : "");
   }
 
@@ -768,9 +786,9 @@
     for (const [sign, name] of [["O", "open"], ["H", "high"], ["L", "low"], ["C", "close"]]) {
       parts.push(make("span", {}, make("i", {}, sign), price(series[name][place])));
     }
-    periodsOf(series).forEach((period, ema) => {
+    Object.keys(chart.values).map(Number).sort((a, b) => a - b).forEach((period, ema) => {
       if (chart.periods.has(period)) {
-        parts.push(make("span", {}, swatch(ema), make("i", {}, `EMA ${period}`), price(series.emas[period][place])));
+        parts.push(make("span", {}, swatch(ema), make("i", {}, `EMA ${period}`), price(chart.values[period][place])));
       }
     });
     const volume = series.volume?.[place];
@@ -796,7 +814,7 @@
     chart.api.applyOptions(options());
     chart.candles.applyOptions(candleColours());
     chart.candles.setData(candles(chart.series));
-    periodsOf(chart.series).forEach((period, at) => chart.lines.get(period).applyOptions({ color: colour(emaColour(at)) }));
+    [...chart.lines.keys()].forEach((period, at) => chart.lines.get(period).applyOptions({ color: colour(emaColour(at)) }));
     chart.volume?.applyOptions({ color: colour("volume") });
     chart.marks.detach();
     showMarks(chart.series);
@@ -809,6 +827,10 @@
     showChartControls();
     $("asset").addEventListener("change", () => choose(Number($("asset").value)));
     $("timeframe").addEventListener("change", () => draw(Number($("timeframe").value)));
+    $("averages").addEventListener("change", () => {
+      chart.averages = $("averages").value ? keyOf(chart.all[$("averages").value]) : null;
+      if (chart.series) draw(Number($("timeframe").value));
+    });
     $("chart").addEventListener("keydown", stepInChart);
     choose((inOrder.find((asset) => asset.id in data.charts) ?? inOrder[0]).id);
   }
