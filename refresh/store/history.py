@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from refresh.installation import VERSION
 from refresh.records import Outcome, PastStep, Status
-from refresh.store.statements import columns_of, lists_of, rows_of
+from refresh.store.statements import columns_of, lists_of, relation, rows_of
 from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
 
 DAYS_KEPT = 100
@@ -55,21 +55,22 @@ class Started:
 
 def begin_run(connection: Connection, run: Started) -> None:
     """Note that a run begins."""
-    lists = {"arguments": list(run.arguments), "builders": list(run.builders)}
-    asset_ids = None if run.asset_ids is None else list(run.asset_ids)
-    row = asdict(run) | lists | {"asset_ids": asset_ids, "program_version": VERSION}
-    connection.execute(METADATA.tables[RUNS].insert(), row)
+    row = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(run).items()}
+    connection.execute(METADATA.tables[RUNS].insert(), row | {"program_version": VERSION})
 
 
 def end_run(
     connection: Connection, run_id: str, exit_code: int, rows: int, summary: Mapping[str, Any] | None = None
 ) -> None:
-    """Note how a run ended, with the document that sums it up."""
+    """Note how a run ended; of a refresh, with the document that sums it up, also how large all tables are."""
     document = None if summary is None else json.dumps(summary)
+    tables = [] if summary is None else list(METADATA.tables)
     connection.execute(
         text(f"""UPDATE {RUNS} SET ended_at = clock_timestamp(), exit_code = :exit_code, rows = :rows,
-                 summary = CAST(:summary AS jsonb) WHERE run_id = :run_id"""),
-        {"run_id": run_id, "exit_code": exit_code, "rows": rows, "summary": document},
+                 summary = CAST(:summary AS jsonb), bytes = (
+                     SELECT sum(pg_total_relation_size({relation("n")})) FROM unnest(CAST(:tables AS text[])) AS n)
+                 WHERE run_id = :run_id"""),
+        {"run_id": run_id, "exit_code": exit_code, "rows": rows, "summary": document, "tables": tables},
     )
 
 

@@ -100,6 +100,7 @@ program: daily, bars, emas or builder
 builders: the keys of the builders that it was about
 asset_ids: the assets that it was narrowed to; NULL: all
 program_version: the version of the program that ran
+bytes: the size of all tables on disk when a refresh ended, with indexes
 """,
     STEPS: """
 run_id: the run

@@ -67,7 +67,7 @@ def nights(connection: Connection) -> list[Row]:
     return _rows(
         connection,
         f"""SELECT * FROM (
-                SELECT {_TIME.format("started_at")} AS started_at, exit_code, rows,
+                SELECT {_TIME.format("started_at")} AS started_at, exit_code, rows, bytes,
                        extract(epoch FROM ended_at - started_at)::float8 AS seconds,
                        (SELECT count(DISTINCT o.id) FROM {OUTCOMES} o
                         WHERE o.run_id = r.run_id AND o.status = 'failed') AS failed

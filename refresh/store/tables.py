@@ -133,6 +133,7 @@ _table(
     builders: text[] null
     asset_ids: int4[] null
     program_version: text null
+    bytes: int8 null
     """,
     "run_id",
     Index(f"{RUNS}_started_at", "started_at"),

@@ -43,5 +43,6 @@ def test_marks_and_nights(engine: Engine, tmp_path: Path) -> None:
     assert len(daily["volume"]) == len(daily["days"]) == 57
     assert [night["exit_code"] for night in data["nights"]] == [0, 0]
     assert [night["failed"] for night in data["nights"]] == [0, 0]
+    assert all(night["bytes"] > 1_000_000 for night in data["nights"])
     assert data["nights"][0]["rows"] > data["nights"][1]["rows"] > 0
     assert "volume" not in page_chart(data, 1)["series"][1]

@@ -270,6 +270,7 @@ def _nights(runs: list[Row]) -> list[Row]:
             "rows": run["rows"],
             "seconds": sum(step["seconds"] for step in run["steps"]),
             "failed": run["exit_code"],
+            "bytes": 1_000_000_000 + run["rows"] * 120,
         }
         for run in ended
     ]

@@ -258,7 +258,8 @@ def test_assets_are_searched(opened: Chrome) -> None:
 def test_curves_show_the_nights(opened: Chrome) -> None:
     """Seconds, rows and failures have a curve each, with the last value, and a mark at nights that were not good."""
     captions = ask(opened, "return [...document.querySelectorAll('#curves figcaption')].map((one) => one.textContent)")
-    assert [caption.split()[0] for caption in captions] == ["Seconds", "Rows", "Failed"]
+    assert [caption.split()[0] for caption in captions] == ["Seconds", "Rows", "Failed", "Size"]
+    assert captions[3].startswith("Size 1.0 GB")
     labels = ask(opened, "return [...document.querySelectorAll('#curves svg')].map((one) => one.ariaLabel)")
     assert all("refreshes" in label for label in labels)
     assert ask(opened, "return document.querySelectorAll('#curves figure:first-child .dot.bad').length") > 0

@@ -311,7 +311,12 @@
 
   // Curves over the last nights: one small picture for each number
 
-  const CURVES = [["Seconds", "seconds", spoken], ["Rows", "rows", number], ["Failed assets", "failed", number]];
+  function bytes(value) {
+    const power = Math.min(Math.floor(Math.log(Math.max(value, 1)) / Math.log(1000)), 4);
+    return `${(value / 1000 ** power).toFixed(power ? 1 : 0)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+  }
+
+  const CURVES = [["Seconds", "seconds", spoken], ["Rows", "rows", number], ["Failed assets", "failed", number], ["Size", "bytes", bytes]];
 
   function curve([title, name, show]) {
     const values = data.nights.map((night) => night[name] ?? 0);
