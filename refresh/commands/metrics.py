@@ -54,7 +54,7 @@ def _freshness(judged: Judged) -> Iterator[Metric]:
     failed = {entry.id for entry in judged.open if entry.status is Status.FAILED}
     stale = {entry.id for entry in judged.behind}
     tables = Counter(entry.table for entry in judged.behind)
-    lags = [entry.lag for entry in judged.behind if entry.lag is not NEVER_BUILT]
+    lags = [entry.lag for entry in judged.behind if entry.lag != NEVER_BUILT]
     covers = {builder: cover.ended_at.timestamp() for builder, cover in judged.covers.items()}
     yield metric("assets", "Assets of the source.", judged.assets)
     yield metric("assets_failed", "Assets that failed in some builder and are not done since.", len(failed))

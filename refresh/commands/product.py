@@ -54,9 +54,11 @@ def _psql(words: Sequence[str]) -> int:
     return printing.run(lambda: psql.main(words, os.environ))
 
 
-def _move(_: Sequence[str]) -> int:
+def _move(words: Sequence[str]) -> int:
     from refresh.commands import move
 
+    if words:  # whoever asks for help must not have tables moved
+        return printing.run(lambda: _refused(f"{NAME} move takes no words; it moves tables at once"))
     return printing.run(lambda: move.main(os.environ))
 
 
@@ -98,7 +100,11 @@ def _answer(first: str) -> int:
         print(answers[first]())
         return ExitCode.DONE
     hint = nearest(first, SUBCOMMANDS) if first.isalpha() else "name one first"
-    print(escaped(f"error: no such subcommand; {hint} (see {NAME} --help)"), file=sys.stderr)
+    return _refused(f"no such subcommand; {hint} (see {NAME} --help)")
+
+
+def _refused(why: str) -> int:
+    print(escaped(f"error: {why}"), file=sys.stderr)
     return ExitCode.USAGE
 
 

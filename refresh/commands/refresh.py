@@ -9,7 +9,6 @@ from contextlib import ExitStack, closing, contextmanager
 
 from sqlalchemy import Connection
 
-from refresh.catalog import Group
 from refresh.commands.job import Job, complain
 from refresh.commands.planned import Planned, plan_job
 from refresh.commands.record import Recorder
@@ -24,6 +23,7 @@ from refresh.installation import VERSION, command
 from refresh.options.arguments import remembered
 from refresh.options.declaration import Program
 from refresh.options.request import Request
+from refresh.options.subcommands import TARGETS
 from refresh.run.launch import RunContext
 from refresh.run.plan import Plan
 from refresh.run.report import RunReport
@@ -233,6 +233,5 @@ def _validity(job: Job, report: RunReport) -> Validity | None:
 
 def _resume_command(job: Job) -> str:
     """The command that resumes what a run leaves."""
-    names = ("all", *(group.key for group in Group))
-    targets = [f"--{name}" for name in names if getattr(job.request, name)]
+    targets = [f"--{name}" for name in TARGETS if getattr(job.request, name)]
     return shlex.join([*job.program.resumed_by.command.split(), *targets, "--resume"])

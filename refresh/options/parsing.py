@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from refresh.catalog import Group
 from refresh.errors import SettingsError, UsageError
 from refresh.installation import NAME, VERSION
 from refresh.options.declaration import Option, Program, Section
@@ -19,9 +18,7 @@ from refresh.options.discretion import reader, strange_words, without_values
 from refresh.options.help import Formatter, description, epilog, usage
 from refresh.options.load_request import LOAD_OPTIONS, LoadRequest, options_of
 from refresh.options.request import OPTIONS, Request
-from refresh.options.subcommands import SUBCOMMANDS
-
-_TARGETS = ("all", *(group.key for group in Group))
+from refresh.options.subcommands import SUBCOMMANDS, TARGETS
 
 
 class _Parser(ArgumentParser):
@@ -160,7 +157,7 @@ def _read_setting(option: Option, text: str) -> Any:
 
 
 def _check_targets(program: Program, request: Request) -> None:
-    targets = [f"--{name}" for name in _TARGETS if getattr(request, name)]
+    targets = [f"--{name}" for name in TARGETS if getattr(request, name)]
     if program.whole is Program.DAILY and request.launches and len(targets) != 1:
         named = " and ".join(targets) or "none of them"
         raise UsageError(f"name exactly one of --all, --bars and --emas, not {named}")

@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from refresh.catalog import Group
 from refresh.options.declaration import Option, Program
 
 PAGE = "report.html"
 """The page that is written where no file is named."""
-TARGETS = frozenset({"all", "bars", "emas"})
+TARGETS = ("all", *(group.key for group in Group))
 
-_WHAT = TARGETS | {"builders", "refreshers", "skip"}
+_WHAT = {*TARGETS, "builders", "refreshers", "skip"}
 _SERIES = {"ids", "tfs", "periods", "tf_period_combos"}
 _CONNECTION = {"db_url", "config", "retries"}
 _LOG = {"log_dir", "keep_logs", "quiet", "verbose"}
@@ -45,7 +46,7 @@ class Subcommand:
 
     def said(self, typed: Collection[str]) -> dict[str, Any]:
         """The options that it says by itself, beside those that were typed."""
-        target = {self.target: True} if self.target and not TARGETS.intersection(typed) else {}
+        target = {self.target: True} if self.target and not set(TARGETS).intersection(typed) else {}
         return {**self.means, **target}
 
 

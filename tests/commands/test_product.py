@@ -67,6 +67,7 @@ def test_version(words: list[str]) -> None:
         (["explain"], "error: the following arguments are required: ID (see --help)"),
         (["check", "--full-rebuild"], "error: unrecognized arguments: --full-rebuild is no option of this program"),
         (["run", "--bars", "--emas"], "error: name exactly one of --all, --bars and --emas, not --bars and --emas"),
+        (["move", "--help"], "error: daily-refresh move takes no words; it moves tables at once"),
         (["completion", "csh"], "error: name one shell: daily-refresh completion {bash|zsh|fish}"),
     ],
     ids=lambda value: " ".join(value)[:20],
