@@ -41,7 +41,8 @@ CATALOGUE = {
 """What a database consists of, except the prices and all rows, by kind."""
 OF_A_MOMENT = {
     *("ingested_at", "updated_at", "last_run_ts", "rejected_at", "noted_at", "run_id", "number"),
-    *("last_upserted", "last_repaired_timehigh", "last_repaired_timelow", "last_rejected", "close_sum"),
+    *("last_upserted", "last_repaired_timehigh", "last_repaired_timelow", "last_repaired_high", "last_repaired_low"),
+    *("last_rejected", "close_sum"),
 }
 """Columns that depend on when and in how many runs rows were written: a sum of closes counts until averages begin."""
 

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import pytest
 from databases import closing_server, create_tables, database, guarded_folder
 from programs import PROJECT
 from refreshing import FEW, TARGETS, enable, moved, refresh, rows
+from running import PATIENCE, Refresh
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from statements import address, ask, execute, with_password
 from testing.postgresql import Postgresql
@@ -41,8 +41,6 @@ FILL = f"""
 FIRST, LAST, NEXT = (f"2024-01-{day} 23:59:59.999Z" for day in ("01", "25", "26"))
 ASSETS = (1, 52, 825)
 KEYS = [builder.key for builder in BUILDERS]
-PATIENCE = 120.0
-"""Seconds within which even a slow machine is done."""
 MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 OURS = "datname = current_database() AND starts_with(application_name, 'refresh ')"
 BROKEN = """
@@ -61,46 +59,6 @@ def refresh(engine, scope, listeners, whole=work.refresh, **others):
 
 work.refresh = refresh
 """
-
-
-class Refresh:
-    """A refresh in a process of its own, as a user starts it."""
-
-    def __init__(self, folder: Path, url: str, *arguments: str, **environ: str) -> None:
-        """Start it. Its output goes to files, so it never waits for a reader."""
-        self._out, self._err, self._logs = folder / "out", folder / "err", folder / "logs"
-        command = [sys.executable, "run_daily_refresh.py", *arguments]
-        settings = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TARGET_DB_URL": url, **environ}
-        settings["REFRESH_LOG_DIR"] = str(self._logs)
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                command,
-                cwd=PROJECT,
-                env=settings,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-
-    @property
-    def out(self) -> str:
-        """Its stdout up to now."""
-        return self._out.read_text(encoding="utf-8")
-
-    @property
-    def err(self) -> str:
-        """Its stderr up to now."""
-        return self._err.read_text(encoding="utf-8")
-
-    @property
-    def logged(self) -> str:
-        """What it and its builders have written to the log."""
-        return "".join(file.read_text(encoding="utf-8") for file in self._logs.glob("*"))
-
-    def wait(self) -> int:
-        """Its exit code."""
-        return self.process.wait(PATIENCE)
 
 
 Start = Callable[..., Refresh]

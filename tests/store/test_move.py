@@ -10,32 +10,18 @@ import time
 
 import numpy as np
 import pytest
+from former import AVERAGING, unpack
 from programs import PROJECT, run
 from refreshing import FEW, TARGETS, digests, enable, refresh
 from sqlalchemy import Engine
 from statements import address, ask, execute
 from validate.varied_prices import FILL
 
-from refresh.catalog import Leg, legs
 from refresh.errors import SchemaError
 from refresh.store.database import read_committed
 from refresh.store.schema import looking, prepare
 
-AVERAGING = [leg for _, leg in legs() if leg.averages]
 MODULE = "refresh.commands.move"
-
-
-def unpack(engine: Engine, leg: Leg) -> None:
-    """The former layout: a table of that name with a row per value, and nothing packed."""
-    columns = ", ".join(f'"{name}"' for name in leg.shape.key)
-    execute(
-        engine,
-        f"CREATE TABLE former AS TABLE {leg.target}",
-        f"DROP TABLE {leg.table}, {leg.places} CASCADE",
-        f"ALTER TABLE former RENAME TO {leg.target}",
-        f"ALTER TABLE {leg.target} ADD PRIMARY KEY ({columns}), ALTER ingested_at SET DEFAULT now()",
-        "DELETE FROM refresh_settings WHERE name LIKE '%given'",
-    )
 
 
 @pytest.fixture

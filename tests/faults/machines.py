@@ -1,0 +1,97 @@
+"""What the machine gives: memory, processes, files, time of a processor, and the time of day."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from faults.ground import ALL
+from faults.scene import Fault, Scene, Struck, ends
+from faults.signals import felt
+
+from refresh.errors import ExitCode
+
+MEGABYTE = 1 << 20
+DAYS = ("+1d", "-1d")
+
+
+def library() -> str:
+    """What lets a program that loads it believe in another time. The package would import more than that."""
+    package = find_spec("libfaketime")
+    assert package
+    assert package.origin
+    return str(next(Path(package.origin).parent.rglob("libfaketime.so.1")))
+
+
+ORDINARY = "123457"
+"""A user of whom the kernel counts processes: root's are not limited."""
+AS_ORDINARY = (
+    "setpriv", f"--reuid={ORDINARY}", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override",
+)  # fmt: skip
+"""Become that user, who may read a checkout in root's home."""
+
+
+def short(scene: Scene, option: str, least: int, most: int, *, before: Sequence[str] = ()) -> Struck:
+    """A refresh gets less of something than it needs."""
+    limit = f"--{option}={scene.draw.randint(least, most)}"
+    return felt(scene.end(scene.start(*ALL, "--retries", "0", before=(*before, "prlimit", limit))))
+
+
+def clock(scene: Scene, day: str) -> Struck:
+    """The refresh's clock is wrong."""
+    return scene.end(scene.start(*ALL, LD_PRELOAD=library(), FAKETIME=day, FAKETIME_DONT_FAKE_MONOTONIC="1"))
+
+
+@contextmanager
+def with_clock(scene: Scene, day: str) -> Iterator[None]:
+    """The clock of the server is wrong for the length of the block."""
+    settings = {"LD_PRELOAD": library(), "FAKETIME": day, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    server = scene.ground.server
+    server.terminate()
+    os.environ.update(settings)
+    try:
+        server.start()
+    finally:
+        for name in settings:
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        server.terminate()
+        server.start()
+
+
+def servers_clock(scene: Scene, day: str) -> Struck:
+    """The server's clock is wrong."""
+    with with_clock(scene, day):
+        return scene.end(scene.start(*ALL))
+
+
+FAILS = ends(ExitCode.FAILED, ExitCode.CANNOT_START)
+QUIET = ends(ExitCode.DONE)
+MACHINES = (
+    Fault(
+        name="too little memory",
+        strike=partial(short, option="as", least=300 * MEGABYTE, most=600 * MEGABYTE),
+        codes=FAILS,
+    ),
+    Fault(name="too few open files", strike=partial(short, option="nofile", least=8, most=30), codes=FAILS),
+    Fault(
+        name="too few processes",
+        strike=partial(short, option="nproc", least=1, most=4, before=AS_ORDINARY),
+        codes=FAILS,
+        as_root=True,
+    ),
+    Fault(
+        name="the processor's time is used up",
+        strike=partial(short, option="cpu", least=1, most=1),
+        codes=FAILS | {-signal.SIGXCPU},
+    ),
+    *(Fault(name=f"the refresh's clock: {day}", strike=partial(clock, day=day), codes=QUIET) for day in DAYS),
+    *(Fault(name=f"the server's clock: {day}", strike=partial(servers_clock, day=day), codes=QUIET) for day in DAYS),
+)

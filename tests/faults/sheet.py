@@ -1,0 +1,81 @@
+"""The fault sheet: how often each fault struck, and what was left. A run of the tests writes it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Self
+
+from faults.scene import Fault, Struck
+
+LONGEST = 150
+HEAD = """\
+| fault | hits | tables and states equal | ledger equal | exit codes | what the user saw, once |
+|---|---|---|---|---|---|
+"""
+START, END = "<!-- lines: written by make faults -->", "<!-- end of lines -->"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What became of one fault. ``problems``: each seed after which something was wrong, and what."""
+
+    fault: str
+    seed: int
+    hits: int = 0
+    equal: int = 0
+    told: int = 0
+    codes: Mapping[str, int] = field(default_factory=dict)
+    said: str = ""
+    problems: tuple[str, ...] = ()
+
+    def with_hit(
+        self, struck: Struck, seed: int, wrong: Collection[str], *, is_told: bool, codes: Collection[int]
+    ) -> Self:
+        """The line with one hit more. ``codes``: how the programs may end."""
+        problems = [f"wrong: {name}" for name in wrong]
+        problems += ["the ledger is wrong"] * (not is_told)
+        problems += [f"exit code {code}" for code in struck.codes if code not in codes]
+        return replace(
+            self,
+            hits=self.hits + 1,
+            equal=self.equal + (not wrong),
+            told=self.told + is_told,
+            codes=dict(Counter(self.codes) + Counter(map(str, struck.codes))),
+            said=self.said or struck.said,
+            problems=(*self.problems, *(f"{seed}: {problem}" for problem in problems)),
+        )
+
+    def as_text(self) -> str:
+        """The line in JSON, which may pass from one process of the tests to another."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """The line that such JSON says."""
+        return cls(**json.loads(text))
+
+    def as_row(self) -> str:
+        """The line of a table in Markdown."""
+        codes = ", ".join(
+            f"{code} ({number})" for code, number in sorted(self.codes.items(), key=lambda pair: int(pair[0]))
+        )
+        said = self.said.replace("|", "\\|").replace("`", "'")
+        shown = f"{said[: LONGEST - 1]}…" if len(said) > LONGEST else said
+        return f"| {self.fault} | {self.hits} | {self.equal} | {self.told} | {codes} | {f'`{shown}`' * bool(shown)} |\n"
+
+
+def with_lines(page: str, groups: Mapping[str, Iterable[Fault]], lines: Iterable[Line], head: str) -> str:
+    """The page with other lines: a table for each group of faults."""
+    by_name = {line.fault: line for line in lines}
+    tables = [head]
+    for title, faults in groups.items():
+        rows = [by_name[fault.name].as_row() for fault in faults if fault.name in by_name]
+        if rows:
+            tables.append(f"### {title}\n\n{HEAD}{''.join(rows)}")
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(END)
+    written = "\n".join(tables)
+    return f"{before}{START}\n{written}{END}{after}"
