@@ -104,7 +104,8 @@ def as_user(folder: Path, programs: Programs, name: str) -> Path:
     script = folder / name
     script.write_text(
         f"#!/bin/sh\nchown -R {user}:{group} {shlex.quote(str(folder / 'cluster'))}\n"
-        f'exec setpriv --reuid {user} --regid {group} --clear-groups {shlex.quote(str(program))} "$@"\n'
+        f"exec setpriv --reuid {user} --regid {group} --clear-groups "
+        f'env ${{SERVER_PRELOAD:+"LD_PRELOAD=$SERVER_PRELOAD"}} {shlex.quote(str(program))} "$@"\n'
     )
     script.chmod(0o755)
     return script

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "outlet": {"wording"},
     "printing": {"errors", "stop", "outlet"},
     "forks": set[str](),
+    "threads": set[str](),
     "core": {"errors", "families"},
     "server": {"errors", "wording", "installation"},
     "store": {"errors", "wording", "installation", *CATALOGUE, "records", "core", "server"},
@@ -37,12 +38,12 @@ MAY_IMPORT = {
     "options": {"errors", "wording", "installation", *CATALOGUE, "due"},
     "reading": {"errors", "wording", *CATALOGUE, "core", "store", "due", "options"},
     "builder": {
-        *("errors", "wording", *CATALOGUE, "records", "stop", "printing", "forks"),
+        *("errors", "wording", *CATALOGUE, "records", "stop", "printing", "forks", "threads"),
         *("core", "store", "due", "options"),
     },
     "validate": {"errors", "wording", *CATALOGUE, "core", "store", "due", "builder"},
-    "run": {"errors", "wording", *CATALOGUE, "records", "stop", "forks", "due", "options", "validate"},
-    "load": {"errors", "wording", "installation", "printing", "core", "store", "options"},
+    "run": {"errors", "wording", *CATALOGUE, "records", "stop", "forks", "threads", "due", "options", "validate"},
+    "load": {"errors", "wording", "installation", "printing", "threads", "core", "store", "options"},
     "faces": {"errors", "wording", "installation", *CATALOGUE, "records", "outlet", "due", "validate", "run"},
 }
 """One way: what each room may import beside itself and the package. Each imports only rooms above it."""

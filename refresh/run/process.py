@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import refresh
+from refresh import threads
 
 PACKAGE_FOLDER = Path(refresh.__file__).resolve().parent.parent
 COMMAND = (sys.executable, "-m", "refresh.builder")
@@ -75,7 +76,7 @@ def start_python(
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a builder, in which it finds this very package. Nothing in it multiplies matrices.
+    """The environment of a builder, in which it finds this very package.
 
     Nothing is imported from the current folder, where anything may be: a relative or empty entry would be in it.
     """
@@ -85,7 +86,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
         **environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
-        "OPENBLAS_NUM_THREADS": "1",
+        **threads.NONE,
     }
 
 

@@ -104,6 +104,15 @@ def test_open_files(filled: Engine, bot: Bot, number: int) -> None:
     assert eventually(lambda: not ask(filled, LOCKS))
 
 
+@pytest.mark.parametrize("room", ["commands", "builder", "load"])
+def test_programs_need_no_second_thread(room: str) -> None:
+    """Where the system gives none, numpy's linear algebra would end the program as if by Ctrl-C."""
+    threads = f"import refresh.{room}, numpy, os; print(len(os.listdir('/proc/self/task')))"
+    command = [sys.executable, "-c", threads]
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "1\n"
+
+
 @as_root
 def test_processes_and_threads(filled: Engine, bot: Bot) -> None:
     """Without another process or thread nothing is built, and that is still told and sent."""

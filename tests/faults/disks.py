@@ -106,13 +106,12 @@ def full_of_data(scene: Scene) -> Struck:
 
 
 FILES = {"log": log, "JSON": json, "page": page, "metrics": metrics}
-EITHER = ends(ExitCode.DONE, ExitCode.FAILED)
 BEFORE = ends(ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, ExitCode.CANNOT_START)
 DISKS = (
     Fault(name="the disk under the data is full", strike=full_of_data, codes=ends(ExitCode.FAILED), as_root=True),
     *(
         Fault(
-            name=f"the disk under the {name} is full", strike=partial(full, arguments=there), codes=EITHER, as_root=True
+            name=f"the disk under the {name} is full", strike=partial(full, arguments=there), codes=BEFORE, as_root=True
         )
         for name, there in FILES.items()
     ),

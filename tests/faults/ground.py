@@ -62,10 +62,10 @@ class Ground:
         """The server's database ``postgres``, as its superuser."""
         return make_url(self.server.url(database="postgres")).set(drivername="postgresql+psycopg2")
 
-    @property
-    def log(self) -> Path:
-        """What the server tells."""
-        return Path(self.server.base_dir, f"{self.server.name}.log")
+    def told(self, words: str) -> int:
+        """How often the server has said something in its log."""
+        log = Path(self.server.base_dir, f"{self.server.name}.log")
+        return log.read_text(encoding="utf-8", errors="replace").count(words)
 
     @contextmanager
     def database(self, template: str, *options: str) -> Iterator[URL]:

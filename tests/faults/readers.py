@@ -119,7 +119,7 @@ Way = Callable[[Scene], Struck]
 STREAMS = (
     Fault(name="nobody reads stdout and stderr", strike=unread, codes=DONE),
     Fault(name="nobody reads stdout and stderr, and SIGTERM", strike=unread_and_ended, codes=STOPPED),
-    Fault(name="the reader of stdout and stderr goes", strike=reader_goes, codes=DONE),
+    Fault(name="the reader of stdout and stderr goes", strike=reader_goes, codes=ends(ExitCode.FAILED)),
     Fault(name="stdin, stdout and stderr are closed", strike=without_streams, codes=DONE),
 )
 SERVICES = (

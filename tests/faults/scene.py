@@ -220,8 +220,9 @@ def ends(*codes: ExitCode) -> frozenset[int]:
 
 
 def last_words(program: Refresh) -> str:
-    """The last line that the user of a program saw, on stderr if there is any."""
-    return next((line.strip() for text in (program.err, program.out) for line in text.splitlines()[::-1] if line), "")
+    """What the user of a program saw: the first complaint, or else the last line."""
+    complaints = [line for line in program.err.splitlines() if line.strip() and not line.startswith("Skipping")]
+    return next(iter([*complaints, *reversed(program.out.splitlines())]), "").strip()
 
 
 def family(mark: str) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -18,7 +18,6 @@ from statements import ask, execute
 
 from refresh.catalog import BUILDERS
 from refresh.errors import ExitCode
-from refresh.store.tables import DAILY_STATE
 
 ANY, DONE = ends(ExitCode.DONE, ExitCode.FAILED), ends(ExitCode.DONE)
 FAILS = ends(ExitCode.FAILED, ExitCode.CANNOT_START)
@@ -31,31 +30,43 @@ _HELD = """
 """
 
 
-def struck(scene: Scene, how: str, *, own: bool = False, everybody: bool = False) -> Struck:
-    """End or cancel what a session does: one of the builders', the one that holds the run's lock, or all."""
+def struck(scene: Scene, how: str, choose: Choose) -> Struck:
+    """End some sessions, or cancel what they do, until the server tells that it has."""
+    told = scene.ground.told(_TOLD[how])
     program = scene.start(*ALL)
     scene.amid(program)
-    pids = scene.found(program, lambda: _chosen(scene, program, own=own, everybody=everybody))
-    query = f"SELECT count(*) FROM unnest(CAST(:pids AS int[])) AS p WHERE {how}(p) AND {_IS_BUSY[how]}"
-    if ask(scene.engine, query, pids=pids) == [(0,)]:
-        raise MissedError
+
+    def is_felt() -> bool:
+        ask(scene.engine, f"SELECT {how}(p) FROM unnest(CAST(:pids AS int[])) AS p", pids=choose(scene, program))
+        time.sleep(A_MOMENT)
+        return scene.ground.told(_TOLD[how]) > told
+
+    scene.found(program, is_felt)
     return scene.end(program)
 
 
-_IS_BUSY = {
-    END: "true",
-    CANCEL: "EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p AND a.state = 'active')",
+_TOLD = {
+    END: "terminating connection due to administrator command",
+    CANCEL: "canceling statement due to user request",
 }
-"""A session that waits for its client does not feel that its query is cancelled."""
+A_MOMENT = 0.01
+Choose = Callable[[Scene, Refresh], list[int]]
 
 
-def _chosen(scene: Scene, program: Refresh, *, own: bool, everybody: bool) -> list[int]:
-    pids = scene.sessions(program, own=own)
-    if everybody:
-        return [*pids, *scene.sessions(program, own=not own)]
-    if own:
-        return [pid for (pid,) in ask(scene.engine, _LOCK_OWNER, pids=pids)]
+def a_builders(scene: Scene, program: Refresh) -> list[int]:
+    """A session of a builder."""
+    pids = scene.sessions(program, own=False)
     return [scene.draw.choice(pids)] if pids else []
+
+
+def the_lock_owner(scene: Scene, program: Refresh) -> list[int]:
+    """The session that holds the lock of the run."""
+    return [pid for (pid,) in ask(scene.engine, _LOCK_OWNER, pids=scene.sessions(program, own=True))]
+
+
+def all_of_them(scene: Scene, program: Refresh) -> list[int]:
+    """Each session of the run and of its builders."""
+    return [*scene.sessions(program, own=True), *scene.sessions(program, own=False)]
 
 
 def limited(scene: Scene, setting: str, values: Sequence[str]) -> Struck:
@@ -121,16 +132,15 @@ def _waiting(scene: Scene, session: connection) -> list[int]:
 
 def deadlocked(scene: Scene, *, ours_ends: bool) -> Struck:
     """Somebody locks tables in another order than a builder, and the server ends one of the two."""
+    told = scene.ground.told("deadlock detected")
     builder = scene.draw.choice(BUILDERS)
-    table = builder.legs[0].table
     with lasting(scene, "deadlock_timeout", ("30s", "1s")[ours_ends]), another(scene) as session:
         if not ours_ends:
             said(session, "SET deadlock_timeout = '10ms'")
-        said(session, f"LOCK TABLE {table} IN SHARE MODE")
+        said(session, f"LOCK TABLE {builder.legs[0].state} IN SHARE MODE")  # written after its rows
         program = scene.start(*ALL, "--jobs", "1")
         (waiting, *_) = scene.found(program, partial(_waiting, scene, session))
-        ours = [builder.legs[0].state, DAILY_STATE, *(other.legs[0].table for other in BUILDERS)]
-        held_by_it = ask(scene.engine, _HELD, pid=waiting, ours=ours)
+        held_by_it = ask(scene.engine, _HELD, pid=waiting, ours=[leg.table for leg in builder.legs])
         if not held_by_it:
             raise MissedError
         try:
@@ -140,18 +150,21 @@ def deadlocked(scene: Scene, *, ours_ends: bool) -> Struck:
             is_ours = False
         session.rollback()
         ended = scene.end(program)
-    log = scene.ground.log.read_text(encoding="utf-8", errors="replace")
-    if is_ours != ours_ends or not log.count("deadlock detected"):
+    if is_ours != ours_ends or scene.ground.told("deadlock detected") == told:
         raise MissedError
     return ended
 
 
 SESSIONS = (
-    Fault(name="a builder's session is ended", strike=partial(struck, how=END), codes=ANY),
-    Fault(name="a builder's statement is cancelled", strike=partial(struck, how=CANCEL), codes=ANY),
-    Fault(name="the session that holds the run's lock is ended", strike=partial(struck, how=END, own=True), codes=ANY),
-    Fault(name="all sessions are ended", strike=partial(struck, how=END, everybody=True), codes=ANY),
-    Fault(name="all statements are cancelled", strike=partial(struck, how=CANCEL, everybody=True), codes=ANY),
+    Fault(name="a builder's session is ended", strike=partial(struck, how=END, choose=a_builders), codes=ANY),
+    Fault(name="a builder's statement is cancelled", strike=partial(struck, how=CANCEL, choose=a_builders), codes=ANY),
+    Fault(
+        name="the session that holds the run's lock is ended",
+        strike=partial(struck, how=END, choose=the_lock_owner),
+        codes=ANY,
+    ),
+    Fault(name="all sessions are ended", strike=partial(struck, how=END, choose=all_of_them), codes=ANY),
+    Fault(name="all statements are cancelled", strike=partial(struck, how=CANCEL, choose=all_of_them), codes=ANY),
     Fault(
         name="the database takes one or two sessions",
         strike=few_connections,
@@ -167,7 +180,6 @@ SESSIONS = (
             "statement_timeout": ("2ms", "5ms", "10ms"),
             "transaction_timeout": ("10ms", "20ms", "40ms"),
             "idle_in_transaction_session_timeout": ("1ms", "2ms"),
-            "temp_file_limit": ("0",),
         }.items()
     ),
     Fault(name="another session holds a table for a while", strike=partial(held, program_waits=0.5), codes=DONE),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random, SystemRandom
@@ -23,6 +24,7 @@ from other_users import IS_ROOT
 
 from refresh.errors import ExitCode
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found as Linux lists them")
 HITS = int(os.environ.get("REFRESH_FAULT_HITS", "0"))
 SEED = int(os.environ.get("REFRESH_FAULT_SEED", SystemRandom().randrange(10**6)))
 MORNINGS = 3
