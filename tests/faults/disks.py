@@ -77,11 +77,6 @@ def page(folder: Path) -> tuple[str, ...]:
     return ("--html", str(folder / "report.html"))
 
 
-def metrics(folder: Path) -> tuple[str, ...]:
-    """The metrics go there."""
-    return ("--metrics", str(folder / "refresh.prom"))
-
-
 def full_of_data(scene: Scene) -> Struck:
     """The disk of the tables is full anywhere in the middle of a refresh."""
     name, space = scene.url.database, f"space_of_{scene.url.database}"
@@ -105,7 +100,7 @@ def full_of_data(scene: Scene) -> Struck:
             execute(scene.ground.url, f"DROP TABLESPACE {space}")
 
 
-FILES = {"log": log, "JSON": json, "page": page, "metrics": metrics}
+FILES = {"log": log, "JSON": json, "page": page}
 BEFORE = ends(ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, ExitCode.CANNOT_START)
 DISKS = (
     Fault(name="the disk under the data is full", strike=full_of_data, codes=ends(ExitCode.FAILED), as_root=True),

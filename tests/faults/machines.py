@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,18 +43,6 @@ def short(scene: Scene, option: str, least: int, most: int, *, before: Sequence[
     return felt(scene.end(scene.start(*ALL, "--retries", "0", before=(*before, "prlimit", limit))))
 
 
-def no_more_memory(scene: Scene) -> Struck:
-    """The processes that compute get hardly more memory than they have."""
-    program = scene.start(*ALL, "--retries", "0")
-    scene.amid(program)
-    for pid in scene.found(program, lambda: [*scene.builders(warm=True), *scene.builders()]):
-        with suppress(OSError):  # it has just ended
-            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[0])
-            limit = pages * resource.getpagesize() + scene.draw.randrange(2 * MEGABYTE)
-            resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
-    return felt(scene.end(program))
-
-
 def refreshs_clock(scene: Scene) -> Struck:
     """The refresh's clock is wrong."""
     day = scene.draw.choice(DAYS)
@@ -92,7 +79,6 @@ MACHINES = (
         strike=partial(short, option="as", least=145 * MEGABYTE, most=178 * MEGABYTE),
         codes=FAILS,
     ),
-    Fault(name="no more memory for builders", strike=no_more_memory, codes=FAILS),
     Fault(name="too few open files", strike=partial(short, option="nofile", least=8, most=18), codes=FAILS),
     Fault(
         name="too few processes",

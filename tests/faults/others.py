@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from faults.ground import ALL, ASSETS, LIMIT, become_morning, revise
+from faults.ground import ALL, ASSETS, LIMIT, revise
 from faults.scene import Fault, MissedError, Scene, Struck, ends, of_the_morning, of_the_source
 from statements import execute
 
@@ -70,15 +70,6 @@ def revise_some(scene: Scene) -> None:
         time.sleep(scene.draw.uniform(0, 0.1))
 
 
-def lose_an_asset(scene: Scene) -> None:
-    """The rows of an asset are deleted and come back."""
-    id = scene.draw.randint(1, ASSETS)
-    execute(scene.engine, f"CREATE TABLE kept AS SELECT * FROM {SOURCE} WHERE id = {id}")
-    execute(scene.engine, f"DELETE FROM {SOURCE} WHERE id = {id}")
-    time.sleep(scene.draw.uniform(0, 0.2))
-    execute(scene.engine, *_BACK)
-
-
 def reload_at_once(scene: Scene) -> None:
     """The source is truncated and filled again in one transaction."""
     execute(scene.engine, _KEEP, f"TRUNCATE {SOURCE}", *_BACK)
@@ -100,11 +91,6 @@ def rename(scene: Scene) -> None:
     execute(scene.engine, f"ALTER TABLE {SOURCE} RENAME TO elsewhere")
     time.sleep(scene.draw.uniform(0, 0.2))
     execute(scene.engine, f"ALTER TABLE elsewhere RENAME TO {SOURCE}")
-
-
-def next_morning(scene: Scene) -> None:
-    """Another lot of revised, deleted and late days arrives."""
-    become_morning(scene.engine, scene.draw.randint(1000, 2000))
 
 
 # What is ours
@@ -133,23 +119,9 @@ def edit_state(scene: Scene) -> None:
     execute(scene.engine, f"UPDATE {state} SET {back} WHERE id = {scene.draw.randint(1, ASSETS)}")
 
 
-def drop_index(scene: Scene) -> None:
-    """A primary key is dropped."""
-    table = scene.draw.choice([*TABLES, *STATES])
-    execute(
-        scene.engine,
-        f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey CASCADE",
-    )
-
-
 def drop_column(scene: Scene) -> None:
     """A state loses a column."""
     execute(scene.engine, f"ALTER TABLE {scene.draw.choice(STATES[1:])} DROP COLUMN updated_at CASCADE")
-
-
-def truncate_history(scene: Scene) -> None:
-    """The history of runs is emptied."""
-    execute(scene.engine, "TRUNCATE refresh_runs, refresh_steps, refresh_outcomes")
 
 
 QUIET, EITHER = ends(ExitCode.DONE), ends(ExitCode.DONE, ExitCode.FAILED)
@@ -170,11 +142,6 @@ OTHERS = (
         codes=QUIET,
     ),
     Fault(
-        name="kill -9 of `--bars`, then `--emas`, then `--bars`",
-        strike=lambda scene: then(scene, ("--emas",), ("--bars",), first=("--bars",)),
-        codes=EITHER,
-    ),
-    Fault(
         name="kill -9 with `--jobs 1`, then `--resume --jobs 1`",
         strike=lambda scene: then(scene, ("--all", "--resume", "--jobs", "1"), first=("--all", "--jobs", "1")),
         codes=QUIET,
@@ -184,8 +151,6 @@ SOURCES = tuple(
     Fault(name=name, strike=partial(meanwhile, change=change), codes=codes, truth=truth)
     for name, change, codes, truth in (
         ("prices are revised meanwhile", revise_some, QUIET, of_the_source),
-        ("another lot of days arrives meanwhile", next_morning, EITHER, of_the_source),
-        ("an asset is deleted meanwhile and comes back", lose_an_asset, EITHER, of_the_source),
         (
             "the source is truncated meanwhile and filled again, at once",
             reload_at_once,
@@ -208,8 +173,6 @@ OURS = tuple(
         ("one of our tables or states is emptied meanwhile", truncate, EITHER),
         ("rows of an asset are deleted from a table or state of ours meanwhile", lose_rows, EITHER),
         ("the watermark of a state is set back meanwhile", edit_state, EITHER),
-        ("a primary key of ours is dropped meanwhile", drop_index, EITHER),
         ("a state of ours loses a column meanwhile", drop_column, EITHER),
-        ("the history of runs is emptied meanwhile", truncate_history, EITHER),
     )
 )

@@ -24,8 +24,8 @@ from waiting import eventually
 from refresh.errors import ExitCode
 
 T = TypeVar("T")
-SPAN = 1.0
-"""Seconds within which a fault strikes a refresh that has begun: about as long as one takes here."""
+SHARE = 0.9
+"""The share of the time of a refresh in which faults strike: later ones would mostly come too late."""
 A_LOOK = 0.03
 _BEGUN = "SELECT FROM refresh_runs WHERE ended_at IS NULL"
 _PROGRAM = r"run_daily_refresh\.py|-m refresh\."
@@ -129,7 +129,7 @@ class Scene:
     def amid(self, program: Refresh) -> None:
         """Wait until anywhere in the middle of a run. Raises ``MissedError`` if the program has ended."""
         self.begun(program)
-        time.sleep(self.draw.uniform(0, SPAN))
+        time.sleep(self.draw.uniform(0, SHARE * self.setting.morning.seconds))
         _must_live(program)
 
     def found(self, program: Refresh, look: Callable[[], T]) -> T:

@@ -7,7 +7,6 @@ import signal
 import time
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 from faults.ground import ALL
 from faults.scene import Fault, MissedError, Scene, Struck, ends
@@ -57,29 +56,6 @@ def not_there(scene: Scene) -> Struck:
         server.start()
 
 
-def stopped(scene: Scene) -> Struck:
-    """All processes of the server are stopped for a while, as on a machine that is asleep, and go on."""
-    program = scene.start(*ALL)
-    scene.amid(program)
-    pids = [
-        int(scene.ground.server.server_pid),
-        *scene.sessions(program, own=True),
-        *scene.sessions(program, own=False),
-    ]
-    for pid in pids:
-        _send(pid, signal.SIGSTOP)
-    time.sleep(scene.draw.uniform(0.1, 1.0))
-    for pid in pids:
-        _send(pid, signal.SIGCONT)
-    return scene.end(program)
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    if Path(f"/proc/{pid}").exists():
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
 SERVERS = (
     Fault(name="the server is killed (-9) and started again", strike=partial(struck, number=signal.SIGKILL), codes=ANY),
     Fault(
@@ -93,5 +69,4 @@ SERVERS = (
     ),
     Fault(name="the server is down at the start", strike=not_there, codes=ends(ExitCode.CANNOT_START)),
     Fault(name="kill -9 of one process of the server", strike=one_crashes, codes=ANY),
-    Fault(name="the server is stopped for a while, and continued", strike=stopped, codes=ends(ExitCode.DONE)),
 )

@@ -164,7 +164,6 @@ SESSIONS = (
         codes=ANY,
     ),
     Fault(name="all sessions are ended", strike=partial(struck, how=END, choose=all_of_them), codes=ANY),
-    Fault(name="all statements are cancelled", strike=partial(struck, how=CANCEL, choose=all_of_them), codes=ANY),
     Fault(
         name="the database takes one or two sessions",
         strike=few_connections,

@@ -104,11 +104,6 @@ SIGNALS = (
         strike=lambda scene: struck(scene, "--jobs", "1", who=the_run, sent=KILL),
         codes=by_signal(signal.SIGKILL),
     ),
-    Fault(
-        name="kill -9 of a builder with `--jobs 1`",
-        strike=lambda scene: struck(scene, "--jobs", "1", who=a_builder, sent=KILL),
-        codes=FAILED,
-    ),
     *(
         Fault(
             name=f"{number.name} to the run",

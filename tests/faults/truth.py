@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from statements import as_user, ask
 from refresh.store.tables import LEDGER, METADATA, OUTCOMES, RUNS, SETTINGS, STEPS, VALIDATIONS
 
 LINES = f"SELECT id, first_day, last_day, rows_changed, old_close, new_close FROM {LEDGER} ORDER BY 1, 2, 3, 4, 5, 6"
+SECONDS = f"SELECT extract(epoch FROM max(ended_at - started_at)) FROM {RUNS}"
 OF_RUNS = {LEDGER, RUNS, STEPS, OUTCOMES, VALIDATIONS}
 BESIDE = [name for name in METADATA.tables if name not in OF_RUNS]
 """States, digests of months, rejects, dimensions and settings: each row depends on the prices alone."""
@@ -76,16 +77,27 @@ class Morning:
         return name
 
     @cached_property
+    def _refreshed(self) -> tuple[Truth, float]:
+        """What a refresh leaves that nothing disturbs, and its seconds."""
+        with self.ground.database(self.name) as url:
+            undisturbed(url, self.folder)
+            ((seconds,),) = ask(as_user(url), SECONDS)
+            return truth_of(url), float(seconds)
+
+    @property
+    def seconds(self) -> float:
+        """How long a refresh takes that nothing disturbs."""
+        return self._refreshed[1]
+
+    @cached_property
     def truth(self) -> Truth:
         """What a clean rebuild of that source leaves; the ledger is that of a refresh that nothing disturbs."""
         with rebuilt(self.ground, self.ground.url.set(database=self.name), self.folder) as url:
             built = truth_of(url)
-        with self.ground.database(self.name) as url:
-            undisturbed(url, self.folder)
-            refreshed = truth_of(url)
+        refreshed, _ = self._refreshed
         assert built.wrong(refreshed) == []
         assert refreshed.ledger, "no revision is in the ledger"
-        return Truth(tables=built.tables, beside=built.beside, ledger=refreshed.ledger)
+        return replace(built, ledger=refreshed.ledger)
 
 
 @contextmanager
