@@ -29,6 +29,12 @@ PRICES = f"""
     CROSS JOIN LATERAL (SELECT timestamptz '2024-01-01 23:59:59.999Z' + n * interval '1 day' AS at) AS day
 """
 FILE = "id,timestamp,open,high,low,close,volume\n1,2023-12-20,10,20,5,11,1000\n1,2023-12-21,10,20,5,12,1000\n"
+READING = """
+import refresh
+with refresh.connect() as db:
+    for frame in (db.bars([1, 52], "1D"), db.emas(None, "2D"), db.freshness(), db.runs()):
+        assert len(frame) > 0
+"""
 
 
 def write(engine: Engine, statement: str, **values: Any) -> None:
@@ -91,6 +97,9 @@ def life(engine: Engine, folder: Path) -> dict[str, tuple[int, str]]:
     assert "Valid: 2 assets" in go_on(engine, [PROGRAM, "--validate", "--sample", "all"])
     go_on(engine, [PROGRAM, "--check", "--max-age", "26h"])
     go_on(engine, [PROGRAM, "--html", str(folder / "page.html")])
+    go_on(engine, [PROGRAM, "--digest"])
+    go_on(engine, [PROGRAM, "--metrics", str(folder / "metrics.prom")])
+    go_on(engine, ["-c", READING])
     write(engine, f"DELETE FROM {SOURCE} WHERE id = 52")
     go_on(engine, [PROGRAM, "--all", "--prune"])
     return digests(engine)
