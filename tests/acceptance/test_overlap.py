@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from databases import database
@@ -147,7 +147,7 @@ def test_revised_between_two_tables(engine: Engine, what: str) -> None:
     with held(address(engine), "cmc_ema_multi_tf_cal_iso", reader) as reading, ThreadPoolExecutor() as pool:
         change(engine, CHANGES[what])
         writing = pool.submit(refresh, engine, None, inputs_of(reader))
-        time.sleep(A_MOMENT)
+        wait({writing}, timeout=PATIENCE)
         assert {outcome.status for outcome in reading.outcomes} == {Status.DONE}
         writing.result(PATIENCE)
     check_whole(engine)
