@@ -13,6 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 import psycopg2
@@ -26,6 +27,7 @@ from refresh.store.tables import source_table
 INITDB = "-U postgres -A trust --no-locale -E UTF8 --no-sync"
 POSTGRES = "-h 127.0.0.1 -F -c full_page_writes=off -c synchronous_commit=off -c autovacuum=off -c timezone=UTC"
 ROOM = 4 << 30
+FIRST_WITH_STRATEGIES = 150_000
 GUARD = """
 read _                      # returns when the tests end, in whatever way
 if read pid <"$0/cluster/data/postmaster.pid"; then
@@ -40,11 +42,19 @@ rm -rf "$0"
 def database(server: URL, template: str) -> Iterator[str]:
     """Clone a database for the length of the block. Yields its URL."""
     name = f"test_{uuid.uuid4().hex}"
-    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}{_strategy(server)}")
     try:
         yield server.set(database=name).render_as_string(hide_password=False)
     finally:
         execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@cache
+def _strategy(server: URL) -> str:
+    """How a database is cloned: the files as they are, which is quicker where nothing is synced."""
+    address = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    with closing(psycopg2.connect(address)) as connection:
+        return " STRATEGY FILE_COPY" if connection.server_version >= FIRST_WITH_STRATEGIES else ""
 
 
 def execute(server: URL, statement: str) -> None:

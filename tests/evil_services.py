@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 
 Behaviour = Callable[[socket.socket, threading.Event], None]
 _SECONDS_BETWEEN_BYTES = 0.2
 _CHUNK = b"x" * 65_536
+UNPACKED = 60 << 20
 
 
 def silent(_: socket.socket, closing: threading.Event) -> None:
@@ -47,6 +50,18 @@ def endless_redirection(line: socket.socket, closing: threading.Event) -> None:
         line.sendall(_CHUNK)
 
 
+@cache
+def packed() -> bytes:
+    """A body that unpacks to hundreds of times as much."""
+    return gzip.compress(bytes(UNPACKED), compresslevel=1)
+
+
+def packed_bomb(line: socket.socket, _: threading.Event) -> None:
+    """A failure with such an explanation."""
+    body = packed()
+    line.sendall(b"HTTP/1.1 500 No\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
 def continues_for_ever(line: socket.socket, closing: threading.Event) -> None:
     """Says again and again that the client may go on."""
     while not closing.is_set():
@@ -70,8 +85,8 @@ def closes(_: socket.socket, __: threading.Event) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
     for behaviour in (
-        silent, drips_a_header, drips_a_body, endless_body, endless_redirection, continues_for_ever, rubbish,
-        strange_redirection, closes,
+        silent, drips_a_header, drips_a_body, endless_body, endless_redirection, packed_bomb, continues_for_ever,
+        rubbish, strange_redirection, closes,
     )
 }  # fmt: skip
 

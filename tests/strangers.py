@@ -84,12 +84,15 @@ _CATALOGUES = "pg_class pg_attribute pg_index pg_proc pg_trigger pg_locks pg_sta
 
 
 def move_in(engine: Engine) -> None:
-    """Fill ``public`` and a schema that a role's and the database's ``search_path`` name first with look-alikes."""
-    name = engine.url.database
+    """Fill ``public`` and a schema, which a ``search_path`` may name first, with look-alikes."""
     execute(engine, f"GRANT CREATE ON SCHEMA public TO {ROLE}", f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {ROLE}")
     for schema in ("public", SCHEMA):
         execute(engine, f"SET ROLE {ROLE}", "SET search_path = pg_catalog", *_look_alikes(schema))
-    execute(engine, f"ALTER DATABASE {name} SET search_path = {SCHEMA}, public, pg_catalog")
+
+
+def come_first(engine: Engine) -> None:
+    """Let every session of a database, which may be a copy of one in which they are, find them first."""
+    execute(engine, f"ALTER DATABASE {engine.url.database} SET search_path = {SCHEMA}, public, pg_catalog")
 
 
 def _look_alikes(schema: str) -> list[str]:

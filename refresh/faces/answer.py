@@ -10,7 +10,7 @@ from typing import Any
 from refresh.wording import UNSEEN
 
 _LONGEST_REASON = 200
-_FIRST_ERROR = 400
+_FIRST_SUCCESS, _FIRST_REDIRECTION = 200, 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,8 +23,8 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the request succeeded."""
-        return self.status < _FIRST_ERROR
+        """Whether the request succeeded. One that is sent elsewhere, and not followed, has not."""
+        return _FIRST_SUCCESS <= self.status < _FIRST_REDIRECTION
 
     def document(self) -> dict[str, Any]:
         """The body as a JSON object; empty if it is none."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -101,11 +103,20 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _OfAddress(AuthBase):
+    """The user and the password that an address itself has. Those of ``~/.netrc`` are not for where a service leads."""
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        user, password = get_auth_from_url(r.url or "")
+        return HTTPBasicAuth(user, password)(r) if user or password else r
+
+
 class _Session(requests.Session):
     """Follows no redirection: it would read the body of one to its end, which may never come."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.auth = _OfAddress()
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter())
 

@@ -5,6 +5,7 @@ A log that cannot be written is reported once and stops nothing.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -39,7 +40,7 @@ class _Handler(logging.FileHandler):
 
     def _open(self) -> TextIOWrapper:
         path = followed(Path(self.baseFilename))
-        descriptor = os.open(path, _APPEND | (os.O_NOFOLLOW if is_open_to_all(path.parent) else 0), 0o600)
+        descriptor = _opened_as_ours(path) if is_open_to_all(path.parent) else os.open(path, _APPEND, 0o600)
         file = os.fdopen(descriptor, self.mode, encoding=self.encoding, errors=self.errors)
         return cast("TextIOWrapper", file)
 
@@ -49,6 +50,15 @@ class _Handler(logging.FileHandler):
         logger.addHandler(logging.NullHandler())  # without any handler, Python would print what follows
         logger.removeHandler(self)
         _complain(self.baseFilename, str(sys.exc_info()[1]))
+
+
+def _opened_as_ours(path: Path) -> int:
+    """A file where everybody can put one: a link leads elsewhere, and the file of somebody else is read by them."""
+    descriptor = os.open(path, _APPEND | os.O_NOFOLLOW, 0o600)
+    if os.fstat(descriptor).st_uid != os.geteuid():
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "it is the file of somebody else in a folder that everybody can write to")
+    return descriptor
 
 
 def _complain(path: str, problem: str) -> None:

@@ -39,7 +39,7 @@ _SCALED = re.compile(r"(.*\d[.,]?)\s?([kmbt]|bn|mn)", re.ASCII | re.IGNORECASE)
 _EXPONENTS = {"k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9, "t": 12}
 
 _TAIL = r"(?:e[+-]?\d+)?"
-_PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_TAIL}|[+-]?inf(?:inity)?", re.IGNORECASE | re.ASCII)
+_PLAIN = re.compile(rf"[+-]?(?:\d+(?:\.\d*)?|\.\d+){_TAIL}|[+-]?inf(?:inity)?", re.IGNORECASE | re.ASCII)
 _NUMBER = {
     Decimal.POINT: re.compile(
         rf"[+-]?(?:(?:[1-9]\d{{0,2}}(?:,\d{{2,3}})*,\d{{3}}|\d+)(?:\.\d*)?|\.\d+){_TAIL}", re.IGNORECASE | re.ASCII

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -73,7 +74,7 @@ _INDEX = ("price", "date", "datetime", "timestamp")
 """What may stand above the dates where titles take several lines."""
 _VOLUME_IN = re.compile(r"(?i:vol(ume)?)[ _(]*[A-Z][A-Z0-9]{1,5}\)?")
 """A volume counted in some asset or currency, such as ``Volume BTC``; taken where no title above is there."""
-_NUMBERED = re.compile(r"\d+[a-z]?[.)]\s*")
+_NUMBERED = re.compile(r"(?<!\d)\d+[a-z]?[.)]\s*")
 _UNIT = re.compile(r"[(\[].*?[)\]]")
 
 
@@ -97,12 +98,19 @@ def key(title: str) -> str:
     return "".join(character for character in plain if character.isalnum()).casefold()
 
 
+def _without_units(title: str) -> str:
+    """A title without what is in brackets. What no bracket closes is not searched for one, again and again."""
+    end = max(map(title.rfind, ")]")) + 1
+    return _UNIT.sub("", title[:end]) + title[end:]
+
+
 def places(titles: Sequence[str]) -> Places:
     """Where our columns are among the titles of a file."""
     keys = [key(title) for title in titles]
     found = {column: keys.index(best) for column, best in _best(keys).items()}
-    bare = [key(_UNIT.sub("", title)) for title in titles]
-    in_one_unit = [title for title in bare if bare.count(title) == 1]
+    bare = [key(_without_units(title)) for title in titles]
+    numbers = Counter(bare)
+    in_one_unit = [title for title in bare if numbers[title] == 1]
     found = {column: bare.index(best) for column, best in _best(in_one_unit).items()} | found
     if "volume" not in found:
         found |= _volume_in(titles)

@@ -118,6 +118,7 @@ def open_cluster(environ: Mapping[str, str]) -> Cluster:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755 if os.geteuid() == 0 else 0o700)
         with startup_lock(directory):
+            _refuse_strange(directory)
             return Cluster(directory=directory, programs=usable(programs, directory))
     except OSError as error:
         if error.errno in {errno.EMFILE, errno.EAGAIN}:
@@ -125,6 +126,19 @@ def open_cluster(environ: Mapping[str, str]) -> Cluster:
         raise EmbeddedServerError(
             f"the data directory {folder} cannot be used ({error}): set REFRESH_DATA_DIR to a writable folder"
         ) from error
+
+
+def _refuse_strange(directory: Path) -> None:
+    """Raise ``EmbeddedServerError`` for the data of another user, whose pid file could name a server of theirs.
+
+    Root uses the data of any user, as that user.
+    """
+    with suppress(FileNotFoundError):
+        owner = directory.stat().st_uid
+        if os.geteuid() not in {0, owner}:
+            raise EmbeddedServerError(
+                f"the data in {directory} belongs to user {owner}: set REFRESH_DATA_DIR to a folder of your own"
+            )
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:

@@ -20,6 +20,7 @@ from refresh.store.server_errors import first_line
 from refresh.store.session import Session, open_session, shares_sessions
 
 DRIVER = "postgresql+psycopg2"
+_PREFER_INDEXES = "; ".join(f"SET LOCAL enable_{node} = off" for node in ("seqscan", "hashjoin", "mergejoin"))
 
 
 @contextmanager
@@ -133,8 +134,7 @@ def prefer_indexes(connection: Connection) -> None:
     Every read of a batch is a range of a few assets, which the planner cannot see: tables written a moment ago have
     no statistics.
     """
-    for node in ("seqscan", "hashjoin", "mergejoin"):
-        connection.execute(text(f"SET LOCAL enable_{node} = off"))
+    connection.execute(text(_PREFER_INDEXES))
 
 
 def begin_writing(connection: Connection) -> None:
@@ -142,8 +142,7 @@ def begin_writing(connection: Connection) -> None:
 
     What it deletes is not noted as lost, and what it reads is read through indexes.
     """
-    connection.execute(text("SET LOCAL refresh.writing = 'on'"))
-    prefer_indexes(connection)
+    connection.execute(text(f"SET LOCAL refresh.writing = 'on'; {_PREFER_INDEXES}"))
 
 
 def use_all_cores(connection: Connection) -> None:

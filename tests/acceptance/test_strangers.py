@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from databases import database
 from databases import execute as execute_outside
 from programs import run
 from refreshing import FEW, digests
-from sqlalchemy import URL, Engine, text
+from sqlalchemy import URL, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from statements import address, ask, execute
 
@@ -29,6 +29,13 @@ PRICES = f"""
     CROSS JOIN LATERAL (SELECT timestamptz '2024-01-01 23:59:59.999Z' + n * interval '1 day' AS at) AS day
 """
 FILE = "id,timestamp,open,high,low,close,volume\n1,2023-12-20,10,20,5,11,1000\n1,2023-12-21,10,20,5,12,1000\n"
+Act = Callable[[Engine, Path], None]
+READING = """
+import refresh
+with refresh.connect() as db:
+    for frame in (db.bars([1, 52], "1D"), db.emas(None, "2D"), db.freshness(), db.runs()):
+        assert len(frame) > 0
+"""
 
 
 def write(engine: Engine, statement: str, **values: Any) -> None:
@@ -52,13 +59,23 @@ def alone(server: URL) -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def full(server: URL, role: None) -> Iterator[str]:  # noqa: ARG001 - the role owns what is in the database
+    """The name of a database that is full of look-alikes before anything of ours is created."""
+    with database(server, "template1") as url:
+        with connect(url) as engine:
+            strangers.move_in(engine)
+        yield str(make_url(url).database)
+
+
 @pytest.fixture
-def beside_strangers(server: URL) -> Iterator[Engine]:
-    """A database that is full of look-alikes before anything of ours is created."""
-    with database(server, "template1") as url, connect(url) as engine:
-        strangers.move_in(engine)
-        engine.dispose()
-        yield engine
+def beside_strangers(server: URL, full: str) -> Iterator[Engine]:
+    """A copy of that database."""
+    with database(server, full) as url:
+        with connect(url) as engine:
+            strangers.come_first(engine)
+        with connect(url) as engine:
+            yield engine
 
 
 def go_on(engine: Engine, arguments: Sequence[str], code: int = 0) -> str:
@@ -69,8 +86,28 @@ def go_on(engine: Engine, arguments: Sequence[str], code: int = 0) -> str:
     return result.stdout
 
 
-def life(engine: Engine, folder: Path) -> dict[str, tuple[int, str]]:
-    """A first run, a loaded file, a night, a revision, looks and a validation. Returns what the tables then hold."""
+def nothing(_: Engine, __: Path) -> None:
+    """Do nothing that changes no table."""
+
+
+def plan(engine: Engine, _: Path) -> None:
+    """Ask what a run would do."""
+    assert "asset 1: 104 prices" in go_on(engine, [PROGRAM, "--explain", "1"])
+    go_on(engine, [PROGRAM, "--all", "--dry-run"])
+
+
+def look(engine: Engine, folder: Path) -> None:
+    """Look at the tables in every way, and validate them."""
+    assert "Valid: 2 assets" in go_on(engine, [PROGRAM, "--validate", "--sample", "all"])
+    go_on(engine, [PROGRAM, "--check", "--max-age", "26h"])
+    go_on(engine, [PROGRAM, "--html", str(folder / "page.html")])
+    go_on(engine, [PROGRAM, "--digest"])
+    go_on(engine, [PROGRAM, "--metrics", str(folder / "metrics.prom")])
+    go_on(engine, ["-c", READING])
+
+
+def life(engine: Engine, folder: Path, plan: Act = nothing, look: Act = nothing) -> dict[str, tuple[int, str]]:
+    """A first run, a loaded file, a night, a revision, and looks. Returns what the tables then hold."""
     file = folder / "prices.csv"
     file.write_text(FILE)
     go_on(engine, ["-m refresh.load", str(file)])
@@ -83,14 +120,11 @@ def life(engine: Engine, folder: Path) -> dict[str, tuple[int, str]]:
     write(engine, PRICES, first=1, last=100)
     go_on(engine, [PROGRAM, "--all"])
     write(engine, PRICES, first=101, last=102)
-    assert "asset 1: 104 prices" in go_on(engine, [PROGRAM, "--explain", "1"])
     go_on(engine, [PROGRAM, "--all"])
     write(engine, f"UPDATE {SOURCE} SET close = 12 WHERE id = 1 AND \"timestamp\" < '2024-01-12'")
-    go_on(engine, [PROGRAM, "--all", "--dry-run"])
+    plan(engine, folder)
     go_on(engine, [PROGRAM, "--all"])
-    assert "Valid: 2 assets" in go_on(engine, [PROGRAM, "--validate", "--sample", "all"])
-    go_on(engine, [PROGRAM, "--check", "--max-age", "26h"])
-    go_on(engine, [PROGRAM, "--html", str(folder / "page.html")])
+    look(engine, folder)
     write(engine, f"DELETE FROM {SOURCE} WHERE id = 52")
     go_on(engine, [PROGRAM, "--all", "--prune"])
     return digests(engine)
@@ -100,7 +134,7 @@ def test_strangers_are_never_used(alone: Engine, beside_strangers: Engine, tmp_p
     """Whatever is done, it is done with PostgreSQL's own functions, operators and types, and with our tables."""
     expected = life(alone, tmp_path)
     assert all(rows for rows, _ in expected.values())
-    assert life(beside_strangers, tmp_path) == expected
+    assert life(beside_strangers, tmp_path, plan, look) == expected
     with beside_strangers.connect() as connection:
         full = [name for name in (*METADATA.tables, *TARGET_TABLES) if _rows(connection, name)]
     assert not full

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from faces.logs import STARTED, STEP, last, lines, open_log, outcome, unwatched
+from other_users import as_root, ordinary_uid
 
 from refresh.faces.log import Log
 from refresh.records import Status
@@ -208,6 +209,22 @@ def test_links_in_a_shared_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert capsys.readouterr().err == f"the log {link} is incomplete: Too many levels of symbolic links\n"
     assert (tmp_path / "precious").read_text(encoding="utf-8") == "kept"
     assert not (tmp_path / "absent").exists()
+
+
+@as_root
+def test_log_of_somebody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written to a file that another user has put where everybody can, to read what a run says there."""
+    tmp_path.chmod(0o777)
+    log = tmp_path / "refresh-2026-03-02.log"
+    log.touch()
+    os.chown(log, ordinary_uid(), -1)
+    log.chmod(0o666)
+    with open_log(tmp_path):
+        events()
+    assert capsys.readouterr().err == (
+        f"the log {log} is incomplete: it is the file of somebody else in a folder that everybody can write to\n"
+    )
+    assert log.read_text(encoding="utf-8") == ""
 
 
 def test_pipe_as_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

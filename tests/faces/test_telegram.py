@@ -182,6 +182,12 @@ def test_not_sent_again(bot: Bot, reply: Reply, problem: str) -> None:
     assert len(bot.tries) == 1
 
 
+def test_words_of_a_service(bot: Bot) -> None:
+    """Words of a service are shown on one short line, without what would move a cursor and without the token."""
+    bot.replies.append(refusal(400, f"\x1b[2J{TOKEN}\u202e\n{'x' * 1000}"))
+    assert deliver(bot.url) == f"HTTP 400: {' [2J*** ' + 'x' * 1000:.200}"
+
+
 # Secrets
 
 

@@ -7,10 +7,13 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from refresh.load.titles import places
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 HEADER = "date,open,high,low,close,name\n"
@@ -55,6 +58,46 @@ def test_name_of_megabytes(load: Load, tmp_path: Path) -> None:
     assert said[0].startswith("x.csv:6: line: 2024-01-05,1,2,0.5,1.5,xxx")
     assert said[0].endswith("longer than 1,048,576 bytes")
     assert peak < 150
+
+
+LONG = 200_000
+LONG_CELLS = {
+    "digits": "1" * LONG + "kk",
+    "decimals": "1." + "1" * LONG + "x",
+    "exponent": "1e" + "9" * LONG + "x",
+    "thousands": "1" + ",111" * (LONG // 4) + "x",
+    "points": "1" + ".111" * (LONG // 4) + "x",
+    "spaces": "1" + "\u00a0111" * (LONG // 4) + "x",
+    "signs": "$ " * (LONG // 2),
+    "a day and spaces": "2024-01-01" + " " * LONG + "x",
+    "the end of a month": "1 jan" + "a" * LONG + "!",
+    "the end of a weekday": "mon" + "y" * LONG + ", 1",
+    "a fraction of a second": "2024-01-01T00:00:00." + "1" * LONG + "x",
+}
+
+
+def test_time_for_long_cells(load: Load, tmp_path: Path) -> None:
+    """The time for a cell grows with its length and no faster: cells that are hard to read spoil their lines."""
+    good = "".join(f"20{year}-01-{day:02};1;2;0.5;1.5\n" for year in range(20, 24) for day in range(1, 20))
+    bad = "".join(f"{cell};1;2;0.5;1.5\n2024-02-01;1;2;0.5;{cell}\n" for cell in LONG_CELLS.values())
+    (tmp_path / "x.csv").write_text("date;open;high;low;close\n" + good + bad)
+    started = time.monotonic()
+    code, said, _ = load("x.csv", "--decimal", ".")
+    assert code == 1
+    assert "2 more" in said[-1]  # than the twenty that are listed
+    assert time.monotonic() - started < 30.0
+
+
+@pytest.mark.parametrize(
+    "titles", ["(" * LONG, "1" * LONG, "(x)" * (LONG // 3), ";" * LONG, "a;" * (LONG // 2), "vol" + " " * LONG + "x"],
+    ids=["open brackets", "digits", "brackets", "columns without a title", "columns of one title", "spaces"],
+)  # fmt: skip
+def test_time_for_long_titles(titles: str) -> None:
+    """So it is with titles, long ones or many."""
+    started = time.process_time()
+    found = places(["date", "open", "high", "low", "close", *titles.split(";")])
+    assert set(found.indexes) >= {"timestamp", "open", "high", "low", "close"}
+    assert time.process_time() - started < 10.0
 
 
 def test_packed_file_without_lines(load: Load, tmp_path: Path) -> None:

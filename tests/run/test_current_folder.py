@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from programs import PROJECT
 from run.processes import context
 from sqlalchemy import Engine
 from waiting import eventually
@@ -53,6 +55,17 @@ def test_builders_import_nothing_from_there(
     environ = context(engine, environ={"PYTHONPATH": paths.format(other=other)}).environ
     with closing(kind(environ)) as way:  # type: ignore[call-arg]
         assert build(way) == 0
+    assert not (hostile / "imported").exists()
+
+
+def test_program_imports_nothing_from_there(hostile: Path) -> None:
+    """A program of the checkout that is started by its path takes neither modules nor settings from there."""
+    (hostile / ".env").write_text("TARGET_DB_URL=postgresql://127.0.0.1:1/strange\n")
+    (hostile / ".env").chmod(0o600)
+    environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "REFRESH_CONFIG": os.devnull}
+    command = [sys.executable, str(PROJECT / "run_daily_refresh.py"), "--all", "--show-settings"]
+    shown = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    assert "strange" not in shown.stdout + shown.stderr
     assert not (hostile / "imported").exists()
 
 
