@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law bench lock test-examples
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law inputs bench lock test-examples
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -63,6 +63,9 @@ lint: .venv/.dev ## find common mistakes and unformatted files
 
 law: .venv/.dev ## search longer for a history after which refreshed tables differ from rebuilt ones: EXAMPLES=5000
 	REFRESH_LAW_EXAMPLES=$(or $(EXAMPLES),5000) $(RUN) -m pytest tests/acceptance/test_law.py $(ARGS)
+
+inputs: .venv/.dev ## search longer for input that a program does not survive: EXAMPLES=2000
+	REFRESH_INPUT_EXAMPLES=$(or $(EXAMPLES),2000) $(RUN) -m pytest tests/inputs $(ARGS)
 
 test-examples: .venv-examples/.packages ## run the examples with their schedulers, in an environment of their own
 	rm -rf build/lib
