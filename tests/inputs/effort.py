@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-EXAMPLES = int(os.environ.get("REFRESH_INPUT_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("REFRESH_INPUT_EXAMPLES", "12"))
 SHRUNK = 2
 """Examples of a share below this one take so long that a failure is shown as it was found."""
 
@@ -14,7 +14,7 @@ SHRUNK = 2
 def searched(share: float = 1) -> settings:
     """The settings of a property whose examples take more or less time than others. One database serves them all."""
     return settings(
-        max_examples=max(int(EXAMPLES * share), 2),
+        max_examples=max(int(EXAMPLES * share), 1),
         deadline=None,
         print_blob=True,
         phases=[Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if share >= SHRUNK else [])],

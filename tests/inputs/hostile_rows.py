@@ -153,7 +153,7 @@ BARS = f"""
            CASE WHEN timelow {YEARS} THEN greatest(least(timelow, timeclose), timeopen)
                 WHEN close >= open THEN timeopen ELSE timeclose END AS time_low,
            open, greatest(open, high, close) AS high, least(open, low, close) AS low, close, volume,
-           marketcap AS market_cap, high < greatest(open, close) AS repaired_high,
+           nullif(marketcap, 'NaN') AS market_cap, high < greatest(open, close) AS repaired_high,
            low > least(open, close) AS repaired_low,
            (timehigh {YEARS} AND timehigh BETWEEN timeopen AND timeclose) IS NOT TRUE AS repaired_timehigh,
            (timelow {YEARS} AND timelow BETWEEN timeopen AND timeclose) IS NOT TRUE AS repaired_timelow,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 
 import pytest
 from databases import database
@@ -11,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inputs.effort import searched
 from inputs.hostile_rows import COLUMNS, GOOD, GOOD_DAYS, Row, differences, good_row, hostile_rows
+from inputs.typed_words import assert_ends_well, run_in
+from programs import PROJECT, page_data
 from refreshing import enable, moved, open_scopes, refresh
 from sqlalchemy import URL, Engine
-from statements import ask, execute
+from statements import address, ask, execute
 
 from refresh.catalog import SOURCE
 from refresh.records import Status
@@ -76,3 +79,26 @@ def test_any_rows(source: tuple[Engine, str], data: st.DataObject) -> None:
     assert moved(engine) == before
     ids = [id for (id,) in ask(engine, "SELECT DISTINCT id FROM cmc_price_bars_1d")]
     assert not validate(engine, open_scopes(engine, is_prepared=True), ids, len(ids), date(2030, 1, 1)).findings
+
+
+LOOKS = (["--all", "--dry-run"], ["--explain", "1"], ["--explain", "-2147483648"], ["--digest"], ["--metrics", "-"])
+"""What is asked of the program after a refresh."""
+
+
+@searched(0.05)
+@given(data=st.data())
+def test_any_rows_of_a_process(source: tuple[Engine, str], tmp_path: Path, data: st.DataObject) -> None:
+    """So it is with the program itself, whose page, plan, explanations and metrics show such rows."""
+    engine, kind = source
+    fill(engine, data.draw(hostile_rows(numerics=kind == "numeric", nulls=kind != "as created")))
+    url = {"TARGET_DB_URL": address(engine)}
+    program = str(PROJECT / "run_daily_refresh.py")
+    finished = run_in(tmp_path, [program, "--all", "--validate", "--sample", "all", "--html", "page.html"], url)
+    assert_ends_well(finished)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert differences(engine, numerics=kind == "numeric") == {}
+    assert page_data(tmp_path / "page.html")
+    before = moved(engine)
+    assert_ends_well(run_in(tmp_path, [program, *data.draw(st.sampled_from(LOOKS))], url))
+    assert run_in(tmp_path, [program, "--all"], url).returncode == 0
+    assert moved(engine) == before
