@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-EXAMPLES = int(os.environ.get("REFRESH_INPUT_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("REFRESH_INPUT_EXAMPLES", "10"))
 SHRUNK = 2
 """Examples of a share below this one take so long that a failure is shown as it was found."""
 

@@ -64,7 +64,7 @@ def test_any_words(program: Program, words: list[str]) -> None:
     assert len(problem) < 1_500
 
 
-@searched(0.3)
+@searched(0.2)
 @given(start=st.sampled_from(STARTS), words=typed_words(FLAGS))
 def test_any_words_of_a_process(tmp_path: Path, start: list[str], words: list[str]) -> None:
     """A program that is started with them ends, with a documented exit code and without a traceback."""

@@ -62,7 +62,7 @@ def fill(engine: Engine, rows: Sequence[Row]) -> None:
         connection.exec_driver_sql(f"INSERT INTO {SOURCE} ({columns}) VALUES {values}")
 
 
-@searched(1)
+@searched(0.4)
 @given(data=st.data())
 def test_any_rows(source: tuple[Engine, str], data: st.DataObject) -> None:
     """Bars and rejects are those of the documents, the next refresh writes nothing, and a validation finds nothing."""
@@ -85,7 +85,8 @@ LOOKS = (["--all", "--dry-run"], ["--explain", "1"], ["--explain", "-2147483648"
 """What is asked of the program after a refresh."""
 
 
-@searched(0.05)
+@pytest.mark.parametrize("source", ["numeric"], indirect=True)
+@searched(0.1)
 @given(data=st.data())
 def test_any_rows_of_a_process(source: tuple[Engine, str], tmp_path: Path, data: st.DataObject) -> None:
     """So it is with the program itself, whose page, plan, explanations and metrics show such rows."""

@@ -171,7 +171,7 @@ def conditions(engine: Engine, table: str) -> list[str]:
     return [name for (name,) in ask(engine, query, table=table)]
 
 
-@searched(1)
+@searched(0.6)
 @given(written=st.lists(rows, min_size=1, max_size=3))
 def test_any_rows_of_the_user(loose: Engine, written: list[tuple[str, dict[str, Any]]]) -> None:
     """A refresh refuses what its tables say in one line with a way out, or leaves tables that are right."""

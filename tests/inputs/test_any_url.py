@@ -86,7 +86,7 @@ def test_any_parameters(server: URL, parameters: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("program", ["run_daily_refresh.py", "refresh.load", "refresh.builder"])
-@searched(0.15)
+@searched(0.1)
 @given(inner=st.binary(min_size=1, max_size=20), shape=st.sampled_from(WITH_PASSWORD))
 def test_any_bytes_of_the_environment(tmp_path: Path, program: str, inner: bytes, shape: str) -> None:
     """Whatever bytes TARGET_DB_URL has, a program says in a line that it cannot start."""
