@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law faults bench lock test-examples
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law faults inputs bench lock test-examples
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -67,6 +67,9 @@ law: .venv/.dev ## search longer for a history after which refreshed tables diff
 faults: .venv/.dev ## let each fault strike in the middle of refreshes, and write docs/faults.md: HITS=20
 	REFRESH_FAULT_HITS=$(or $(HITS),20) REFRESH_FAULT_SHEET=docs/faults.md \
 		$(RUN) -m pytest tests/faults/test_faults.py -n 2 --dist worksteal $(ARGS)
+
+inputs: .venv/.dev ## search longer for input that a program does not survive: EXAMPLES=2000
+	REFRESH_INPUT_EXAMPLES=$(or $(EXAMPLES),2000) $(RUN) -m pytest tests/inputs $(ARGS)
 
 test-examples: .venv-examples/.packages ## run the examples with their schedulers, in an environment of their own
 	rm -rf build/lib

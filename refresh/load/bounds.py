@@ -5,6 +5,7 @@ A name of megabytes spoils its line; a file without lines, such as a device, is 
 
 from __future__ import annotations
 
+import codecs
 import io
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,6 +21,8 @@ NO_LINE = 64 << 20
 LARGEST_FILE = 64 << 30
 """Bytes of a file, unpacked."""
 _UNIT = 1 << 30
+_LINE_ENDS = (b"\n", b"\r")
+_CHUNK = 8_192
 
 
 def is_too_long(line: str) -> bool:
@@ -30,7 +33,7 @@ def is_too_long(line: str) -> bool:
 class Bounded(io.RawIOBase):
     """A stream whose lines are cut to ``LONGEST_LINE`` bytes. Reading raises ``PriceFileError`` beyond the limits."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO | InUtf8) -> None:
         self._stream = stream
         self._since_end = 0
         self._total = 0
@@ -71,7 +74,7 @@ class Bounded(io.RawIOBase):
     def _cut(self, chunk: bytes) -> bytes:
         """The chunk without what is too long in its lines."""
         if self._since_end + len(chunk) <= LONGEST_LINE:
-            end = chunk.rfind(b"\n")
+            end = max(map(chunk.rfind, _LINE_ENDS))
             self._since_end = len(chunk) - end - 1 if end >= 0 else self._since_end + len(chunk)
             return chunk
         return b"".join(self._cut_line(line) for line in chunk.splitlines(keepends=True))
@@ -81,7 +84,29 @@ class Bounded(io.RawIOBase):
         self._since_end += len(line)
         if self._since_end > NO_LINE:
             raise PriceFileError(f"has a line of more than {NO_LINE:,} bytes: this is no text of prices")
-        if not line.endswith((b"\n", b"\r")):
+        if not line.endswith(_LINE_ENDS):
             return line[:room]
         self._since_end = 0
         return line if len(line) <= room + 1 else line[:room] + line[-1:]
+
+
+class InUtf8:
+    """A stream of UTF-16 in UTF-8, in which a line ends with a byte and can be cut without harm to the next one."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._reader = codecs.getreader("utf-16")(stream, "replace")
+        self._rest = b""
+        self.seekable, self.tell = stream.seekable, stream.tell
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to the start of the stream."""
+        self._rest = b""
+        self._reader.seek(offset, whence)
+        return offset
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes; none at the end."""
+        if not self._rest:
+            self._rest = self._reader.read(_CHUNK).encode()
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data

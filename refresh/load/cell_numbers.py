@@ -120,7 +120,7 @@ def _number(text: str, decimal: Decimal) -> float:
         number = number.translate(_TO_PLAIN[decimal])
     elif _other(decimal).fullmatch(number):
         raise CellError(f"not a number with decimal {decimal.value}")
-    if not _PLAIN.fullmatch(number):
+    if not _PLAIN.fullmatch(number) or (exponent and "e" in number.lower()):
         raise CellError("not a number")
     return float(f"{number}e{exponent}") if exponent else float(number)
 

@@ -33,6 +33,8 @@ _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = timedelta(minutes=1)
 _MONTHS = 12
 _DAYS = 31
+_LONGEST_TIME = 100
+"""Characters. The patterns below take a time that grows with the square of what they do not fit."""
 _CENTURY_BEGINS = 69
 """Of two digits, 69 to 99 are in the last century, as POSIX has it."""
 
@@ -75,7 +77,7 @@ _OF_SIGN = {".": frozenset({DateOrder.DMY})}
 
 def orders_of(text: str) -> frozenset[DateOrder]:
     """The orders that a date such as 04/29/2013 fits; none for any other text."""
-    if text[:4].isdigit():
+    if text[:4].isdigit() or len(text) > _LONGEST_TIME:
         return frozenset()
     match = _ORDERED.fullmatch(text.strip())
     if not match:
@@ -105,6 +107,8 @@ def _stamp(text: str, order: DateOrder | None) -> tuple[int, int]:
     """Microseconds since 1970 on the writer's clock, and its offset. Raises ``CellError``."""
     if text.lower() in NULLS:
         return _NOT_A_TIME, NO_OFFSET
+    if len(text) > _LONGEST_TIME:
+        raise CellError("not a time")
     with suppress(ValueError, OverflowError):
         return _read(text, order)
     if _SMALL_NUMBER.fullmatch(text):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import TypeVar
 
@@ -47,9 +48,10 @@ def read_ids(column: Texts) -> Column:
     """The column as int32, 0 for a wrong cell. An empty cell is wrong too."""
     joined = "".join(column)
     if joined.isascii() and joined.isdigit() and all(column):  # as nearly always
-        numbers = np.fromiter(map(int, column), np.object_, len(column))
-        if min(numbers) in IDS and max(numbers) in IDS:
-            return numbers.astype(np.int32), {}
+        with suppress(ValueError):  # more digits than Python reads: read cell by cell below
+            numbers = np.fromiter(map(int, column), np.object_, len(column))
+            if min(numbers) in IDS and max(numbers) in IDS:
+                return numbers.astype(np.int32), {}
     values, wrong = read_cells(column, _id, null=0)
     return np.array(values, np.int32), wrong
 

@@ -22,7 +22,7 @@ from typing import BinaryIO, TextIO, cast
 
 from refresh.errors import UsageError
 from refresh.load.assets import Assignment
-from refresh.load.bounds import Bounded
+from refresh.load.bounds import Bounded, InUtf8
 from refresh.load.header import PriceFileError, read_header
 from refresh.load.lines import PriceText
 from refresh.load.manifest import COLUMNS, MANIFEST, Listed, listed_name, read_manifest
@@ -61,8 +61,7 @@ def open_file(path: Path) -> Iterator[OpenFile]:
         with _reading():
             stored = stack.enter_context(_rewindable(path))
             stream = stack.enter_context(_unpacked(path, stored))
-            bounded = io.BufferedReader(Bounded(stream))
-            text = io.TextIOWrapper(bounded, _encoding(bounded), errors="replace")
+            text = _text(stream)
             header = read_header(_from_start(text))
             size = os.fstat(stored.fileno()).st_size
 
@@ -92,6 +91,13 @@ def _reading() -> Iterator[None]:
     except _CANNOT_READ as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PriceFileError(f"cannot be read: {reason}") from error
+
+
+def _text(stream: BinaryIO) -> TextIO:
+    encoding = _encoding(stream)
+    in_bytes = InUtf8(stream) if encoding == "utf-16" else stream
+    bounded = io.BufferedReader(Bounded(in_bytes))
+    return io.TextIOWrapper(bounded, "utf-8" if encoding == "utf-16" else encoding, errors="replace")
 
 
 def _from_start(text: TextIO) -> Iterator[str]:

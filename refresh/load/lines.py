@@ -19,6 +19,8 @@ from refresh.load.cells import Texts, Wrong
 from refresh.load.header import Header, fields_of, shown
 
 BLOCK_LINES = 2_000
+_BLOCK_CHARACTERS = 8 << 20
+"""A block of long lines has fewer: it ends with the line that reaches this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -33,7 +35,7 @@ class BadLine:
     def __str__(self) -> str:
         """As it follows the file's name."""
         value = shown(self.value) or "(empty)"
-        return f"{self.line}: {self.column}: {value}: {self.reason}"
+        return f"{self.line}: {shown(self.column)}: {value}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +61,21 @@ class PriceText:
     def blocks(self) -> Iterator[Cells]:
         """The lines cut into columns, block by block."""
         lines, first = self.lines(), self.header.line + 1
-        while block := list(islice(lines, BLOCK_LINES)):
+        while block := _block(lines):
             yield _cells(self.header, block, first)
             first += len(block)
+
+
+def _block(lines: Iterator[str]) -> Texts:
+    """The next lines, as many as are taken into memory at once."""
+    block: list[str] = []
+    characters = 0
+    for line in islice(lines, BLOCK_LINES):
+        block.append(line)
+        characters += len(line)
+        if characters >= _BLOCK_CHARACTERS:
+            break
+    return block
 
 
 def _cells(header: Header, block: Texts, first: int) -> Cells:
@@ -111,7 +125,7 @@ def _records(block: Texts, separator: str) -> tuple[list[list[str]], Wrong]:
         records = list(csv.reader(block, delimiter=separator, skipinitialspace=True, strict=True))
     except csv.Error:
         records = []
-    if len(records) == len(block):
+    if len(records) == len(block) and not any(map(is_too_long, block)):
         return records, {}
     unreadable: Wrong = {}
     records = []

@@ -16,6 +16,8 @@ from refresh.load.header import SEPARATORS, shown
 MANIFEST = "manifest.csv"
 COLUMNS = "file,id,name,symbol"
 ANY_FILE = frozenset({"", "*"})
+_LARGEST = 16 << 20
+"""Bytes: some hundred thousand lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,9 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
         missing = sorted({"file", "id"}.difference(rows.fieldnames))
         if missing:
             raise UsageError(f"the manifest {path} lacks {' and '.join(missing)}; its columns are {COLUMNS}")
+        repeated = [name for name in COLUMNS.split(",") if rows.fieldnames.count(name) > 1]
+        if repeated:
+            raise UsageError(f"the manifest {path} has more than one column {repeated[0]}; leave one of them")
         for row in rows:
             yield f"{path}:{rows.line_num}", row
     except csv.Error as error:
@@ -96,7 +101,11 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise UsageError(f"the manifest {path} has more than {_LARGEST:,} bytes, as no manifest has")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"the manifest {path} cannot be read: {reason}") from error

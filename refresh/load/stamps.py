@@ -39,8 +39,11 @@ def read_uniform(column: Texts) -> Stamps | None:
     match = _UNIFORM.fullmatch(first)
     if not match:
         return None
+    cells = list(map(str.strip, column))
+    if set(map(len, cells)) != {len(first)}:
+        return None
     try:
-        text = np.array(list(map(str.strip, column)), np.bytes_)
+        text = np.array(cells, np.bytes_)
         if not _has_format(text, first):
             return None
         local: Array = text.astype(f"S{_length_of_local(match)}").astype(TIME)

@@ -45,7 +45,8 @@ def tell_staged(path: Path, staged: Staged, column: str, notify: Notify) -> int:
     """What lines of one asset and day are to each other. Returns the number of bad lines among them."""
     _each(path, staged.repeated, "notice: line {other} has the same asset and day and is loaded instead", notify)
     _each(path, staged.empty, "notice: it has no prices, and line {other} of the same day is loaded", notify)
-    _each(path, staged.differing, f"{column}: {{day}}: line {{other}} has other prices for the same day", notify)
+    differs = "{column}: {day}: line {other} has other prices for the same day"
+    _each(path, staged.differing, differs, notify, column=shown(column))
     if staged.fine:
         assets = listed(staged.fine[:_SHOWN_DAYS])
         noun = "asset" if len(staged.fine) == 1 else f"{len(staged.fine):,} assets"
@@ -56,9 +57,9 @@ def tell_staged(path: Path, staged: Staged, column: str, notify: Notify) -> int:
     return staged.differing.total
 
 
-def _each(path: Path, removed: Removed, words: str, notify: Notify) -> None:
+def _each(path: Path, removed: Removed, words: str, notify: Notify, *, column: str = "") -> None:
     for line, other, day in removed.lines:
-        notify(f"{path}:{line}: {words.format(other=other, day=day)}")
+        notify(f"{path}:{line}: {words.format(other=other, day=day, column=column)}")
     more = removed.total - len(removed.lines)
     if more:
         notify(f"{path}: {more:,} more such lines")

@@ -11,11 +11,13 @@ import io
 import os
 import pwd
 import stat
-from collections.abc import Collection
+from collections import ChainMap
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
-from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
+from dotenv.variables import parse_variables
 
 import refresh
 from refresh.errors import SettingsError
@@ -35,17 +37,38 @@ def places() -> list[Path]:
 
 def read_settings(path: Path, known: Collection[str]) -> dict[str, str]:
     """What a file says, by name. Raises ``SettingsError`` for a file that is broken or not to be believed."""
-    text = _text(path)
-    for binding in parse_stream(io.StringIO(text)):
+    bindings = list(parse_stream(io.StringIO(_text(path))))
+    for binding in bindings:
         if problem := _problem(binding, known):
             blank_lines = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
             raise SettingsError(f"{path}, line {binding.original.line + blank_lines}: {problem}")
-    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
+    return {name: value for name, value in _resolved(path, bindings).items() if value}
+
+
+def _resolved(path: Path, bindings: Iterable[Binding]) -> dict[str, str]:
+    """The values, with those of other names in the place of ``${NAME}``: of lines above, else of the environment.
+
+    dotenv itself takes a time that grows with the square of the lines, and values may grow without end.
+    """
+    resolved: dict[str, str] = {}
+    known, room = ChainMap[str, Any](resolved, os.environ), _LARGEST
+    for binding in bindings:
+        parts = []
+        for atom in parse_variables(binding.value or ""):
+            parts.append(atom.resolve(known))
+            room -= len(parts[-1])
+            if room < 0:
+                line = f"{path}, line {binding.original.line}"
+                raise SettingsError(f"{line}: with what its ${{...}} stand for, it is too long; shorten it")
+        if binding.key:
+            resolved[binding.key] = "".join(parts)
+    return resolved
 
 
 def _problem(binding: Binding, known: Collection[str]) -> str:
     """What is wrong with a line."""
-    if binding.error or (binding.key in known and binding.value is None):
+    key, value = binding.key or "", binding.value or ""
+    if binding.error or (key in known and binding.value is None) or "=" in key or "\0" in key + value:
         return "this is no setting; write NAME=value, with quotes around a value that has spaces or # in it"
     if binding.key and binding.key.startswith(_OURS) and binding.key not in known:
         return f"there is no such setting; {nearest(binding.key, known)}"

@@ -16,8 +16,12 @@ from refresh.catalog import DAILY, Leg, shape_of
 from refresh.store.statements import lists_of, rows_of
 from refresh.store.tables import DAILY_STATE
 
-BAR_IS_LAWLESS = """b.high < greatest(b.open, b.close) OR b.low > least(b.open, b.close) OR b.time_open > b.time_close
+_PRICES_ARE_LAWLESS = """b.high < greatest(b.open, b.close) OR b.low > least(b.open, b.close)
     OR NOT (b.low > 0 AND b.high < 'infinity')"""
+BAR_IS_LAWLESS = f"{_PRICES_ARE_LAWLESS} OR b.time_open > b.time_close"
+_SNAPSHOT_IS_LAWLESS = f"""{_PRICES_ARE_LAWLESS} OR (b.time_open > b.time_close AND b.time_close IS DISTINCT FROM (
+    SELECT d.time_close FROM {DAILY} d WHERE d.id = b.id AND d."timestamp" = b."timestamp"))"""
+"""A source may say of a day that it opened after a later day closed. Bars of several days have their times from it."""
 
 Key = tuple[int, str, int]
 """Asset, timeframe, period (0 for bars)."""
@@ -153,11 +157,11 @@ def price_bounds(connection: Connection, leg: Leg, ids: Sequence[int]) -> dict[i
 
 
 def first_lawless(connection: Connection, leg: Leg, key: Key, bounds: Bounds) -> datetime | None:
-    """The time of the first row of a series that breaks a law of single rows."""
+    """The time of the first row of a series that breaks a law of single rows; ``None`` if the source breaks it."""
     id, tf, period = key
     names = [average.name for average in leg.averages]
     within = " AND ".join(f"{name} IS NOT NULL AND {name} BETWEEN :low AND :high" for name in names)
-    is_lawless = f"NOT ({within})" if within else BAR_IS_LAWLESS
+    is_lawless = f"NOT ({within})" if within else _SNAPSHOT_IS_LAWLESS
     query = text(f"""SELECT min("{leg.shape.time}") FROM {leg.target} b
                      WHERE id = :id AND tf = :tf AND {_period(leg)} = :period AND ({is_lawless})""")
     values = {"id": id, "tf": tf, "period": period}

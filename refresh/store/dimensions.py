@@ -14,12 +14,13 @@ from refresh.core.timeframe import DEFAULT_PERIODS, DEFAULT_TIMEFRAMES, Timefram
 from refresh.errors import DimensionError
 from refresh.families import Alignment, Scheme
 from refresh.store.tables import METADATA
-from refresh.wording import listed
+from refresh.wording import listed, quoted
 
 _WAY_OUT = "correct or delete the row"
 _MAY_BE_NULL = {"tf_qty", "calendar_scheme"}
 _LONGEST = 1_000_000
 """Days of a timeframe, and bars of a period."""
+_LONGEST_TEXT = 40
 _MOST_DAYS = 2**31 - 1
 """The days of a series, its bars times those of a bar: a number of four bytes."""
 
@@ -108,13 +109,14 @@ def _refuse_null(name: str, row: Mapping[str, object]) -> None:
 
 def timeframe_of(row: TimeframeRow) -> Timeframe:
     """The timeframe of a ``dim_timeframe`` row. Raises ``DimensionError`` naming the row, its value and the way out."""
-    name = f"dim_timeframe row {row.tf!r}"
+    name = f"dim_timeframe row {quoted(row.tf)}"
     _refuse_null(name, asdict(row))
     if row.tf_days_nominal > _LONGEST:
         raise DimensionError(f"{name}: tf_days_nominal is {row.tf_days_nominal:,}, more than {_LONGEST:,}; {_WAY_OUT}")
     try:
-        scheme = None if row.calendar_scheme is None else Scheme(row.calendar_scheme)
-        timeframe = Timeframe(row.tf_qty or 0, Unit(row.base_unit), Alignment(row.alignment), scheme)
+        scheme = None if row.calendar_scheme is None else Scheme(_short(row.calendar_scheme))
+        unit, alignment = Unit(_short(row.base_unit)), Alignment(_short(row.alignment))
+        timeframe = Timeframe(row.tf_qty or 0, unit, alignment, scheme)
     except ValueError as error:
         raise DimensionError(f"{name}: {error}; {_WAY_OUT}") from error
     if rule := broken_rule(timeframe):
@@ -123,11 +125,17 @@ def timeframe_of(row: TimeframeRow) -> Timeframe:
     for column, expected in implied.items():
         stored = getattr(row, column)
         if stored != expected:
+            shown = stored if isinstance(stored, int) else _short(stored)
             raise DimensionError(
-                f"{name}: {column} is {stored!r} but its unit, quantity, alignment and scheme say {expected!r}; "
+                f"{name}: {column} is {shown!r} but its unit, quantity, alignment and scheme say {expected!r}; "
                 f"{_WAY_OUT}"
             )
     return timeframe
+
+
+def _short(text: str) -> str:
+    """A text that is no longer than a message may repeat."""
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def save_alphas(connection: Connection, series: Sequence[Series], alphas: Sequence[tuple[float, float, float]]) -> None:

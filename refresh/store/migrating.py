@@ -5,6 +5,7 @@ The layout is a number in the settings. A database that has our tables and no su
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
@@ -18,8 +19,9 @@ from refresh.store.settings import LAYOUT, begin_creating, remember
 from refresh.store.statements import SCHEMA, relation
 from refresh.store.tables import METADATA, SETTINGS
 from refresh.store.views import VIEWS, replace_former
-from refresh.wording import listed
+from refresh.wording import listed, quoted
 
+_NUMBER = "[0-9]{1,9}"
 _BY_LOADING = {SETTINGS, ASSETS}
 """Tables that loading prices creates, in a database in which nothing is built yet."""
 _VALUE = text(f"SELECT to_jsonb(s) ->> 'value' FROM {SETTINGS} s WHERE to_jsonb(s) ->> 'name' = :name")
@@ -44,9 +46,9 @@ def _layout(connection: Connection, value: str | None) -> int:
     if value is None:
         is_built = bool(existing_kinds(connection, set(METADATA.tables) - _BY_LOADING))
         return FIRST if is_built else LATEST
-    if not value.isdecimal() or int(value) < FIRST:
+    if not re.fullmatch(_NUMBER, value) or int(value) < FIRST:
         raise SettingsError(
-            f"refresh_settings, {LAYOUT}: {value!r} is not the number of a layout; set it back, "
+            f"refresh_settings, {LAYOUT}: {quoted(value)} is not the number of a layout; set it back, "
             f"or delete the row: the tables then count as layout {FIRST}, and are migrated again"
         )
     if int(value) > LATEST:

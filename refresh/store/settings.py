@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
@@ -11,6 +12,7 @@ from refresh.errors import SettingsError
 from refresh.store.existing import existing_kinds
 from refresh.store.statements import SCHEMA
 from refresh.store.tables import METADATA, SETTINGS
+from refresh.wording import quoted
 
 _CREATION_LOCK = 0x7265_6672  # "refr"
 _TZ, _FOLD = "tz", "fold"
@@ -27,8 +29,24 @@ def begin_creating(connection: Connection) -> None:
 
 
 def remembered_zone(connection: Connection) -> str | None:
-    """The time zone of the tables; ``None`` if none is remembered yet, or nothing exists that could."""
-    return remembered(connection, _TZ)
+    """The time zone of the tables; ``None`` if none is remembered yet, or nothing exists that could.
+
+    Raises ``SettingsError`` if somebody has written what is no time zone.
+    """
+    tz = remembered(connection, _TZ)
+    if tz is not None and not _is_zone(tz):
+        raise SettingsError(
+            f"refresh_settings, tz: {quoted(tz)} is not the name of a time zone; set it back to that of the tables: "
+            f"UPDATE {SETTINGS} SET value = 'UTC' WHERE name = '{_TZ}'"
+        )
+    return tz
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name).key)
+    except (KeyError, ValueError, OSError):
+        return False
 
 
 def remember_zone(connection: Connection, tz: str) -> None:
@@ -89,7 +107,7 @@ def remembered_folds(connection: Connection) -> str | frozenset[int]:
     try:
         return frozenset(map(int, value.replace(",", " ").split()))
     except ValueError:
-        raise SettingsError(f"refresh_settings, fold: {value!r} is neither 'all' nor a list of ids") from None
+        raise SettingsError(f"refresh_settings, fold: {quoted(value)} is neither 'all' nor a list of ids") from None
 
 
 def remember_folds(connection: Connection, ids: Collection[int] | None) -> None:

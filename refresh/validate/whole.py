@@ -90,7 +90,8 @@ def _check_series(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[
     for key, facts in _facts(connection, scope, leg, ids):
         problem = _problem(leg, facts)
         if problem and problem.is_lawless:
-            problem = replace(problem, time=checks.first_lawless(connection, leg, key, facts.bounds))
+            time = checks.first_lawless(connection, leg, key, facts.bounds)
+            problem = replace(problem, time=time) if time else None
         if problem:
             findings.append(_finding(leg, key, problem))
     return findings
@@ -156,7 +157,7 @@ def _starts(connection: Connection, scope: Scope, leg: Leg, ids: Sequence[int]) 
 
 def _problem(leg: Leg, facts: _Facts) -> _Problem | None:
     """What is wrong with a series, if anything."""
-    return _broken_law(leg, facts) or _wrong_extent(facts) or _wrong_state(facts)
+    return _wrong_extent(facts) or _wrong_state(facts) or _broken_law(leg, facts)
 
 
 def _broken_law(leg: Leg, facts: _Facts) -> _Problem | None:

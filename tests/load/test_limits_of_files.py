@@ -162,3 +162,20 @@ def _all(descriptor: int) -> str:
         pass
     os.close(descriptor)
     return b"".join(parts).decode()
+
+
+def test_memory_of_long_lines(load: Load, tmp_path: Path) -> None:
+    """Lines just short of the limit take no more memory than many short ones, nor does a long cell among them."""
+    with (tmp_path / "x.csv").open("w", encoding="utf-8") as file:
+        file.write("date,open,high,low,close,a,b,c,d,e,f,g\n")
+        for day in range(1, 29):
+            for month in range(1, 13):
+                file.write(f"2024-{month:02}-{day:02},1,2,0.5,1.5" + f",{'x' * 120_000}" * 7 + "\n")
+    code, _, peak = load("x.csv")
+    assert code == 0
+    assert peak < 200
+    lines = [f"{2000 + year}-{month:02}-01,1,2,0.5,1.5,Ay\n" for year in range(150) for month in range(1, 13)]
+    (tmp_path / "x.csv").write_text(f"{HEADER}{''.join(lines)}{'9' * 120_000},1,2,0.5,1.5,Ay\n")
+    code, said, peak = load("x.csv")
+    assert (code, len(said)) == (1, 1)
+    assert peak < 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ BROKEN = {
     "no equals sign": (f"TARGET_DB_URL {SECRET}\n", "line 1: this is no setting"),
     "open quote": (f"A=b\n\nTARGET_DB_URL='{SECRET}\n", "line 3: this is no setting"),
     "name alone": ("REFRESH_TZ\n", "line 1: this is no setting"),
+    "NUL": (f"PGOPTIONS=a\0{SECRET}\n", "line 1: this is no setting"),
+    "name with an equals sign": (f"'PGA=B'={SECRET}\n", "line 1: this is no setting"),
+    "growing without end": (
+        "A=aaaaaaaaaaaaaaaaaaaa\n" + "".join(f"A{n}={'${A' + str(n - 1 or '') + '}'}" * 9 + "\n" for n in range(1, 30)),
+        "with what its ${...} stand for, it is too long; shorten it",
+    ),
     "misspelt": (f"A=b\nTARGET_DBURL={SECRET}\n", "line 2: there is no such setting; nearest: TARGET_DB_URL"),
     "ours, but unknown": ("REFRESH_DIR=/x\n", "line 1: there is no such setting; nearest: REFRESH_"),
     "Latin-1": (
@@ -79,6 +86,22 @@ def test_broken_file(tmp_path: Path, text: str | bytes, message: str) -> None:
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_names_of_other_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``${NAME}`` is the value of a line above, else of the environment, else nothing or what follows ``:-``."""
+    monkeypatch.setenv("OUTSIDE", "out")
+    lines = ["A=1", "B=${A}2", "A=3", "C=${A}${B}", "D=${OUTSIDE}", "E='${LATER:-none}'", "LATER=5", "F=$A"]
+    values = read_settings(written(tmp_path, "\n".join(lines)), NAMES)
+    assert values == {"A": "3", "B": "12", "C": "312", "D": "out", "E": "none", "LATER": "5", "F": "$A"}
+
+
+def test_many_lines(tmp_path: Path) -> None:
+    """The largest file is read in seconds."""
+    path = written(tmp_path, "".join(f"A{number}=b\n" for number in range(30_000)))
+    started = time.monotonic()
+    assert len(read_settings(path, NAMES)) == 30_000
+    assert time.monotonic() - started < 60
 
 
 def test_no_regular_file(tmp_path: Path) -> None:

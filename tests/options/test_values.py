@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from datetime import timedelta
@@ -99,6 +100,14 @@ def test_odd_values(option: str, text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(Program.DAILY, ["--all", f"{option}={text}"])
     assert str(caught.value) == f"{option}: {message} (see --help)"
+
+
+def test_long_values_take_no_time() -> None:
+    """As many digits as one argument can have are refused at once."""
+    started = time.monotonic()
+    with pytest.raises(UsageError):
+        parse(Program.DAILY, ["--all", "--explain", "1" * 100_000])
+    assert time.monotonic() - started < 2
 
 
 PIECES = ["9" * 30, "1" * 5000, "-", "nan", "inf", "1e400", "0", "1", ",", ":", "/", "..", "d", "h", "s", "all", "UTC"]

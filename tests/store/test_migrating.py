@@ -154,7 +154,11 @@ NONSENSE = "refresh_settings, schema: {!r} is not the number of a layout"
 
 @pytest.mark.parametrize(
     ("value", "line"),
-    [(str(LATEST + 1), NEWER), *((value, NONSENSE.format(value)) for value in ("two", "0", "", "-1", "1.5"))],
+    [
+        (str(LATEST + 1), NEWER),
+        *((value, NONSENSE.format(value)) for value in ("two", "0", "", "-1", "1.5", "\u0663")),
+        ("9" * 5_000, f"refresh_settings, schema: '{'9' * 80}'... (5,000 characters) is not the number of a layout"),
+    ],
 )
 def test_layout_that_is_refused(engine: Engine, value: str, line: str) -> None:
     """A layout of a newer program, and a setting that is none, stop whoever writes and whoever looks, by name."""

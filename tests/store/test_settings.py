@@ -69,3 +69,20 @@ def test_new_tables_have_a_zone(empty: Engine) -> None:
         assert prepare(connection) == "UTC"
     with transaction(empty) as connection:
         assert remembered_zone(connection) == "UTC"
+
+
+@pytest.mark.parametrize("tz", ["Mars", "", "utc ", "../UTC", "x" * 5_000])
+def test_what_is_no_zone(empty: Engine, tz: str) -> None:
+    """A zone that somebody wrote into the settings and that is none is refused, with the statement that mends it."""
+    with read_committed(empty) as connection:
+        prepare(connection)
+    execute(empty, "UPDATE refresh_settings SET value = :tz WHERE name = 'tz'", tz=tz)
+    with (
+        transaction(empty) as connection,
+        pytest.raises(SettingsError, match="is not the name of a time zone") as caught,
+    ):
+        remembered_zone(connection)
+    assert len(str(caught.value)) < 300
+    execute(empty, str(caught.value).partition("of the tables: ")[2])
+    with transaction(empty) as connection:
+        assert remembered_zone(connection) == "UTC"

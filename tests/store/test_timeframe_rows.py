@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from core.timeframes import valid_timeframes
@@ -89,3 +90,13 @@ def test_a_broken_row_is_named_as_the_table_spells_it(row: TimeframeRow, value: 
     name, _, fault = str(caught.value).partition(": ")
     assert name == f"dim_timeframe row {row.tf!r}"
     assert value in fault
+
+
+@pytest.mark.parametrize("column", ["tf", "base_unit", "alignment", "calendar_scheme"])
+def test_a_long_text_is_not_repeated(column: str) -> None:
+    """A text of thousands of characters is repeated as far as it helps to find the row."""
+    changes: dict[str, Any] = {column: "x" * 5_000}
+    row = replace(dimension_row(DEFAULT_TIMEFRAMES[0], 1), **changes)
+    with pytest.raises(DimensionError) as caught:
+        timeframe_of(row)
+    assert len(str(caught.value)) < 400

@@ -51,6 +51,15 @@ def test_days_of_another_zone_are_right(empty_engine: Engine, zone: str) -> None
     assert (validity.findings, validity.recomputed) == ((), IDS)
 
 
+def test_days_out_of_order_are_right(engine: Engine) -> None:
+    """A source may say that a day opened after the next one closed; bars of both have their times from it."""
+    times = "timeopen = timeopen + interval '9 days', timeclose = timeclose + interval '9 days'"
+    execute(engine, f"UPDATE {SOURCE} SET {times} WHERE id = 1 AND \"timestamp\"::date = '2024-02-12'")
+    assert {outcome.status for outcome in refresh(engine)} == {Status.DONE}
+    assert ask(engine, f"SELECT count(*) FROM {BARS[0]} WHERE time_open > time_close")
+    assert judge(engine).findings == ()
+
+
 def test_share_without_weekends_is_right(empty_engine: Engine) -> None:
     """The years of a share have no finding in any table, recomputed or not."""
     assert (
