@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law faults inputs bench lock test-examples
+.PHONY: help setup bars emas daily-refresh dry-run validate report demo move psql test lint check law faults inputs endurance bench lock test-examples
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
@@ -79,6 +79,9 @@ test-examples: .venv-examples/.packages ## run the examples with their scheduler
 
 bench: .venv/.dev ## measure the refresh against goals, in one table: ARGS="--only night --scale 0.2"
 	$(RUN) -m bench $(ARGS)
+
+endurance: .venv/.dev ## put the refresh under load, in one table of limits: ARGS="--only races --scale 0.1"
+	$(RUN) -m bench.endurance $(ARGS)
 
 lock: ## pin the newest releases of the dependencies in pyproject.toml, for Python 3.11 and newer
 	$(or $(PYTHON),python3.11) -m venv --clear build/lock

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import table
+from bench.arguments import positive
 from bench.figures import Figure
 from bench.machine import first_line, machine
 
@@ -69,17 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", metavar="NAME", nargs="+", choices=names, help=f"measure only these: {', '.join(names)}"
     )
-    parser.add_argument("--scale", type=_positive, default=1.0, help="multiply the number of assets by this")
+    parser.add_argument("--scale", type=positive, default=1.0, help="multiply the number of assets by this")
     parser.add_argument("--pairs", type=int, default=3, help="measure each side so often (default: 3)")
     parser.add_argument("--json", metavar="FILE", type=Path, default=Path("bench.json"), help="default: bench.json")
     return parser
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ class Unit(Enum):
     TIMES = "{:,.1f} x"
     SECONDS = "{:.2f} s"
     MEGABYTES = "{:,.0f} MB"
+    COUNT = "{:,.0f}"
 
     def write(self, value: float) -> str:
         """The value in this unit."""

@@ -26,15 +26,20 @@ class Usage:
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """An environment with the embedded database and the logs in a directory."""
+    """An environment with the embedded database, the logs and temporary files in a directory."""
     environ = {**os.environ, "REFRESH_DATA_DIR": f"{directory}/data", "REFRESH_LOG_DIR": f"{directory}/logs"}
     environ.pop("TARGET_DB_URL", None)
-    return environ
+    return environ | {"TMPDIR": str(directory / "tmp")}
 
 
 def refresh(url: str, directory: Path, *arguments: str) -> Usage:
     """Refresh everything in a database. Raises ``CalledProcessError`` if that fails."""
-    return _usage(url, directory, str(REFRESH), "--all", "--quiet", *arguments)
+    return daily(url, directory, "--all", "--quiet", *arguments)
+
+
+def daily(url: str, directory: Path, *arguments: str) -> Usage:
+    """Run the daily program, whatever it is asked for. Raises ``CalledProcessError`` if that fails."""
+    return _usage(url, directory, str(REFRESH), *arguments)
 
 
 def load(url: str, directory: Path, *arguments: str) -> Usage:
@@ -44,9 +49,23 @@ def load(url: str, directory: Path, *arguments: str) -> Usage:
 
 def _usage(url: str, directory: Path, *program: str) -> Usage:
     command = [sys.executable, "-I", "-S", str(LAUNCH), sys.executable, *program]
-    environ = {**environment(directory), "TARGET_DB_URL": url, "PYTHONPATH": str(CHECKOUT)}
+    environ = _environment_of(url, directory)
     result = subprocess.run(command, env=environ, cwd=directory, check=True, stdout=subprocess.PIPE)
     return Usage(**json.loads(result.stdout))
+
+
+def started(url: str, directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Refresh everything in a database, as one of several at once. What it prints is thrown away."""
+    command = [sys.executable, str(REFRESH), "--all", "--quiet", *arguments]
+    environ = _environment_of(url, directory)
+    output = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environ, cwd=directory, stdout=output, stderr=output)
+
+
+def _environment_of(url: str, directory: Path) -> dict[str, str]:
+    """An environment in which a database is refreshed; without a URL, the embedded one."""
+    of_database = {"TARGET_DB_URL": url} if url else {}
+    return {**environment(directory), **of_database, "PYTHONPATH": str(CHECKOUT)}
 
 
 def psql(url: str, *commands: str) -> None:

@@ -25,6 +25,8 @@ from refresh.store.database import connect, opened
 from refresh.store.tables import source_table
 from refresh.wording import counted
 
+NAME = "bench"
+"""What others see of the sessions of the bench itself."""
 LAST = datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC)
 """The time of every asset's last price."""
 _FILL = f"""
@@ -76,7 +78,7 @@ class Bench:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.directory = stack.enter_context(_folder())
-            self._server = stack.enter_context(opened(None, programs.environment(self.directory)))
+            self._server = stack.enter_context(opened(None, programs.environment(self.directory), NAME))
             self._shared = stack.enter_context(ExitStack())
             self._stack = stack.pop_all()
         return self
@@ -105,15 +107,21 @@ class Bench:
     @contextmanager
     def database(self, size: Size) -> Iterator[Database]:
         """A database with prices and nothing else, for the length of the block."""
+        with self.cloned(size) as database:
+            with database.engine.begin() as connection:
+                source_table(MetaData()).create(connection)
+            fill(database.engine, size)
+            yield database
+
+    @contextmanager
+    def cloned(self, size: Size, template: str = "template1") -> Iterator[Database]:
+        """A database like another one, in which nobody works meanwhile; without another one, an empty one."""
         self._databases += 1
         name = f"bench_{self._databases}"
-        _execute(self.engine, f"CREATE DATABASE {name}")
+        _execute(self.engine, f"CREATE DATABASE {name} TEMPLATE {template}")
         url = make_url(self._server.url).set(database=name).render_as_string(hide_password=False)
         try:
-            with connect(url) as engine:
-                with engine.begin() as connection:
-                    source_table(MetaData()).create(connection)
-                fill(engine, size)
+            with connect(url, NAME) as engine:
                 yield Database(size=size, url=url, engine=engine)
         finally:
             _execute(self.engine, f"DROP DATABASE {name} WITH (FORCE)")
@@ -163,6 +171,14 @@ def checkpoint(database: Database) -> None:
     _execute(database.engine, "CHECKPOINT")
 
 
+def written_log(database: Database) -> int:
+    """The bytes of PostgreSQL's log (WAL) that were ever written."""
+    with database.engine.connect() as connection:
+        query = text("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
+        position: int = connection.execute(query).scalar_one()
+    return position
+
+
 def last_time(database: Database) -> datetime:
     """The time of the last price."""
     with database.engine.connect() as connection:
@@ -175,6 +191,7 @@ def _folder() -> Iterator[Path]:
     """A folder for the length of the block that the user of the server can access."""
     created = Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))
     created.chmod(0o711)
+    (created / "tmp").mkdir()
     try:
         yield created
     finally:

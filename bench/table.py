@@ -8,12 +8,14 @@ from typing import Any
 from bench.figures import Figure
 
 HEADER = ("measure", "figure", "goal", "met", "samples", "at")
+LIMITS = ("measure", "figure", "limit", "kept", "samples", "at")
+"""The header of figures whose goals are limits."""
 _MET = {True: "yes", False: "**no**", None: ""}
 
 
-def lines(figures: Sequence[Figure]) -> Iterator[str]:
+def lines(figures: Sequence[Figure], header: tuple[str, ...] = HEADER) -> Iterator[str]:
     """A table in Markdown whose columns are aligned, so that it can be read as it is."""
-    rows = [HEADER, *map(_cells, figures)]
+    rows = [header, *map(_cells, figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -42,10 +44,11 @@ def _range(figure: Figure) -> str:
     return f"{len(figure.samples)}: {least} - {most}"
 
 
-def summary(figures: Sequence[Figure]) -> str:
-    """How many goals are met."""
+def summary(figures: Sequence[Figure], header: tuple[str, ...] = HEADER) -> str:
+    """How many goals are met, or limits kept."""
     judged = [figure.is_met for figure in figures if figure.goal]
-    return f"{sum(map(bool, judged))} of {len(judged)} goals met"
+    _, _, goal, met, *_ = header
+    return f"{sum(map(bool, judged))} of {len(judged)} {goal}s {met}"
 
 
 def document(machine: dict[str, Any], figures: Sequence[Figure], *, scale: float, seconds: float) -> dict[str, Any]:

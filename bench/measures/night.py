@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from bench import former
 from bench.figures import Figure, Goal, Unit, ratios
-from bench.server import Bench, Database, checkpoint, last_time, settle
+from bench.server import Bench, Database, checkpoint, last_time, settle, written_log
 from refresh.catalog import SOURCE
 
 PLAIN_DAYS = 30
@@ -67,9 +67,9 @@ def night(bench: Bench, database: Database) -> Written:
     """Give every asset one more day, and refresh, just after a checkpoint."""
     append(database, range(1, database.size.assets + 1))
     checkpoint(database)
-    before = _log_position(database)
+    before = written_log(database)
     seconds = bench.refresh(database).seconds
-    return Written(seconds, _log_position(database) - before)
+    return Written(seconds, written_log(database) - before)
 
 
 def append(database: Database, assets: Iterable[int]) -> None:
@@ -83,14 +83,7 @@ def _copy(bench: Bench, database: Database) -> Written:
     """Write the rows of the last day into the plain tables, just after a checkpoint."""
     former.dump(database, bench.directory, since=last_time(database))
     checkpoint(database)
-    before, began = _log_position(database), time.monotonic()
+    before, began = written_log(database), time.monotonic()
     former.load(database, bench.directory)
     seconds = time.monotonic() - began
-    return Written(seconds, _log_position(database) - before)
-
-
-def _log_position(database: Database) -> int:
-    with database.engine.connect() as connection:
-        query = text("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
-        position: int = connection.execute(query).scalar_one()
-    return position
+    return Written(seconds, written_log(database) - before)

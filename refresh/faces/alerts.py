@@ -146,7 +146,8 @@ def _send_by_apprise(url: str, digest: Digest) -> str | None:
     except ImportError:
         return "the package apprise is not installed: pip install apprise"
     logging.getLogger("apprise").propagate = False  # it would print addresses
-    channel = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # its threads would outlive the program
+    alone = apprise.AppriseAsset(async_mode=False, service_timeout=0)  # its own threads would outlive the program
+    channel = apprise.Apprise(asset=alone)
     if not channel.add(url):
         return "apprise does not recognize it"
     headline, *lines = map(escaped, (digest.headline, *digest.lines))

@@ -16,6 +16,7 @@ from bot_api import CHAT, HEARTBEAT, TOKEN
 from evil_services import Behaviour
 from faults.ground import ALL
 from faults.scene import Fault, MissedError, Scene, Struck, ends
+from faults.signals import felt
 
 from refresh.errors import ExitCode
 
@@ -50,7 +51,7 @@ def unread_and_ended(scene: Scene) -> Struck:
         program = scene.start(*ALL, before=INTO_FIFO, FIFO=path)
         scene.amid(program)
         program.process.send_signal(signal.SIGTERM)
-        return scene.end(program)
+        return felt(scene.end(program))
 
 
 def reader_goes(scene: Scene) -> Struck:
@@ -105,6 +106,7 @@ def bad(scene: Scene, behaviour: Behaviour, *, is_slow: bool) -> Struck:
         if is_slow:
             scene.amid(program)
             program.process.send_signal(signal.SIGTERM)
+            return _heard(felt(scene.end(program)), bool(heard))
         return _heard(scene.end(program), bool(heard))
 
 

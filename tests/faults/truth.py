@@ -15,12 +15,15 @@ from running import Refresh
 from sqlalchemy import URL
 from statements import as_user, ask
 
+from refresh.catalog import legs
 from refresh.store.tables import LEDGER, METADATA, OUTCOMES, RUNS, SETTINGS, STEPS, VALIDATIONS
 
 LINES = f"SELECT id, first_day, last_day, rows_changed, old_close, new_close FROM {LEDGER} ORDER BY 1, 2, 3, 4, 5, 6"
 SECONDS = f"SELECT extract(epoch FROM max(ended_at - started_at)) FROM {RUNS}"
 OF_RUNS = {LEDGER, RUNS, STEPS, OUTCOMES, VALIDATIONS}
-BESIDE = [name for name in METADATA.tables if name not in OF_RUNS]
+SHELVES = {name for _, leg in legs() if leg.averages for name in (leg.table, leg.places)}
+"""What views show: where a series lies on them depends on which one came first."""
+BESIDE = [name for name in METADATA.tables if name not in OF_RUNS | SHELVES]
 """States, digests of months, rejects, dimensions and settings: each row depends on the prices alone."""
 
 
