@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from evil_services import serving, silent
+from evil_services import drips_a_header, serving, silent
 from prices import FILL
 from programs import PROJECT
 from sqlalchemy import Engine, text
@@ -253,3 +253,21 @@ def test_signal_while_a_service_is_silent(filled: Engine, tmp_path: Path) -> Non
             _, err = process.communicate(timeout=5.0)
             assert process.returncode == 0
         assert err.decode().splitlines()[-1] == "not sent: heartbeat (stopped by a signal)"
+
+
+def test_a_channel_that_drips_its_answer(filled: Engine, tmp_path: Path) -> None:
+    """A thread of the library of alerts that still reads from its server does not keep the program from its end."""
+    with (
+        serving(drips_a_header) as address,
+        started(
+            filled,
+            DAILY,
+            tmp_path,
+            out=subprocess.DEVNULL,
+            err=subprocess.DEVNULL,
+            ALERT_URLS=address.replace("http://", "json://"),
+        ) as process,
+    ):
+        assert eventually(lambda: ask(filled, "SELECT FROM refresh_runs WHERE ended_at IS NOT NULL"))
+        process.terminate()
+        assert process.wait(SECONDS_TO_STOP) == 0
