@@ -68,14 +68,19 @@ class Line:
 
 
 def with_lines(page: str, groups: Mapping[str, Iterable[Fault]], lines: Iterable[Line], head: str) -> str:
-    """The page with other lines: a table for each group of faults."""
-    by_name = {line.fault: line for line in lines}
+    """The page with these lines, in a table for each group. A fault that did not strike this time keeps its own."""
+    rows = {_fault_of(row): row for row in page.splitlines(keepends=True) if row.startswith("| ")}
+    rows |= {line.fault: line.as_row() for line in lines}
     tables = [head]
     for title, faults in groups.items():
-        rows = [by_name[fault.name].as_row() for fault in faults if fault.name in by_name]
-        if rows:
-            tables.append(f"### {title}\n\n{HEAD}{''.join(rows)}")
+        listed = "".join(rows[fault.name] for fault in faults if fault.name in rows)
+        if listed:
+            tables.append(f"### {title}\n\n{HEAD}{listed}")
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     written = "\n".join(tables)
     return f"{before}{START}\n{written}{END}{after}"
+
+
+def _fault_of(row: str) -> str:
+    return row.split(" | ", maxsplit=1)[0].removeprefix("| ")
