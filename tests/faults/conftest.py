@@ -13,9 +13,7 @@ from faults.sheet import Line, with_lines
 
 from refresh.server.programs import binaries, major_version
 
-_HEAD = """{hits:,} hits of {faults} faults, seeds from {seed} on; {day}, {cores} cores, Python {python}, \
-PostgreSQL {server}.
-"""
+_RUN = "seeds from {seed} on, {day}, {cores} cores, Python {python}, PostgreSQL {server}."
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -26,9 +24,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not (sheet and texts):
         return
     lines = [Line.of_text(text) for text in texts]
-    head = _HEAD.format(
-        hits=sum(line.hits for line in lines),
-        faults=len(lines),
+    run = _RUN.format(
         seed=lines[0].seed,
         day=datetime.now(UTC).date(),
         cores=os.cpu_count(),
@@ -36,4 +32,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         server=major_version(binaries({})),
     )
     page = Path(sheet)
-    page.write_text(with_lines(page.read_text(encoding="utf-8"), GROUPS, lines, head), encoding="utf-8")
+    page.write_text(with_lines(page.read_text(encoding="utf-8"), GROUPS, lines, run), encoding="utf-8")

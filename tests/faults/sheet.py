@@ -67,19 +67,25 @@ class Line:
         return f"| {self.fault} | {self.hits} | {self.equal} | {self.told} | {codes} | {f'`{shown}`' * bool(shown)} |\n"
 
 
-def with_lines(page: str, groups: Mapping[str, Iterable[Fault]], lines: Iterable[Line], head: str) -> str:
-    """The page with these lines, in a table for each group. A fault that did not strike this time keeps its own."""
+def with_lines(page: str, groups: Mapping[str, Iterable[Fault]], lines: Iterable[Line], run: str) -> str:
+    """The page with these lines, in a table for each group. A fault that did not strike this time keeps its own.
+
+    ``run`` says when and where they struck, after how often they did.
+    """
     rows = {_fault_of(row): row for row in page.splitlines(keepends=True) if row.startswith("| ")}
     rows |= {line.fault: line.as_row() for line in lines}
-    tables = [head]
-    for title, faults in groups.items():
-        listed = "".join(rows[fault.name] for fault in faults if fault.name in rows)
-        if listed:
-            tables.append(f"### {title}\n\n{HEAD}{listed}")
+    listed = {title: [rows[fault.name] for fault in faults if fault.name in rows] for title, faults in groups.items()}
+    hits = [_hits_of(row) for group in listed.values() for row in group]
+    tables = [f"{sum(hits):,} hits of {len(hits)} faults; {run}\n"]
+    tables += [f"### {title}\n\n{HEAD}{''.join(group)}" for title, group in listed.items() if group]
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     written = "\n".join(tables)
     return f"{before}{START}\n{written}{END}{after}"
+
+
+def _hits_of(row: str) -> int:
+    return int(row.split(" | ")[1])
 
 
 def _fault_of(row: str) -> str:

@@ -40,7 +40,7 @@ def test_lines_are_replaced() -> None:
     """Writing a line replaces that of its fault, and leaves those of other faults and the rest of the page."""
     first, second = (Line(fault=fault.name, seed=1) for fault in FAULTS[:2])
     empty = PAGE.partition(START)[0] + START + END
-    both = with_lines(empty, GROUPS, [first, second], "One run.\n")
+    both = with_lines(empty, GROUPS, [first, second], "one run.")
     assert both.startswith(PAGE.partition(START)[0])
-    changed = with_lines(both, GROUPS, [replace(first, hits=7)], "One run.\n")
-    assert changed == both.replace(f"| {first.fault} | 0 |", f"| {first.fault} | 7 |")
+    changed = with_lines(both, GROUPS, [replace(first, hits=7)], "one run.")
+    assert changed == both.replace(f"| {first.fault} | 0 |", f"| {first.fault} | 7 |").replace("0 hits of", "7 hits of")
