@@ -35,8 +35,11 @@ class ExitCode(IntEnum):
     TERMINATED = 143, "stopped by SIGTERM"
 
 
-SHORTAGES = (OSError, MemoryError, RuntimeError)
-"""What Python raises if the system gives no file, process, thread (a ``RuntimeError``) or memory."""
+SHORTAGES = (OSError, MemoryError, RuntimeError, ImportError)
+"""What Python raises if the system gives no file, process, thread (a ``RuntimeError``), memory, or library of its own.
+
+The last two may be one: a library that is loaded late finds no memory left to be mapped into.
+"""
 
 
 def shortage(error: Exception) -> str:

@@ -58,6 +58,13 @@ def test_every_code_has_a_meaning(code: ExitCode) -> None:
     assert [other for other in ExitCode if other.meaning == code.meaning] == [code]
 
 
+@pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files"), ImportError("of no memory")])
+def test_shortages_are_told_in_a_line(error: Exception) -> None:
+    """Whatever the system does not give ends a program in one line, which is not empty."""
+    assert isinstance(error, errors.SHORTAGES)
+    assert errors.shortage(error).splitlines() == [errors.shortage(error)] != [""]
+
+
 def test_no_failure_exits_with_0() -> None:
     """Only a run that did everything exits with 0."""
     assert [error for error in CLASSES if error.exit_code == 0] == []
