@@ -29,6 +29,8 @@ SHARE = 0.9
 A_LOOK = 0.03
 _BEGUN = "SELECT FROM refresh_runs WHERE ended_at IS NULL"
 _PROGRAM = r"run_daily_refresh\.py|-m refresh\."
+_FOLDERS = r"(?<![\w:/])/(?:[\w.-]+/)+"
+"""Those of a machine on which faults strike are nothing for a page."""
 _OURS = "datname = current_database() AND starts_with(application_name, 'refresh ')"
 
 
@@ -222,7 +224,8 @@ def ends(*codes: ExitCode) -> frozenset[int]:
 def last_words(program: Refresh) -> str:
     """What the user of a program saw: the first complaint, or else the last line."""
     complaints = [line for line in program.err.splitlines() if line.strip() and not line.startswith("Skipping")]
-    return next(iter([*complaints, *reversed(program.out.splitlines())]), "").strip()
+    last = next(iter([*complaints, *reversed(program.out.splitlines())]), "").strip()
+    return re.sub(_FOLDERS, "", last)
 
 
 def family(mark: str) -> dict[int, str]:
