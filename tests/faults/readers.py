@@ -64,7 +64,7 @@ def reader_goes(scene: Scene) -> Struck:
         scene.amid(program)
     finally:
         os.close(end)
-    return scene.end(program)
+    return felt(scene.end(program))
 
 
 def without_streams(scene: Scene) -> Struck:
