@@ -1,4 +1,4 @@
-"""Writes the fault sheet at the end of a run that asks for it."""
+"""Writes the fault sheet while a run goes on that asks for it: one that is broken off loses no line."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from refresh.server.programs import binaries, major_version
 _RUN = "seeds from {seed} on, {day}, {cores} cores, Python {python}, PostgreSQL {server}."
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """With ``REFRESH_FAULT_SHEET``, write that page: one line for each fault that struck."""
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """With ``REFRESH_FAULT_SHEET``, write the line of a fault into that page as soon as it has struck often enough."""
     sheet = os.environ.get("REFRESH_FAULT_SHEET")
-    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
-    texts = [text for report in reports for name, text in report.user_properties if name == "fault"]
-    if not (sheet and texts):
+    texts = [text for name, text in report.user_properties if name == "fault"]
+    if not sheet or not texts or report.when != "call" or "PYTEST_XDIST_WORKER" in os.environ:
         return
-    lines = [Line.of_text(text) for text in texts]
+    line = Line.of_text(str(texts[0]))
     run = _RUN.format(
-        seed=lines[0].seed,
+        seed=line.seed,
         day=datetime.now(UTC).date(),
         cores=os.cpu_count(),
         python=platform.python_version(),
         server=major_version(binaries({})),
     )
     page = Path(sheet)
-    page.write_text(with_lines(page.read_text(encoding="utf-8"), GROUPS, lines, run), encoding="utf-8")
+    page.write_text(with_lines(page.read_text(encoding="utf-8"), GROUPS, [line], run), encoding="utf-8")

@@ -65,6 +65,8 @@ def killed(scene: Scene) -> Struck:
     program = scene.start(*ALL)
     scene.amid(program)
     pid, _ = open_cluster(scene.environ).read_pid_file()
+    if not pid:  # it has just stopped, and 0 would be our own group
+        raise MissedError
     os.kill(pid, signal.SIGKILL)
     return felt(scene.end(program))
 
