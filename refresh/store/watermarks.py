@@ -29,11 +29,16 @@ def comparable(time: str) -> str:
 def contradicting(leg: Leg, among: str = "true") -> str:
     """The assets whose table does not end where the state says, ``among`` those of a condition on ``id``.
 
+    No series has a row after what it has seen: a watermark that somebody set back would count closes twice.
+
     Packed averages end nowhere without the table that says which is where.
     """
     has_no_series = f"NOT EXISTS (SELECT FROM {leg.places})" if leg.averages else "false"
     return f"""
-        SELECT id FROM (SELECT id, max(last_ts) AS last_ts FROM {leg.state} WHERE {among} GROUP BY id) s
-        WHERE last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.table} t WHERE t.id = s.id)
+        SELECT id FROM (
+            SELECT id, max(last_ts) AS last_ts, bool_or(last_ts > coalesce(seen_ts, '-infinity')) AS is_set_back
+            FROM {leg.state} WHERE {among} GROUP BY id
+        ) s
+        WHERE is_set_back OR last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.table} t WHERE t.id = s.id)
            OR last_ts IS NOT NULL AND {has_no_series}
     """

@@ -225,6 +225,15 @@ def survey_ids(engine: Engine) -> tuple[int, ...]:
         return survey.asset_ids(connection, scopes[0])
 
 
+@pytest.mark.parametrize("table", TARGETS[1:])
+def test_watermark_that_is_set_back(built: Engine, whole: tuple[str, object], table: str) -> None:
+    """A series is not continued from before its last row, where it would count closes twice: the asset is rebuilt."""
+    leg = LEGS[table]
+    execute(built, f"UPDATE {leg.state} SET seen_ts = seen_ts - interval '9 days' WHERE id = 2")
+    assert causes(built) == {builder.key: {Cause.CONTRADICTION} for builder, own in legs() if own is leg}
+    heal(built, whole[1])
+
+
 @pytest.mark.parametrize("table", TARGETS)
 def test_older_version(built: Engine, whole: tuple[str, object], table: str) -> None:
     """Rows of older formulas are rebuilt, and the state then says the present version."""
