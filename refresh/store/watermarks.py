@@ -39,6 +39,7 @@ def contradicting(leg: Leg, among: str = "true") -> str:
             SELECT id, max(last_ts) AS last_ts, bool_or(last_ts > coalesce(seen_ts, '-infinity')) AS is_set_back
             FROM {leg.state} WHERE {among} GROUP BY id
         ) s
-        WHERE is_set_back OR last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.table} t WHERE t.id = s.id)
+        WHERE is_set_back
+           OR last_ts IS DISTINCT FROM (SELECT max("{leg.shape.time}") FROM {leg.table} t WHERE t.id = s.id)
            OR last_ts IS NOT NULL AND {has_no_series}
     """
