@@ -76,7 +76,7 @@ QUIET = ends(ExitCode.DONE)
 MACHINES = (
     Fault(
         name="too little memory",
-        strike=partial(short, option="as", least=145 * MEGABYTE, most=178 * MEGABYTE),
+        strike=partial(short, option="as", least=152 * MEGABYTE, most=178 * MEGABYTE),
         codes=FAILS,
     ),
     Fault(name="too few open files", strike=partial(short, option="nofile", least=8, most=18), codes=FAILS),

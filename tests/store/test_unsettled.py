@@ -64,7 +64,7 @@ def test_facts_of_unsettled_series(built: Engine) -> None:
     """Series that share the same facts are listed together: behind their input, marked, or not built."""
     execute(
         built,
-        f"UPDATE {BARS_LEG.state} SET seen_ts = :day WHERE id = 1 AND tf = '2D'",
+        f"UPDATE {BARS_LEG.state} SET seen_ts = :day, last_ts = :day WHERE id = 1 AND tf = '2D'",
         f"UPDATE {BARS_LEG.state} SET dirty_from = :day WHERE id = 1 AND tf IN ('3D', '4D')",
         f"DELETE FROM {BARS_LEG.state} WHERE id = 1 AND tf = '5D'",
         day=day(9),
