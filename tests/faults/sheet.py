@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -63,7 +64,7 @@ class Line:
             f"{code} ({number})" for code, number in sorted(self.codes.items(), key=lambda pair: int(pair[0]))
         )
         said = self.said.replace("|", "\\|").replace("`", "'")
-        shown = f"{said[: LONGEST - 1]}…" if len(said) > LONGEST else said
+        shown = textwrap.shorten(said, LONGEST, placeholder=" …")  # half a word could be a flag that there is not
         return f"| {self.fault} | {self.hits} | {self.equal} | {self.told} | {codes} | {f'`{shown}`' * bool(shown)} |\n"
 
 
