@@ -11,6 +11,7 @@
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
+unexport PYTHONDONTWRITEBYTECODE  # programs are started again and again, by tests thousands of times
 RUN := .venv/bin/python
 RUN_EXAMPLES := .venv-examples/bin/python
 PINNED := -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement

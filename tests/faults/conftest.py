@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from faults.sheet import Line, with_lines
 from refresh.server.programs import binaries, major_version
 
 _RUN = "seeds from {seed} on, {day}, {cores} cores, Python {python}, PostgreSQL {server}."
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _hears_hangups() -> None:
+    """Programs ignore what their parent ignores: under ``nohup``, no SIGHUP would strike."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
