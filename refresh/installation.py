@@ -20,6 +20,7 @@ _IN_CHECKOUT = {
     "run": "python run_daily_refresh.py --all",
     "load": "python -m refresh.load",
     "move": "python -m refresh.commands.move",
+    "shards": "python -m refresh.commands.shards",
 }
 
 

@@ -43,7 +43,8 @@ MAY_IMPORT = {
     },
     "validate": {"errors", "wording", *CATALOGUE, "core", "store", "due", "builder"},
     "run": {"errors", "wording", *CATALOGUE, "records", "stop", "forks", "threads", "due", "options", "validate"},
-    "load": {"errors", "wording", "installation", "printing", "threads", "core", "store", "options"},
+    "shards": {"errors", "wording", "options"},
+    "load": {"errors", "wording", "installation", "printing", "threads", "core", "store", "options", "shards"},
     "faces": {"errors", "wording", "installation", *CATALOGUE, "records", "outlet", "due", "validate", "run"},
 }
 """One way: what each room may import beside itself and the package. Each imports only rooms above it."""
@@ -61,7 +62,7 @@ IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requ
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")
 OUTSIDE_OF_ARITHMETIC = re.compile(r"--[a-zA-Z]|\.csv")
 """A flag, or a file format."""
-STARTS_PROGRAMS = {"refresh.run.process", "refresh.server.programs", "refresh.server.psql"}
+STARTS_PROGRAMS = {"refresh.run.process", "refresh.run.parts", "refresh.server.programs", "refresh.server.psql"}
 KNOWS_KINDS = {"refresh.catalog", "refresh.builder.recipes"}
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)$|^base(_|$)")
 LONGEST = 250
@@ -322,7 +323,7 @@ BROKEN = (
         few_start_programs,
         "builder.work",
         "import subprocess",
-        ":1: only refresh.run.process and refresh.server.program",
+        ":1: only refresh.run.parts and refresh.run.process",
     ),
     (kinds_are_dispatched_once, "run.plan", "if kind is Kind.DAILY: pass", ":1: Kind.DAILY belongs to"),
     (kinds_are_dispatched_once, "run.plan", "x = step.builder.kind", ":1: step.builder.kind belongs to"),

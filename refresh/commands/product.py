@@ -62,6 +62,12 @@ def _move(words: Sequence[str]) -> int:
     return printing.run(lambda: move.main(os.environ))
 
 
+def _shards(words: Sequence[str]) -> int:
+    from refresh.commands import shards
+
+    return printing.run(lambda: shards.main(words, os.environ))
+
+
 def _complete(words: Sequence[str]) -> int:
     from refresh.commands import completion
 
@@ -77,6 +83,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     Program.LOAD_FILES.word: Subcommand(about=about(Program.LOAD_FILES), main=_load),
     "psql": Subcommand(about="Open psql on the database that a run would refresh; the words go to psql.", main=_psql),
     "move": Subcommand(about="Move EMA tables of the former layout behind views of the same names.", main=_move),
+    "shards": Subcommand(about="Show, add, fill and read databases over which assets are spread.", main=_shards),
     "completion": Subcommand(about="Print what completes this command in a shell: bash, zsh or fish.", main=_complete),
 }
 

@@ -164,6 +164,8 @@ def _send_error(
 def _work(program: Program, request: Request, environ: Settings, now: datetime) -> Result:
     """Open the database and do what was asked for."""
     check_targets(request)
+    if request.spreads:
+        return _everywhere(program, request, environ, now)
     with database.opened(request.db_url, environ, locks.session_name(now)) as opened:
         job = Job(
             program=program,
@@ -183,6 +185,12 @@ def _work(program: Program, request: Request, environ: Settings, now: datetime) 
             job.patiently(partial(explain_asset, job, request.explain))
             return ExitCode.DONE, ()
         return _run(job)
+
+
+def _everywhere(program: Program, request: Request, environ: Settings, now: datetime) -> Result:
+    from refresh.commands import sharded  # noqa: PLC0415 - few have more than one database
+
+    return sharded.work(program, request, environ, now)
 
 
 def _run(job: Job) -> Result:

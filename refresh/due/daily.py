@@ -15,6 +15,7 @@ from refresh.due.granularity import Known
 from refresh.due.missing import changed_in_source, removals
 from refresh.due.revision import FUSE_ASSETS, Revision, history_refusals, mass_refusals, removal_refusals
 from refresh.due.scope import Scope
+from refresh.due.selection import Elsewhere
 from refresh.store.daily_state import DailyState, daily_states, number_of_assets
 from refresh.store.source import (
     ChangedMonth,
@@ -112,10 +113,15 @@ class DailyDecisions:
         refused = history_refusals(revisions.values())
         if any(revision.is_removed for revision in revisions.values()) and not has_rows(connection):
             refused |= removal_refusals(revisions.values())
-        number = sum(map(self._rewriting, self._rewrites | self._others))
+        all = self.found(connection) + selection.detection.elsewhere
         limit = selection.detection.restate_limit
-        refused |= mass_refusals(revisions.values(), number, number_of_assets(connection), limit)
+        refused |= mass_refusals(revisions.values(), all.restated, all.known, limit)
         return refused | obstacles
+
+    def found(self, connection: Connection) -> Elsewhere:
+        """What this database holds, in the eyes of others: its known assets, and those found to be restated."""
+        restated = sum(map(self._rewriting, self._rewrites | self._others))
+        return Elsewhere(known=number_of_assets(connection), restated=restated)
 
     def _rewriting(self, id: int) -> bool:
         """Whether an asset is known to be restated: as it was compared, otherwise as it was estimated."""
@@ -125,7 +131,8 @@ class DailyDecisions:
         """Whether each of the other known assets would be restated; not compared if they cannot be too many."""
         others = [id for id in known_ids(connection) if id not in self._rewrites]
         suspects = self._suspects(connection, self._decide(connection, others, self._months_of(connection, others)))
-        if sum(self._rewrites.values()) + len(suspects) < FUSE_ASSETS:
+        elsewhere = self._scope.selection.detection.elsewhere.restated
+        if sum(self._rewrites.values()) + len(suspects) + elsewhere < FUSE_ASSETS:
             return {due.id: True for due in suspects}
         revisions = self._revisions(connection, suspects)
         return {id: revision.rewrites_history for id, revision in revisions.items()}

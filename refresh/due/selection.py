@@ -16,18 +16,30 @@ class Filters:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Elsewhere:
+    """What other databases hold of the assets of a run: those known there, and those among them that are restated."""
+
+    known: int = 0
+    restated: int = 0
+
+    def __add__(self, other: Elsewhere) -> Elsewhere:
+        return Elsewhere(known=self.known + other.known, restated=self.restated + other.restated)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Detection:
     """How changes of the source are found, and which of them are taken in.
 
     ``lookback_days``: check only the months of the last N days; ``None``: all months. ``restate_limit``: the percentage
-    of assets that may be restated at once; ``accept_restatement``: no limit. ``prune``: an asset that is gone from the
-    source loses its bars.
+    of assets that may be restated at once, those ``elsewhere`` included; ``accept_restatement``: no limit. ``prune``:
+    an asset that is gone from the source loses its bars.
     """
 
     lookback_days: int | None
     restate_limit: float
     accept_restatement: bool
     prune: bool
+    elsewhere: Elsewhere = Elsewhere()
 
     def cutoff(self, now: datetime) -> datetime | None:
         """The time from which the source is checked; ``None``: from the first day."""

@@ -17,6 +17,8 @@ from refresh.run.summary import Severity, Summary
 from refresh.wording import escaped, listed, shown_ids
 
 SHOWN_FINDINGS = 5
+CHANNELS = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_CHAT_ID", "ALERT_URLS", "HEARTBEAT_URL")
+"""The settings without which nothing is sent."""
 _MARKS = {
     Severity.INFO: "✅",
     Severity.WARNING: "⚠️",

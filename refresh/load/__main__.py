@@ -17,6 +17,7 @@ from refresh.load.loading import Choices, FileResult, load, sample_file
 from refresh.load.manifest import asset_id, asset_name
 from refresh.load.notation import Notation
 from refresh.load.preview import preview
+from refresh.load.spread import load_spread
 from refresh.load.telling import warn
 from refresh.options.declaration import Program
 from refresh.options.environment import settings
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], program: Program 
         files = _files(request)
         if request.dry_run:
             return preview(files, _choices(request), _say, warn)
+        if request.shards and not typed.db_url:
+            return _report(load_spread(files, request.shards, merged, _choices(request), _say))
         with database.opened(request.db_url, merged) as opened:
             now = datetime.now(UTC)
             _say(opened.named_by(merged.source("TARGET_DB_URL", "--db-url" if typed.db_url else "")))

@@ -20,6 +20,7 @@ from refresh.load.days import Zone
 from refresh.load.files import Notify, OpenFile, PriceFile, open_file
 from refresh.load.header import PriceFileError
 from refresh.load.notation import Notation, settle
+from refresh.load.portion import Portion, Whole
 from refresh.load.prices import Prices, Reading, provided_columns, read_prices
 from refresh.load.progress import Progress
 from refresh.load.telling import SHOWN_LINES, tell_lines, tell_merged, tell_others, tell_staged
@@ -40,11 +41,12 @@ class LoadRefusedError(CannotStartError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What a user says about files: notation, time zone, ``may_empty``: whether empty prices replace stored ones."""
+    """How files are loaded: notation, zone, ``may_empty``: whether empty prices replace stored ones, and which part."""
 
     notation: Notation = field(default_factory=Notation)
     tz: str | None = None
     may_empty: bool = False
+    portion: Portion = field(default_factory=Whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class _Observer:
 
     path: Path
     notify: Notify
+    portion: Portion
     progress: Callable[[int], None]
     ids: set[int] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
@@ -76,12 +79,14 @@ class _Observer:
 
     def rows(self, blocks: Iterable[Prices]) -> Iterator[Rows]:
         for block in blocks:
-            tell_lines(self.path, block.bad[: max(0, SHOWN_LINES - self.bad_lines)], self.notify)
-            self.bad_lines += len(block.bad)
-            self.ids.update(block.rows["id"].tolist())
-            self.others.update(block.others)
             self.progress(len(block.rows["line"]))
-            yield block.rows
+            if self.portion.is_first:
+                tell_lines(self.path, block.bad[: max(0, SHOWN_LINES - self.bad_lines)], self.notify)
+                self.bad_lines += len(block.bad)
+                self.others.update(block.others)
+            rows = self.portion.of(block.rows)
+            self.ids.update(rows["id"].tolist())
+            yield rows
         if self.bad_lines > SHOWN_LINES:
             self.notify(f"{self.path}: {self.bad_lines - SHOWN_LINES:,} more bad lines")
 
@@ -96,7 +101,7 @@ def load(file: PriceFile, engine: Engine, *, now: datetime, choices: Choices, no
     Raises ``SchemaError``, ``SettingsError`` or ``LoadRefusedError`` if the database refuses the file.
     """
     progress = Progress(name=str(file.path))
-    observer = _Observer(path=file.path, notify=notify, progress=progress.add)
+    observer = _Observer(path=file.path, notify=notify, portion=choices.portion, progress=progress.add)
     try:
         with open_file(file.path) as opened:
             progress.watch(opened)
@@ -128,11 +133,13 @@ def _load(
         may_empty=choices.may_empty,
     )
     merged = merge_prices(connection, staged, origin)
-    tell_others(file.path, text.header.unused, sorted(observer.others), observer.notify)
+    choices.portion.confirm()
+    if choices.portion.is_first:
+        tell_others(file.path, text.header.unused, sorted(observer.others), observer.notify)
     observer.bad_lines += tell_staged(file.path, staged, text.header.title("timestamp"), observer.notify)
     tell_merged(file.path, merged, observer.notify)
     for asset in file.assignment.assets:
-        if asset.id is not None and asset.symbol:
+        if asset.id is not None and asset.symbol and choices.portion.has(asset.id):
             name_asset(connection, asset.id, asset.symbol, asset.name)
     return merged.counts
 

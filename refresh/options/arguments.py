@@ -63,11 +63,16 @@ def remembered(request: Request) -> list[str]:
 
 def typed(program: Program, request: Request) -> str:
     """The command line as it was typed, without the address of the database, which may hold a password."""
+    return shlex.join([*program.value.split(), *typed_arguments(program, request)])
+
+
+def typed_arguments(program: Program, request: Request) -> list[str]:
+    """The arguments of that command line."""
     part = SUBCOMMANDS.get(program)
     said = part.said(()) if part else {}
     hidden = request.from_environment.union(name for name, value in said.items() if getattr(request, name) == value)
     shown = [option for option in options_of(program) if not option.is_secret and option.name not in hidden]
-    return shlex.join([*program.value.split(), *_arguments(request, shown)])
+    return _arguments(request, shown)
 
 
 def resumed(request: Request, arguments: Sequence[str]) -> Request:

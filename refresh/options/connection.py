@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from refresh.options.declaration import EVERYWHERE, Section, option
+from refresh.options.declaration import DRIVERS, EVERYWHERE, LOAD, Section, option
 from refresh.options.values import FILE, URL
 
 connection = partial(option, section=Section.CONNECTION)
@@ -33,4 +33,16 @@ def settings_option() -> Any:
         programs=EVERYWHERE,
         environment="REFRESH_CONFIG",
         example="/etc/daily-refresh.env",
+    )
+
+
+def shards_option() -> Any:
+    """The databases over which assets are spread, which every program takes that a user starts."""
+    return connection(
+        FILE,
+        "work on all databases that this file names, see docs/shards.md",
+        default_words="one database",
+        programs=DRIVERS | LOAD,
+        environment="REFRESH_SHARDS",
+        example="/etc/shards.toml",
     )

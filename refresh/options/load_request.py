@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from refresh.options.connection import database_option, settings_option
+from refresh.options.connection import database_option, settings_option, shards_option
 from refresh.options.declaration import LOAD, Option, Program, Section, declared_options, option
 from refresh.options.load_values import DATE_ORDER, DECIMAL, SYMBOL
 from refresh.options.request import OPTIONS
@@ -56,6 +56,7 @@ class LoadRequest:
     sample: bool = loading(SWITCH, f"load the daily prices of Apple, 2019 to 2024, as asset {SAMPLE_ID}", default=False)
     db_url: str | None = database_option()
     config: str | None = settings_option()
+    shards: str | None = shards_option()
 
 
 LOAD_OPTIONS = declared_options(LoadRequest)

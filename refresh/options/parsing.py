@@ -161,6 +161,8 @@ def _check_targets(program: Program, request: Request) -> None:
     if program.whole is Program.DAILY and request.launches and len(targets) != 1:
         named = " and ".join(targets) or "none of them"
         raise UsageError(f"name exactly one of --all, --bars and --emas, not {named}")
+    if request.shards and request.db_url:
+        raise UsageError("--shards: not allowed with argument --db-url; the file names the databases")
     if request.bars and request.refreshers:
         raise UsageError("--refreshers names EMA refreshers, but --bars runs none; use --all or --emas")
     if request.emas and request.builders:

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from refresh.catalog import BUILDERS, DEFAULT_ZONE
-from refresh.due.selection import Detection, Filters, Selection
+from refresh.due.selection import Detection, Elsewhere, Filters, Selection
 from refresh.installation import log_folder
 from refresh.options.asset_names import only_ids
-from refresh.options.connection import connection, database_option, settings_option
+from refresh.options.connection import connection, database_option, settings_option, shards_option
 from refresh.options.declaration import (
     BUILDER,
     DAILY,
@@ -27,6 +27,7 @@ from refresh.options.declaration import (
     declared_options,
     option,
 )
+from refresh.options.elsewhere import ELSEWHERE
 from refresh.options.values import (
     COUNT,
     DAYS,
@@ -116,12 +117,20 @@ class Request:
     restate_limit: float = changes(
         PERCENT, "refuse a run that restates more than PERCENT of the assets", default=20.0, concerns="source"
     )
+    elsewhere: Elsewhere = changes(
+        ELSEWHERE,
+        "count KNOWN other assets of which RESTATED are restated at once, as a run over shards does",
+        default=Elsewhere(),
+        default_words="none",
+        concerns="source",
+    )
     accept_restatement: bool = changes(SWITCH, "accept refused restatements", default=False, concerns="source")
     fold: bool = changes(SWITCH, "fold rows finer than a day into days, from now on", default=False, concerns="source")
     prune: bool = changes(SWITCH, "remove assets that are gone from the source", default=False, concerns="source")
 
     db_url: str | None = database_option()
     config: str | None = settings_option()
+    shards: str | None = shards_option()
     show_settings: bool = connection(
         SWITCH, "print every setting with its value and where it is from, and nothing secret", default=False
     )
@@ -201,6 +210,12 @@ class Request:
         return has_target or not looks
 
     @property
+    def spreads(self) -> bool:
+        """Whether the work is on several databases: a single one that was typed goes before a setting."""
+        is_typed = self.db_url is not None and "db_url" not in self.from_environment
+        return self.shards is not None and not is_typed
+
+    @property
     def asset_ids(self) -> tuple[int, ...] | None:
         """The assets, by id; ``None``: all. Symbols are looked up before."""
         return only_ids(self.ids)
@@ -217,6 +232,7 @@ class Request:
                 restate_limit=self.restate_limit,
                 accept_restatement=self.accept_restatement,
                 prune=self.prune,
+                elsewhere=self.elsewhere,
             ),
             max_lag=self.max_lag,
             retries=self.retries,

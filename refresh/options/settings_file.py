@@ -37,7 +37,7 @@ def places() -> list[Path]:
 
 def read_settings(path: Path, known: Collection[str]) -> dict[str, str]:
     """What a file says, by name. Raises ``SettingsError`` for a file that is broken or not to be believed."""
-    bindings = list(parse_stream(io.StringIO(_text(path))))
+    bindings = list(parse_stream(io.StringIO(believed_text(path, "--config"))))
     for binding in bindings:
         if problem := _problem(binding, known):
             blank_lines = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
@@ -75,12 +75,13 @@ def _problem(binding: Binding, known: Collection[str]) -> str:
     return ""
 
 
-def _text(path: Path) -> str:
+def believed_text(path: Path, option: str) -> str:
+    """The text of a file that nobody else can have written; ``option`` names another one. Raises ``SettingsError``."""
     try:
-        data = _believed(path)
+        data = _believed(path, option)
     except OSError as error:
         raise SettingsError(
-            f"{path}: {error.strerror}; let this user read it, or name another file: --config"
+            f"{path}: {error.strerror}; let this user read it, or name another file: {option}"
         ) from None
     try:
         return data.decode("utf-8-sig")
@@ -89,12 +90,12 @@ def _text(path: Path) -> str:
         raise SettingsError(f"{path} is written in {encoding}; save it as UTF-8") from None
 
 
-def _believed(path: Path) -> bytes:
+def _believed(path: Path, option: str) -> bytes:
     """The bytes of a file that nobody else can have written. Opening it never waits, as it would for a pipe."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise SettingsError(f"{path} is no regular file; name one with --config")
+            raise SettingsError(f"{path} is no regular file; name one with {option}")
         if other := _other_writer(status):
             raise SettingsError(
                 f"{path} could have been written by {other}, so it is not believed; "

@@ -15,11 +15,11 @@ TARGETS = ("all", *(group.key for group in Group))
 
 _WHAT = {*TARGETS, "builders", "refreshers", "skip"}
 _SERIES = {"ids", "tfs", "periods", "tf_period_combos"}
-_CONNECTION = {"db_url", "config", "retries"}
+_CONNECTION = {"db_url", "config", "shards", "retries"}
 _LOG = {"log_dir", "keep_logs", "quiet", "verbose"}
 _CHANGES = {
-    *("full_rebuild", "detect", "lookback_days", "restate_limit", "accept_restatement", "fold", "prune", "resume"),
-    *("max_lag", "tz", "no_migrate"),
+    *("full_rebuild", "detect", "lookback_days", "restate_limit", "elsewhere", "accept_restatement"),
+    *("fold", "prune", "resume", "max_lag", "tz", "no_migrate"),
 }
 _RUN = {"jobs", "timeout", "wait_lock", "alert_on_error", "json", "html", "metrics", "validate", "sample"}
 

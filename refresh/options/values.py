@@ -20,8 +20,8 @@ from refresh.wording import quoted
 
 _DETECTIONS = ("digest", "lookback")
 _MAX_PERCENT = 100
-_DIGITS = "[0-9]{1,18}"
-_NUMBER = f"-?{_DIGITS}"
+DIGITS = "[0-9]{1,18}"
+_NUMBER = f"-?{DIGITS}"
 """Every whole number that a database can hold, and not so long that Python refuses to read it."""
 MOST = 1_000_000
 """The largest number of things."""
@@ -94,7 +94,7 @@ def _read_ids(text: str) -> tuple[int | str, ...] | None:
 def _read_pairs(text: str) -> tuple[tuple[str, int], ...]:
     pairs = []
     for name in _read_names(text):
-        match = re.fullmatch(rf"([^:]+):({_DIGITS})", name)
+        match = re.fullmatch(rf"([^:]+):({DIGITS})", name)
         if match is None:
             raise ArgumentTypeError(f"{quoted(text)} is not a list of timeframe:period such as 7d:10,7d:20")
         pairs.append((match[1], int(match[2])))
@@ -116,18 +116,19 @@ def _read_choice(text: str, choices: tuple[str, str]) -> str:
 
 
 def _read_days(text: str) -> int:
-    if not re.fullmatch(_DIGITS, text) or not int(text):
+    if not re.fullmatch(DIGITS, text) or not int(text):
         raise ArgumentTypeError(f"{quoted(text)} is not a number of days such as 40")
-    return _at_most(text, LONGEST.days, "days, which are 1,000 years")
+    return at_most(text, LONGEST.days, "days, which are 1,000 years")
 
 
 def _read_count(text: str) -> int:
-    if not re.fullmatch(_DIGITS, text):
+    if not re.fullmatch(DIGITS, text):
         raise ArgumentTypeError(f"{quoted(text)} is not a number such as 3")
-    return _at_most(text, MOST)
+    return at_most(text, MOST)
 
 
-def _at_most(text: str, most: int, unit: str = "") -> int:
+def at_most(text: str, most: int, unit: str = "") -> int:
+    """The number that a text of digits is. Raises ``ArgumentTypeError`` for more than ``most``."""
     number = int(text)
     if number > most:
         raise ArgumentTypeError(f"{text!r} is more than {most:,} {unit}".rstrip())
@@ -157,7 +158,7 @@ def _read_id(text: str) -> int:
 
 
 def _read_descriptor(text: str) -> int:
-    if not re.fullmatch(_DIGITS, text) or not _is_open(int(text)):
+    if not re.fullmatch(DIGITS, text) or not _is_open(int(text)):
         raise ArgumentTypeError(f"{quoted(text)} is not the number of an open file such as 1")
     return int(text)
 

@@ -66,7 +66,7 @@ def start_python(
     """Start Python in a process group of its own, where it inherits the descriptor ``keep``."""
     return subprocess.Popen(
         command,
-        env=_environment(environ),
+        env=with_this_package(environ),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
@@ -75,8 +75,8 @@ def start_python(
     )
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a builder, in which it finds this very package.
+def with_this_package(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a Python that we start, in which it finds this very package.
 
     Nothing is imported from the current folder, where anything may be: a relative or empty entry would be in it.
     """

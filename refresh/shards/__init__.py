@@ -1,0 +1,1 @@
+"""Which database holds which asset, and where that is written."""
