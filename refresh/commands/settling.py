@@ -25,7 +25,9 @@ from refresh.shards.file import read_layout, text_of
 from refresh.shards.layout import Layout, addresses
 from refresh.stop import Stop
 from refresh.store import locks, moving, source
+from refresh.store.assets import built_ids
 from refresh.store.database import connect, read_committed, transaction
+from refresh.store.schema import looking
 from refresh.store.settings import remembered_zone
 from refresh.wording import counted, shown_ids
 
@@ -115,7 +117,7 @@ class Settling:
             tz = self._copy(origin, home, ids)
             self._run(home, ids, "--tz", tz)
             if self._switch(origin, home, ids):
-                self._run(origin, ids, "--prune")
+                self._prune(origin, ids)
                 return
         raise CannotStartError(
             f"prices of {shown_ids(ids)} in {origin} have changed {_ATTEMPTS} times while they were moved; "
@@ -147,7 +149,13 @@ class Settling:
         self.say(f"removing from {name} what is left of {shown_ids(ids)}")
         with read_committed(self.engines[name]) as connection:
             moving.remove_prices(connection, ids)
-        self._run(name, ids, "--prune")
+        self._prune(name, ids)
+
+    def _prune(self, name: str, ids: Sequence[int]) -> None:
+        """Remove what was computed of assets without prices; what an interrupted move started may have done so."""
+        left = sorted(set(ids).intersection(_known(self.engines[name])))
+        if left:
+            self._run(name, left, "--prune")
 
     def _run(self, name: str, ids: Sequence[int], *arguments: str) -> None:
         """Refresh some assets of a shard. Raises ``StoppedError``, or ``CannotStartError`` if that fails."""
@@ -169,10 +177,8 @@ class Settling:
 
 
 def _known(engine: Engine) -> list[int]:
-    with transaction(engine) as connection:
-        if source.is_absent_or_empty(connection) and not source.is_built(connection):
-            return []
-        return source.known_ids(connection)
+    with looking(engine) as connection:
+        return built_ids(connection) if source.is_absent_or_empty(connection) else source.known_ids(connection)
 
 
 def _groups(layout: Layout) -> Iterator[tuple[str, str, list[int]]]:

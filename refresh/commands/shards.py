@@ -169,9 +169,8 @@ def _views(variable: str, path: str, environ: Mapping[str, str]) -> int:
         raise SettingsError(f"{variable} is not set; set it to the address of the database that gets the views")
     with connect(address, "shards") as engine, read_committed(engine) as connection:
         create_views(connection, addresses(layout, environ))
-    _say(
-        f"{counted(len(viewed()), 'view')} over {counted(len(layout.shards), 'shard')}, e.g. {ALL_SHARDS}.{viewed()[0]}"
-    )
+    first = f"{ALL_SHARDS}.{viewed()[0]}"
+    _say(f"{counted(len(viewed()), 'view')} over {counted(len(layout.shards), 'shard')}, e.g. {first}")
     return ExitCode.DONE
 
 

@@ -1,4 +1,4 @@
-"""What a user says about an asset, moved into another database: its prices, its name and calendar, whether it is folded.
+"""What a user says about an asset, moved into another database: its prices, name and calendar, whether it is folded.
 
 Nothing that is computed is moved; it is built again. Whoever moves compares afterwards, and removes at the end.
 """

@@ -75,4 +75,4 @@ def _options(values: Mapping[str, str]) -> str:
 def _literal(value: str) -> str:
     quoted = adapt(value)
     quoted.encoding = "utf-8"
-    return quoted.getquoted().decode()
+    return str(quoted.getquoted().decode())
