@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from refresh.catalog import SOURCE
 from refresh.commands.part import part
@@ -85,10 +85,9 @@ class Settling:
     def _tidy(self) -> int:
         """Remove what a shard has left over of an asset that has moved, and note which assets still wait to move."""
         known = self.known()
-        strays = {name: [id for id in ids if self.layout.shard_of(id) != name] for name, ids in known.items()}
         removed = 0
-        for name, ids in strays.items():
-            others = [id for id in ids if self.layout.home_of(id) != name or id not in self.layout.waiting]
+        for name, ids in known.items():
+            others = self.layout.strays(name, ids)
             left = [id for id in others if id in known[self.layout.shard_of(id)]]
             waiting = [id for id in others if id not in left]
             if waiting:
@@ -134,7 +133,6 @@ class Settling:
     def _switch(self, origin: str, home: str, ids: Sequence[int]) -> bool:
         """Let the new shard count. Returns whether it has the prices that the old one has by now."""
         with read_committed(self.engines[origin]) as here, transaction(self.engines[home]) as there:
-            here.execute(text("SET LOCAL lock_timeout = '60s'"))
             moving.block_prices(here)
             columns = moving.common_columns(here, there, SOURCE)
             if moving.prices(here, ids, columns) != moving.prices(there, ids, columns):

@@ -116,7 +116,7 @@ def _show(work: Settling, _: Namespace) -> int:
     for name, ids in known.items():
         here = [id for id in ids if layout.shard_of(id) == name]
         coming = [id for id in layout.waiting if layout.home_of(id) == name]
-        strange = [id for id in ids if id not in {*here, *coming}]
+        strange = layout.strays(name, ids)
         line = f"{name} ({layout.shards[name]}): {counted(len(here), 'asset')}"
         if coming:
             line += f", {len(coming):,} to come"

@@ -119,7 +119,7 @@ class Request:
     )
     elsewhere: Elsewhere = changes(
         ELSEWHERE,
-        "count KNOWN other assets of which RESTATED are restated at once, as a run over shards does",
+        "count N assets of other databases, of which M are restated at once, as a run over shards does",
         default=Elsewhere(),
         default_words="none",
         concerns="source",

@@ -44,6 +44,11 @@ class Layout:
             by_shard.setdefault(self.shard_of(id), []).append(id)
         return {name: by_shard[name] for name in self.shards if name in by_shard}
 
+    def strays(self, name: str, ids: Iterable[int]) -> list[int]:
+        """Those of the assets found in a shard that are not meant to be there, not even as a copy in the making."""
+        others = [id for id in ids if self.shard_of(id) != name]
+        return [id for id in others if id not in self.waiting or self.home_of(id) != name]
+
     def assigned(self, ids: Iterable[int], to: str) -> Layout:
         """The same with assets that belong into another shard from now on, and wait for their move where they are."""
         ids = list(ids)

@@ -65,7 +65,8 @@ def prices(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -
 
 
 def block_prices(connection: Connection) -> None:
-    """Let nobody write prices until the transaction ends."""
+    """Let nobody write prices until the transaction ends. Whoever does is waited for, for a minute."""
+    connection.execute(text("SET LOCAL lock_timeout = '60s'"))
     connection.execute(text(f"LOCK TABLE {SOURCE} IN SHARE ROW EXCLUSIVE MODE"))
 
 

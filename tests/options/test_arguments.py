@@ -104,7 +104,7 @@ def test_builders_get_what_concerns_them(builder: BuilderConfig) -> None:
     for concern, names in (
         ("tfs", ["tfs"]),
         ("periods", ["periods", "tf_period_combos"]),
-        ("source", ["detect", "lookback_days", "restate_limit", "accept_restatement", "prune", "fold"]),
+        ("source", ["detect", "lookback_days", "restate_limit", "elsewhere", "accept_restatement", "prune", "fold"]),
     ):
         if concern in builder.accepts:
             expected |= {name: getattr(EVERYTHING, name) for name in names}

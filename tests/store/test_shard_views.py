@@ -58,7 +58,8 @@ def fill(engine: Engine, ids: list[int]) -> None:
     enable(engine, FEW, [10])
     prices = f"""
         INSERT INTO {SOURCE} (id, "timestamp", timeopen, timeclose, timehigh, timelow, open, high, low, close, volume)
-        SELECT a, at, at - interval '1 day - 1 ms', at, at - interval '2 h', at - interval '3 h', 10, 12 + a, 8, 9 + n % 3, n
+        SELECT a, at, at - interval '1 day - 1 ms', at, at - interval '2 h', at - interval '3 h', 10, 12 + a, 8,
+               9 + n % 3, n
         FROM unnest(CAST(:ids AS int[])) AS a, generate_series(1, {DAYS}) AS n
         CROSS JOIN LATERAL (SELECT timestamptz '2024-01-01Z' + n * interval '1 day' - interval '1 ms' AS at) AS t
     """
