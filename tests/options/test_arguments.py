@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refresh.catalog import BUILDERS, BuilderConfig, by_key
+from refresh.due.selection import Elsewhere
 from refresh.options.arguments import builder_arguments, remembered, resumed, typed
 from refresh.options.declaration import Program
 from refresh.options.parsing import parse
@@ -34,6 +35,7 @@ EVERYTHING = Request(
     detect="lookback",
     lookback_days=30,
     restate_limit=12.5,
+    elsewhere=Elsewhere(known=4000, restated=12),
     accept_restatement=True,
     prune=True,
     fold=True,
