@@ -21,4 +21,4 @@ def _show(elsewhere: Elsewhere) -> str:
     return f"{elsewhere.known}:{elsewhere.restated}"
 
 
-ELSEWHERE = ValueKind(metavar="N:M", read=_read, show=_show)
+ELSEWHERE = ValueKind(metavar="COUNTS", read=_read, show=_show)

@@ -119,7 +119,7 @@ class Request:
     )
     elsewhere: Elsewhere = changes(
         ELSEWHERE,
-        "count N assets of other databases, of which M are restated at once, as a run over shards does",
+        "the assets of other databases and those restated at once, e.g. 4000:12, as a run over shards says",
         default=Elsewhere(),
         default_words="none",
         concerns="source",

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from refresh.due.selection import Elsewhere
 from refresh.options.declaration import Option, Program
+from refresh.options.elsewhere import ELSEWHERE
 from refresh.options.load_request import options_of
 from refresh.options.parsing import parse
 from refresh.options.request import OPTIONS, Request
@@ -55,6 +57,7 @@ TYPED: dict[ValueKind, tuple[str, Any]] = {
     DIR: ("logs of today", "logs of today"),
     SAMPLE: ("all", "all"),
     PERCENT: ("12.5", 12.5),
+    ELSEWHERE: ("4000:12", Elsewhere(known=4000, restated=12)),
     ZONE: ("Asia/Tokyo", "Asia/Tokyo"),
     URL: ("postgresql://user:secret@host/prices", "postgresql://user:secret@host/prices"),
     TEXT_ID: ("2026-01-31T02:00:00+00:00", "2026-01-31T02:00:00+00:00"),
