@@ -62,7 +62,7 @@ IMPURE = {*SQL, "os", "time", "logging", "random", "socket", "subprocess", "requ
 IMPURE_NAMES = re.compile(r"(^|\.)((datetime|date)\.(now|utcnow|today)|os\.(environ|getenv))$")
 OUTSIDE_OF_ARITHMETIC = re.compile(r"--[a-zA-Z]|\.csv")
 """A flag, or a file format."""
-STARTS_PROGRAMS = {"refresh.run.process", "refresh.run.parts", "refresh.server.programs", "refresh.server.psql"}
+STARTS_PROGRAMS = {"refresh.run.process", "refresh.run.programs", "refresh.server.programs", "refresh.server.psql"}
 KNOWS_KINDS = {"refresh.catalog", "refresh.builder.recipes"}
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)$|^base(_|$)")
 LONGEST = 250
@@ -323,7 +323,7 @@ BROKEN = (
         few_start_programs,
         "builder.work",
         "import subprocess",
-        ":1: only refresh.run.parts and refresh.run.process",
+        ":1: only refresh.run.process and refresh.run.programs",
     ),
     (kinds_are_dispatched_once, "run.plan", "if kind is Kind.DAILY: pass", ":1: Kind.DAILY belongs to"),
     (kinds_are_dispatched_once, "run.plan", "x = step.builder.kind", ":1: step.builder.kind belongs to"),

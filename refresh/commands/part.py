@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from refresh.faces.alerts import CHANNELS
 from refresh.options.declaration import Program
 from refresh.options.environment import CONFIG
-from refresh.run.parts import Part
+from refresh.run.programs import Part
 from refresh.shards.layout import Layout
 
 _OF_THE_WHOLE = frozenset({*CHANNELS, "REFRESH_SHARDS", "REFRESH_LOG_DIR"})

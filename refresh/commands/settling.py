@@ -20,7 +20,7 @@ from refresh.commands.part import part
 from refresh.errors import CannotStartError
 from refresh.faces.files import write_whole
 from refresh.options.declaration import Program
-from refresh.run.parts import Said, run_parts
+from refresh.run.programs import Said, run_parts
 from refresh.shards.file import read_layout, text_of
 from refresh.shards.layout import Layout, addresses
 from refresh.stop import Stop

@@ -28,7 +28,7 @@ from refresh.options.asset_names import with_ids
 from refresh.options.declaration import Program
 from refresh.options.environment import Settings
 from refresh.options.request import Request
-from refresh.run.parts import EndedPart, Part, Said, run_parts
+from refresh.run.programs import EndedPart, Part, Said, run_parts
 from refresh.run.summary import Severity
 from refresh.shards.file import read_layout
 from refresh.shards.layout import Layout, addresses
