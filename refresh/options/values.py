@@ -40,7 +40,7 @@ class ValueKind:
     show: Callable[[Any], str] = str
 
 
-def read_text(text: str) -> str:
+def _read_text(text: str) -> str:
     """A text that every file, list of processes and database can hold."""
     if not _is_text(text):
         raise ArgumentTypeError(f"{quoted(text)} is no text in UTF-8")
@@ -85,7 +85,7 @@ def _read_numbers(text: str) -> tuple[int, ...]:
 def _read_ids(text: str) -> tuple[int | str, ...] | None:
     if text.strip().lower() == "all":
         return None
-    names = _read_names(read_text(text))
+    names = _read_names(_read_text(text))
     if not all(re.fullmatch(rf"{_NUMBER}|.*[^\W\d_].*", name) for name in names):
         raise ArgumentTypeError(f"{quoted(text)} is not a list of ids or symbols such as 1,52,BTC")
     return tuple(int(name) if re.fullmatch(_NUMBER, name) else name for name in names)
@@ -238,9 +238,9 @@ SPAN = ValueKind(metavar="TIME", read=read_span, show=show_span)
 TIME = ValueKind(metavar="TIME", read=_read_time, show=datetime.isoformat)
 ZONE = ValueKind(metavar="ZONE", read=_read_zone)
 URL = ValueKind(metavar="URL", read=_read_address)
-NAME = ValueKind(metavar="NAME", read=read_text)
-TEXT_ID = ValueKind(metavar="ID", read=read_text)
-FILE = ValueKind(metavar="FILE", read=read_text)
-DIR = ValueKind(metavar="DIR", read=read_text)
+NAME = ValueKind(metavar="NAME", read=_read_text)
+TEXT_ID = ValueKind(metavar="ID", read=_read_text)
+FILE = ValueKind(metavar="FILE", read=_read_text)
+DIR = ValueKind(metavar="DIR", read=_read_text)
 PATH = ValueKind(metavar="FILE", read=_read_path)
 DESCRIPTOR = ValueKind(metavar="FD", read=_read_descriptor)

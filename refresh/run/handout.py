@@ -81,7 +81,7 @@ class HandOut:
         attempt = self._attempts.get(message.get("key", ""))
         if attempt is None:  # of another run, or of a worker that was given up
             return
-        attempt.name = message.get("worker", attempt.name)
+        attempt.name = message.get("by", attempt.name)
         if "began" in message:
             attempt.pid, attempt.host = message["began"], message["host"]
             if attempt.job.is_stopping:

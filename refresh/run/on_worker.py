@@ -46,7 +46,7 @@ def build(key: str, arguments: Sequence[str], variable: str, version: str) -> No
     name = str(worker.name)
     refusal = _refusal(variable, version)
     if refusal:
-        send({"refused": refusal, "worker": name})
+        send({"refused": refusal, "by": name})
         return
     arguments = [*arguments, "--worker", name]
     _Part(key, send, lambda: _is_wanted(worker, key)).run(name, arguments, _environment(variable))
@@ -99,7 +99,7 @@ class _Part:
         launched = _starter.start(environ, arguments)
         _running[self._key] = launched.process
         try:
-            self._send({"began": launched.process.pid, "host": socket.gethostname(), "worker": worker})
+            self._send({"began": launched.process.pid, "host": socket.gethostname(), "by": worker})
             self._selector.register(launched.channel, selectors.EVENT_READ, "outcomes")
             self._selector.register(launched.output, selectors.EVENT_READ, "output")
             self._follow(launched.process)

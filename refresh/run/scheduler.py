@@ -130,7 +130,7 @@ class Scheduler:
         """A task that ends without having told how its builder ended has failed by itself."""
         with suppress(asyncio.CancelledError):
             error = await future.exception()
-            if self._futures.get(key) is not future:
+            if self._futures.get(key) is not future or future.status not in {"finished", "error"}:
                 return
             reason = f"{type(error).__name__}: {error}" if error else "it did not say how the builder ended"
             self.handout.failed(key, f"it cannot start a builder ({reason}); install daily-refresh {VERSION} there")
@@ -170,12 +170,13 @@ def silence() -> None:
     """Let Dask print nothing: what concerns a run is told in its own words."""
     import distributed  # noqa: PLC0415 - an extra, slow to import
 
-    for name in (distributed.__name__, "tornado", "asyncio"):
+    for name in ("distributed", "tornado", "asyncio"):
         logger = logging.getLogger(name)
-        logger.handlers[:] = [logging.NullHandler()]
         logger.propagate = False
-    for name in list(logging.Logger.manager.loggerDict):
-        if name.startswith("distributed."):
-            logging.getLogger(name).handlers.clear()
+        logger.addHandler(logging.NullHandler())
+        for other in (name, *(known for known in logging.Logger.manager.loggerDict if known.startswith(f"{name}."))):
+            for handler in list(logging.getLogger(other).handlers):
+                if isinstance(handler, logging.StreamHandler):
+                    logging.getLogger(other).removeHandler(handler)
     warnings.filterwarnings("ignore", module=r"distributed\b")
     warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)
