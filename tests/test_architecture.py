@@ -42,7 +42,10 @@ MAY_IMPORT = {
         *("core", "store", "due", "options"),
     },
     "validate": {"errors", "wording", *CATALOGUE, "core", "store", "due", "builder"},
-    "run": {"errors", "wording", *CATALOGUE, "records", "stop", "forks", "threads", "due", "options", "validate"},
+    "run": {
+        *("errors", "wording", "installation", *CATALOGUE, "records", "stop", "forks", "threads"),
+        *("due", "options", "validate"),
+    },
     "shards": {"errors", "wording", "options"},
     "load": {"errors", "wording", "installation", "printing", "threads", "core", "store", "options", "shards"},
     "faces": {"errors", "wording", "installation", *CATALOGUE, "records", "outlet", "due", "validate", "run"},

@@ -25,7 +25,7 @@ from refresh.core import ema
 from refresh.core.series import Series
 from refresh.due import survey
 from refresh.due.scope import Scope
-from refresh.errors import SHORTAGES, ExitCode, RefreshError, shortage
+from refresh.errors import SHORTAGES, ExitCode, RefreshError, SettingsError, shortage
 from refresh.options.asset_names import with_ids
 from refresh.options.builders import named_builder
 from refresh.options.declaration import Program
@@ -34,7 +34,7 @@ from refresh.options.parsing import completed, parse
 from refresh.options.request import Request
 from refresh.records import Outcome, Status
 from refresh.stop import Stop
-from refresh.store import database, dimensions, locks, retry, schema
+from refresh.store import database, dimensions, locks, retry, runs, schema
 from refresh.store import settings as settings_of_tables
 from refresh.store.assets import read_symbols
 from refresh.store.server_errors import ASSET_ERRORS, first_line
@@ -72,11 +72,12 @@ def _build(request: Request, environ: Mapping[str, str], stop: Stop) -> int:
     now = request.now or datetime.now(UTC)
     with ExitStack() as stack:
         engine = _opened(stack, request, environ, now).engine
+        _refuse_other_database(engine, request, environ)
         request = with_ids(request, lambda: read_symbols(engine))
         scope, ids = _prepared(engine, request, now)
         reports = _Reports(stack, request)
         stack.enter_context(recorded(engine, scope, request, len(ids), lambda: reports.rows_and_code(stop)))
-        _run(engine, scope, ids, reports, stop)
+        _run(engine, scope, ids, reports, stop, again=request.worker is not None)
         return reports.rows_and_code(stop)[1]
 
 
@@ -89,6 +90,20 @@ def _opened(stack: ExitStack, request: Request, environ: Mapping[str, str], now:
         retries,
         lambda error: _say(f"trying again: {first_line(error)}"),
     )
+
+
+def _refuse_other_database(engine: Engine, request: Request, environ: Mapping[str, str]) -> None:
+    """A worker has the address from its own environment. Raises ``SettingsError`` if the run is in another database."""
+    if request.worker is None or request.run_id is None:
+        return
+    with database.read_committed(engine) as connection:
+        is_known = runs.knows_run(connection, request.run_id)
+    if not is_known:
+        variable = environ.get("REFRESH_DB_VARIABLE", "TARGET_DB_URL")
+        raise SettingsError(
+            f"{variable} of worker {request.worker} names another database than that of the run, which is not "
+            f"recorded there; set it to the address of the run's database, and start the worker again"
+        )
 
 
 def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, Sequence[int]]:
@@ -141,10 +156,10 @@ class _Reports:
         return rows, ExitCode.FAILED if has_failed else ExitCode.DONE
 
 
-def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, stop: Stop) -> None:
+def _run(engine: Engine, scope: Scope, ids: Sequence[int], reports: _Reports, stop: Stop, *, again: bool) -> None:
     """Do the work, then report the assets for which there was none."""
     listeners = work.Listeners(report=reports.report, note=_say, is_stopping=lambda: stop.requested)
-    work.refresh(engine, scope, listeners, ids=ids)
+    work.refresh(engine, scope, listeners, ids=ids, again=again)
     if stop.requested:
         return
     for id in reports.unreported(ids):

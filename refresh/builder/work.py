@@ -2,8 +2,7 @@
 
 Assets are worked on in pieces. Under the locks of a piece, one transaction decides what is due and commits rows,
 watermarks, marks and outcomes. A piece that fails is halved until the asset that fails is alone: it is rolled back, its
-siblings are committed. After a transient error, such as a lost connection, the work is tried again, from what is then
-due.
+siblings are committed. After a transient error, such as a lost connection, what is then due is tried again.
 """
 
 from __future__ import annotations
@@ -65,9 +64,10 @@ def refresh(
     *,
     ids: Sequence[int] | None = None,
     values_at_once: int = VALUES_AT_ONCE,
+    again: bool = False,
 ) -> None:
-    """Bring every leg of a builder up to date. ``ids``: the assets of the scope, if they are known."""
-    _Work(engine, scope, listeners, values_at_once).run(ids)
+    """Bring every leg of a builder up to date: these assets of the scope, of which ``again`` some may be done."""
+    _Work(engine, scope, listeners, values_at_once, again).run(ids)
 
 
 def rows_at_once(recipe: Recipe, leg: Leg, values_at_once: int = VALUES_AT_ONCE) -> int:
@@ -86,10 +86,10 @@ class _Failure:
 class _Work:
     """One builder at work: piece by piece, in each its legs in order."""
 
-    def __init__(self, engine: Engine, scope: Scope, listeners: Listeners, values_at_once: int) -> None:
+    def __init__(self, engine: Engine, scope: Scope, listeners: Listeners, values_at_once: int, again: bool) -> None:
         self._engine, self._scope, self._listeners = engine, scope, listeners
         self._recipe = recipe_of(scope.builder)
-        self._values_at_once = values_at_once
+        self._values_at_once, self._again = values_at_once, again
         self._decisions = Decisions(scope)
         self._progress: dict[int, Progress] = {}
         self._decided = Decided()
@@ -180,7 +180,7 @@ class _Work:
                 for batch in self._decided.batches[:1]:
                     done = self._refresh(connection, leg, batch)
                 progress = self._after(piece, done, seconds=time.monotonic() - began)
-                if tries:
+                if tries or self._again:
                     progress |= self._done_before(connection, progress)
                 self._record(connection, progress)
         return progress

@@ -136,11 +136,14 @@ class Recorder:
         """The assets whose bars lag too far behind the source for this builder, and how far."""
         return self._read(lambda connection: lagging(connection, self.scopes[builder]), default={})
 
-    def end_sessions(self, pid: int) -> None:
-        """End the database sessions that a killed builder left; a server that is gone has ended them already."""
+    def end_sessions(self, pid: int, host: str | None = None) -> None:
+        """End the database sessions that a killed builder left; a server that is gone has ended them already.
+
+        ``host``: the machine of the builder, if it is not this one.
+        """
         try:
             with read_committed(self.engine) as connection:
-                locks.end_sessions(connection, pid)
+                locks.end_sessions(connection, pid, host)
         except ASSET_ERRORS as error:
             self._note(error)
 

@@ -13,6 +13,7 @@ from refresh.commands.job import Job, complain
 from refresh.commands.planned import Planned, plan_job
 from refresh.commands.record import Recorder
 from refresh.commands.validate import judge
+from refresh.commands.workplace import cluster_of, context_of, limits_of
 from refresh.due.survey import run_name
 from refresh.faces import console as face
 from refresh.faces import document
@@ -24,10 +25,10 @@ from refresh.options.arguments import remembered
 from refresh.options.declaration import Program
 from refresh.options.request import Request
 from refresh.options.subcommands import TARGETS
-from refresh.run.launch import RunContext
+from refresh.run.cluster import Cluster
 from refresh.run.plan import Plan
 from refresh.run.report import RunReport
-from refresh.run.steps import Limits, run
+from refresh.run.steps import run
 from refresh.run.summary import Summary, summarise
 from refresh.run.watch import Watcher, Watchers
 from refresh.stop import Stop
@@ -43,10 +44,10 @@ def refresh(job: Job) -> Summary | None:
         if planned:
             _show_plan(job, planned.plan)
         return None
-    with _locked(job) as lock:
+    with cluster_of(job) as cluster, _locked(job) as lock:
         _fill_new(job)
         planned = job.patiently(lambda: _plan(job, lock))
-        return _refresh(planned, lock) if planned else None
+        return _refresh(planned, lock, cluster) if planned else None
 
 
 def _plan_without_writing(job: Job) -> Planned | None:
@@ -125,13 +126,13 @@ def _show_plan(job: Job, plan: Plan) -> None:
         document.write(document.plan_document(plan), job.request.json)
 
 
-def _refresh(planned: Planned, lock: locks.RefreshLock) -> Summary:
+def _refresh(planned: Planned, lock: locks.RefreshLock, cluster: Cluster | None) -> Summary:
     """Run the plan, keep its history, and publish its result."""
     recorder = _recorder(planned, lock)
     _log_start(recorder.run, planned.job.where)
     stop = Stop()
     with stop.listening(), recorder.ending():
-        report = _run(planned, recorder, stop)
+        report = _run(planned, recorder, stop, cluster)
         summary = _summary(planned, recorder, report)
         recorder.finish(summary)
         planned.job.publish(summary)
@@ -169,10 +170,10 @@ def _log_start(run: history.Started, where: str) -> None:
     )  # fmt: skip
 
 
-def _run(planned: Planned, recorder: Recorder, stop: Stop) -> RunReport:
+def _run(planned: Planned, recorder: Recorder, stop: Stop, cluster: Cluster | None) -> RunReport:
     """Run the plan while history, log, JSON lines and the terminal follow it."""
     job, plan = planned.job, planned.plan
-    limits = _limits(job.request)
+    limits = limits_of(job.request, cluster)
     display = progress(job.console, face.make_console(error=True), Tally(plan, limits.jobs), quiet=job.request.quiet)
     watchers: list[Watcher] = [recorder, Log(recorder.run.run_id)]
     with ExitStack() as stack, display as shown:
@@ -181,33 +182,13 @@ def _run(planned: Planned, recorder: Recorder, stop: Stop) -> RunReport:
         return run(
             plan,
             job.request,
-            _context(job, recorder),
+            context_of(job, recorder, cluster),
             Watchers((*watchers, shown)),
             limits=limits,
             stop=stop,
             stale=recorder.lagging,
             begin=lambda: recorder.start(plan, planned.remaining),
         )
-
-
-def _limits(request: Request) -> Limits:
-    timeout = request.timeout.total_seconds() if request.timeout else None
-    return Limits(jobs=request.jobs or _cores(), timeout=timeout)
-
-
-def _context(job: Job, recorder: Recorder) -> RunContext:
-    return RunContext(
-        run_id=recorder.run.run_id,
-        now=job.now,
-        environ={**job.environ, "TARGET_DB_URL": job.opened.url},
-        end_sessions=recorder.end_sessions,
-    )
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _summary(planned: Planned, recorder: Recorder, report: RunReport) -> Summary:

@@ -29,11 +29,16 @@ _DETECTION = {"detect", "lookback_days"}
 
 def builder_arguments(builder: BuilderConfig, request: Request, ids: Sequence[int] | None) -> list[str]:
     """The arguments that make a builder process do its part of a request, for these assets (``None``: all)."""
+    return [builder.key, *id_arguments(ids), *builder_options(builder, request)]
+
+
+def builder_options(builder: BuilderConfig, request: Request) -> list[str]:
+    """Those of these arguments that do not name assets."""
     concerning = [option for option in _FORWARDED if option.is_for(builder)]
-    return [builder.key, *_id_arguments(ids), *_arguments(request, concerning)]
+    return _arguments(request, concerning)
 
 
-def _id_arguments(ids: Sequence[int] | None) -> Iterator[str]:
+def id_arguments(ids: Sequence[int] | None) -> Iterator[str]:
     """The assets, in parts that an argument can hold. No assets at all are still named, and refused by the builder."""
     if ids is None:
         yield from ("--ids", "all")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from refresh.options.cluster_value import CLUSTER
 from refresh.options.declaration import Option, Program
 from refresh.options.load_request import options_of
 from refresh.options.values import DIR, FILE, PATH, URL
@@ -26,7 +27,7 @@ EVERY_FLAG = frozenset(option.flag for program in Program for option in options_
 
 def reader(option: Option) -> Callable[[str], Any]:
     """How the value of an option is read, if it does not look like a secret of another one."""
-    if option.value is URL:
+    if option.value in {URL, CLUSTER}:  # their messages repeat nothing
         return option.value.read
     is_secret = _in_a_path if option.value in {FILE, DIR, PATH} else _in_a_word
 

@@ -12,6 +12,12 @@ from refresh.options.settings_file import places, read_settings
 
 SETTINGS = (
     Setting(
+        name="REFRESH_DB_VARIABLE",
+        help="with --cluster: the variable in which workers have the address of the database",
+        default="TARGET_DB_URL",
+        example="PRICES_DB_URL",
+    ),
+    Setting(
         name="REFRESH_DATA_DIR",
         help="folder in which the embedded PostgreSQL keeps its data",
         default="~/.local/share/daily-refresh, for root /var/lib/daily-refresh",

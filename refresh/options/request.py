@@ -15,6 +15,7 @@ from refresh.catalog import BUILDERS, DEFAULT_ZONE
 from refresh.due.selection import Detection, Elsewhere, Filters, Selection
 from refresh.installation import log_folder
 from refresh.options.asset_names import only_ids
+from refresh.options.cluster_value import CLUSTER
 from refresh.options.connection import connection, database_option, settings_option, shards_option
 from refresh.options.declaration import (
     BUILDER,
@@ -28,28 +29,11 @@ from refresh.options.declaration import (
     option,
 )
 from refresh.options.elsewhere import ELSEWHERE
-from refresh.options.values import (
-    COUNT,
-    DAYS,
-    DESCRIPTOR,
-    DETECTION,
-    DIR,
-    FILE,
-    ID,
-    IDS,
-    JOBS,
-    NAME,
-    NAMES,
-    NUMBERS,
-    PAIRS,
-    PERCENT,
-    SAMPLE,
-    SPAN,
-    SWITCH,
-    TEXT_ID,
-    TIME,
-    ZONE,
-)
+
+from refresh.options.values import (  # isort: skip
+    COUNT, DAYS, DESCRIPTOR, DETECTION, DIR, FILE, ID, IDS, JOBS, NAME, NAMES, NUMBERS, PAIRS, PERCENT, SAMPLE,
+    SPAN, SWITCH, TEXT_ID, TIME, ZONE,
+)  # fmt: skip
 from refresh.wording import counted, listed
 
 Names = tuple[str, ...]
@@ -88,11 +72,25 @@ class Request:
     resume: bool = what(SWITCH, "only what the latest failed or interrupted run left", default=False)
     dry_run: bool = what(SWITCH, "print the plan and write nothing", default=False)
     explain: int | None = what(ID, "print the state of one asset, and what a run would do to it and why")
-    jobs: int | None = what(JOBS, "run up to N builders side by side", default_words="the number of cores")
+    jobs: int | None = what(
+        JOBS,
+        "run up to N builders side by side",
+        default_words="the number of cores; with --cluster that of its threads",
+    )
+    cluster: str | None = what(
+        CLUSTER,
+        "start builders on workers: tcp://HOST:PORT of a Dask scheduler, or local:N for N processes here",
+        default_words="none, they start here",
+        environment="REFRESH_CLUSTER",
+        example="tcp://10.0.0.5:8786",
+    )
     timeout: timedelta | None = what(
         SPAN, "time limit of a builder", default_words="ten times its estimate, at least 30m"
     )
     run_id: str | None = what(TEXT_ID, "the run that the builder works for", programs=BUILDER)
+    worker: str | None = what(
+        NAME, "the worker that starts the builder, which refuses a database without that run", programs=BUILDER
+    )
     now: datetime | None = what(TIME, "the clock of that run", programs=BUILDER)
 
     ids: tuple[int | str, ...] | None = series(

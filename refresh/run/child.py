@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
-from refresh.records import Outcome, Status
-from refresh.run.launcher import Launcher
-from refresh.run.plan import Step, Task
+from refresh.records import Outcome
+from refresh.run.launcher import Launched
+from refresh.run.plan import Step
+from refresh.run.unreached import silent_end, unreached
 from refresh.run.watch import Watcher
 from refresh.wording import escaped
 
@@ -40,9 +41,8 @@ class Child:
         self,
         step: Step,
         watcher: Watcher,
-        launcher: Launcher,
+        launched: Launched,
         *,
-        arguments: Sequence[str],
         seconds: float,
         grace: float,
     ) -> None:
@@ -54,9 +54,8 @@ class Child:
         self._deadline = self.started + seconds
         self._stop_reason = self._last_line = ""
         self._outcome_lines, self._output_lines = _Lines(), _Lines()
-        self._launched = launcher.start(arguments)
-        self.process = self._launched.process
-        self.channel, self.output = self._launched.channel, self._launched.output
+        self._launched, self.process = launched, launched.process
+        self.channel, self.output = launched.channel, launched.output
 
     @property
     def is_running(self) -> bool:
@@ -90,19 +89,12 @@ class Child:
             self.receive_output(b"\n")
         reported = {outcome.id for outcome in self.outcomes}
         silent = [task for task in self.step.tasks if task.id not in reported]
-        for outcome in unreached(self.step, silent, self._stop_reason or self._failure()):
+        for outcome in unreached(self.step, silent, self._stop_reason or self._silence):
             self._keep(outcome)
 
-    def _failure(self) -> str:
-        code = self.process.exit_code()
-        how = f"exited with {code}"
-        if code is None:
-            how = "ended"
-        elif code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
-        message = f"the builder {how} without reporting this asset"
-        error = self._last_line.removeprefix("error: ")
-        return f"{message}: {error}" if error else message
+    @property
+    def _silence(self) -> str:
+        return silent_end(self.process.exit_code(), self._last_line)
 
     def stop(self, reason: str) -> None:
         """Ask the process to stop, and set it a last deadline. Only the first reason counts."""
@@ -127,18 +119,11 @@ class Child:
 
     def _send(self, number: int) -> None:
         if self.is_running:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
+            self.process.send(number)
 
     def close(self) -> None:
         """Keep nothing of a process that has ended."""
         self._launched.close()
-
-
-def unreached(step: Step, tasks: Iterable[Task], error: str) -> Iterator[Outcome]:
-    """The outcomes of tasks that the builder of a step did not reach."""
-    for task in tasks:
-        yield Outcome(builder=step.builder.key, id=task.id, status=Status.NOT_REACHED, reason=task.reason, error=error)
 
 
 def _available(descriptor: int) -> Iterator[bytes]:

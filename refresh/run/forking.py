@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from refresh import forks
 from refresh.forks import Answer, Ended, Message, Order, Refusal
-from refresh.run.process import CannotStartProcessError, Ends, Process, start_python
+from refresh.run.process import CannotStartProcessError, Ends, OwnProcess, start_python
 
 SECONDS_TO_ANSWER = 30.0
 """How long the warm process may take to import everything and to fork. It is killed if it takes longer."""
@@ -22,7 +22,7 @@ ROOM = 4_000
 _WARM = (sys.executable, "-m", "refresh.builder.warm")
 
 
-class _Forked:
+class _Forked(OwnProcess):
     """A builder that was forked. Its descriptor can be read once it has ended."""
 
     def __init__(self, answer: Answer, code: Callable[[int], int | None]) -> None:
@@ -109,7 +109,7 @@ class Forks:
         with suppress(OSError):
             self._started()
 
-    def start(self, arguments: Sequence[str], ends: Ends) -> Process:
+    def start(self, arguments: Sequence[str], ends: Ends) -> OwnProcess:
         """Fork a builder with these arguments; raises ``CannotStartProcessError``."""
         order = Order(arguments=arguments, channel=ends.channel, output=ends.output)
         try:

@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Self
 
 from refresh.records import Outcome, Status
-from refresh.run.child import BROKEN_OFF, BYTES_AT_ONCE, Child, unreached
-from refresh.run.launcher import Launcher
+from refresh.run.child import BROKEN_OFF, BYTES_AT_ONCE, Child
+from refresh.run.context import RunContext
+from refresh.run.launcher import launcher_of
 from refresh.run.plan import Step
 from refresh.run.process import COMMAND
 from refresh.run.report import StepReport
+from refresh.run.unreached import unreached
 from refresh.run.watch import Watcher
 
 SECONDS_TO_STOP = 10.0
@@ -27,24 +26,6 @@ SECONDS_TO_STOP = 10.0
 _SECONDS_TO_WAIT = 0.1
 _SECONDS_TO_AN_END = 0.005
 """How long a builder that has closed a stream, as all do that end, is left alone."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunContext:
-    """What every builder of a run shares: the run's name and clock, and the environment with its secrets.
-
-    ``end_sessions`` gets the number of a killed process, and ends what it left running in the database.
-    """
-
-    run_id: str
-    now: datetime
-    environ: Mapping[str, str] = field(repr=False)
-    end_sessions: Callable[[int], object] = lambda _: None
-
-    @property
-    def arguments(self) -> list[str]:
-        """The arguments that tie a builder to its run."""
-        return ["--run-id", self.run_id, "--now", self.now.isoformat()]
 
 
 def command(step: Step) -> list[str]:
@@ -57,7 +38,7 @@ class Crew:
 
     def __init__(self, run: RunContext, watcher: Watcher) -> None:
         self._run, self._watcher = run, watcher
-        self._launcher = Launcher(run.environ)
+        self._launcher = launcher_of(run)
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
 
@@ -85,14 +66,8 @@ class Crew:
 
     def start(self, step: Step, *, seconds: float) -> None:
         """Start a step's builder, which may take this many seconds."""
-        child = Child(
-            step,
-            self._watcher,
-            self._launcher,
-            arguments=[*step.arguments, *self._run.arguments],
-            seconds=seconds,
-            grace=SECONDS_TO_STOP,
-        )
+        launched = self._launcher.launch(step, self._run)
+        child = Child(step, self._watcher, launched, seconds=seconds, grace=SECONDS_TO_STOP)
         self._children.append(child)
         self._selector.register(child.channel, selectors.EVENT_READ, child.receive_outcomes)
         self._selector.register(child.output, selectors.EVENT_READ, child.receive_output)
@@ -141,11 +116,11 @@ class Crew:
         for stream in (child.channel, child.output):
             with suppress(KeyError):
                 self._selector.unregister(stream)
-        code = child.process.exit_code()
+        left_behind = child.process.left_behind
         child.close()
         self._children.remove(child)
-        if code is None or code < 0:
-            self._run.end_sessions(child.process.pid)
+        if left_behind is not None:
+            self._run.end_sessions(left_behind)
 
 
 def skipped(step: Step) -> tuple[Outcome, ...]:

@@ -7,8 +7,11 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from refresh.run.context import RunContext
 from refresh.run.forking import Forks
+from refresh.run.plan import Step
 from refresh.run.process import CannotStartProcessError, Ends, NewPythons, Process, Way
 
 
@@ -27,8 +30,26 @@ class Launched:
         self.process.close()
 
 
+class Launching(Protocol):
+    """Starts the builders of a run, wherever they work."""
+
+    def prepare(self) -> None:
+        """Begin what takes a while, because builders will be started soon."""
+
+    def launch(self, step: Step, run: RunContext) -> Launched:
+        """Start the builder of a step. Raises ``OSError`` if that is not possible."""
+
+    def close(self) -> None:
+        """Keep nothing once all builders have ended."""
+
+
+def launcher_of(run: RunContext) -> Launching:
+    """What starts the builders of a run: the workers of its cluster, or this machine."""
+    return run.cluster or Launcher(run.environ)
+
+
 class Launcher:
-    """Starts the builders of a run, all in the same environment."""
+    """Starts the builders of a run on this machine, all in the same environment."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         new_pythons = NewPythons(environ)
@@ -40,6 +61,10 @@ class Launcher:
         """Begin what takes a while, because builders will be started soon."""
         for way in self._ways:
             way.prepare()
+
+    def launch(self, step: Step, run: RunContext) -> Launched:
+        """Start the builder of a step."""
+        return self.start([*step.arguments, *run.arguments])
 
     def start(self, arguments: Sequence[str]) -> Launched:
         """Start a builder with these arguments."""

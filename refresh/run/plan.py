@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from refresh.catalog import BuilderConfig
 from refresh.due.decision import Action, Due, Survey
-from refresh.options.arguments import builder_arguments
+from refresh.options.arguments import builder_arguments, builder_options, id_arguments
 from refresh.options.request import Request
 from refresh.records import PastStep
 from refresh.run.estimate import seconds_needed
@@ -36,12 +36,16 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One builder process: the assets that it processes or skips, its arguments, and the seconds it will take."""
+    """One builder: the assets that it processes or skips, its arguments, and the seconds it will take.
+
+    ``options``: the arguments without the assets.
+    """
 
     builder: BuilderConfig
     tasks: tuple[Task, ...] = ()
     skipped: tuple[Task, ...] = ()
     arguments: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     idle_because: str = "up to date"
     estimated_seconds: float = 0.0
 
@@ -49,6 +53,10 @@ class Step:
     def ids(self) -> list[int]:
         """The assets that the step processes."""
         return [task.id for task in self.tasks]
+
+    def arguments_for(self, ids: Sequence[int]) -> list[str]:
+        """The arguments of a builder that processes only some of the assets."""
+        return [self.builder.key, *id_arguments(ids), *self.options]
 
     @property
     def idle(self) -> str:
@@ -126,6 +134,7 @@ def _step(
         tasks=tuple(due[id] for id in ids),
         skipped=_skipped(withheld),
         arguments=tuple(builder_arguments(builder, request, None if is_everything else ids)),
+        options=tuple(builder_options(builder, request)),
     )
 
 

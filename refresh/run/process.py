@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,11 +32,11 @@ class Ends:
 
 
 class Process(Protocol):
-    """A process in a group of its own."""
+    """A builder that was started: a process in a group of its own, or what looks like one."""
 
     @property
-    def pid(self) -> int:
-        """Its number, and that of its group."""
+    def pid(self) -> int | None:
+        """Its number, and that of its group; ``None`` if there is no such process on this machine."""
 
     @property
     def is_running(self) -> bool:
@@ -43,8 +45,45 @@ class Process(Protocol):
     def exit_code(self) -> int | None:
         """The exit code of a process that has ended: negative if a signal ended it, ``None`` if nobody knows."""
 
+    def send(self, number: int) -> None:
+        """Send a signal to its group."""
+
+    @property
+    def left_behind(self) -> int | None:
+        """The number of a process that has ended, if it may have left something running in the database."""
+
     def close(self) -> None:
         """Keep nothing of a process that has ended."""
+
+
+class OwnProcess(ABC):
+    """A process of this machine. ``pid``: its number, and that of its group."""
+
+    pid: int
+
+    @property
+    @abstractmethod
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+
+    @abstractmethod
+    def exit_code(self) -> int | None:
+        """The exit code of a process that has ended."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Keep nothing of a process that has ended."""
+
+    def send(self, number: int) -> None:
+        """Send a signal to its group, if there is still anything in it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    @property
+    def left_behind(self) -> int | None:
+        """Its number, unless it came to its own end."""
+        code = self.exit_code()
+        return self.pid if code is None or code < 0 else None
 
 
 class Way(Protocol):
@@ -53,7 +92,7 @@ class Way(Protocol):
     def prepare(self) -> None:
         """Begin what takes a while, without waiting for it."""
 
-    def start(self, arguments: Sequence[str], ends: Ends) -> Process:
+    def start(self, arguments: Sequence[str], ends: Ends) -> OwnProcess:
         """Start a builder with these arguments; raises ``CannotStartProcessError`` if another way has to be tried."""
 
     def close(self) -> None:
@@ -90,16 +129,12 @@ def with_this_package(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-class _NewPython:
+class NewPython(OwnProcess):
     """A builder that was started as a new Python."""
 
     def __init__(self, started: subprocess.Popen[bytes]) -> None:
         self._started = started
-
-    @property
-    def pid(self) -> int:
-        """Its number, and that of its group."""
-        return self._started.pid
+        self.pid = started.pid
 
     @property
     def is_running(self) -> bool:
@@ -123,10 +158,10 @@ class NewPythons:
     def prepare(self) -> None:
         """Nothing can be done beforehand."""
 
-    def start(self, arguments: Sequence[str], ends: Ends) -> Process:
+    def start(self, arguments: Sequence[str], ends: Ends) -> NewPython:
         """Start a builder with these arguments."""
         command = [*COMMAND, *arguments, "--outcomes-fd", str(ends.channel)]
-        return _NewPython(start_python(command, self._environ, ends.channel, ends.output))
+        return NewPython(start_python(command, self._environ, ends.channel, ends.output))
 
     def close(self) -> None:
         """Nothing is kept."""

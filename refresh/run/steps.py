@@ -13,10 +13,11 @@ from signal import Signals
 from refresh.catalog import BuilderConfig
 from refresh.errors import SHORTAGES, shortage
 from refresh.options.request import Request
-from refresh.run.child import unreached
-from refresh.run.launch import Crew, RunContext, skipped, unlaunched
+from refresh.run.context import RunContext
+from refresh.run.launch import Crew, skipped, unlaunched
 from refresh.run.plan import Plan, Step, first_ready, lost_inputs, without
 from refresh.run.report import RunReport, StepReport
+from refresh.run.unreached import unreached
 from refresh.run.watch import Watcher
 from refresh.stop import Stop
 

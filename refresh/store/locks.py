@@ -39,9 +39,9 @@ def session_name(now: datetime) -> str:
     return f"{_sessions_of(os.getpid())}{now.astimezone(UTC):%Y-%m-%dT%H:%M}Z"
 
 
-def _sessions_of(pid: int) -> str:
-    """The beginning of the names of all sessions of a process of this machine."""
-    return f"refresh {pid}@{host()[:_HOST_LENGTH]} "
+def _sessions_of(pid: int, machine: str | None = None) -> str:
+    """The beginning of the names of all sessions of a process of a machine; ``None``: of this one."""
+    return f"refresh {pid}@{(machine or host())[:_HOST_LENGTH]} "
 
 
 class RefreshLock:
@@ -221,13 +221,13 @@ def is_refreshing(connection: Connection) -> bool:
     return bool(connection.execute(query, {"number": _REFRESH}).scalar_one())
 
 
-def end_sessions(connection: Connection, pid: int) -> int:
-    """End the sessions that a process of this machine left behind. Returns their number."""
+def end_sessions(connection: Connection, pid: int, machine: str | None = None) -> int:
+    """End the sessions that a process of a machine, or of this one, left behind. Returns their number."""
     ended = connection.execute(
         text("""
             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
             WHERE datname = current_database() AND usename = current_user AND starts_with(application_name, :name)
         """),
-        {"name": _sessions_of(pid)},
+        {"name": _sessions_of(pid, machine)},
     )
     return int(ended.scalar_one())

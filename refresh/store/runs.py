@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from refresh.records import Status
 from refresh.store.history import OPEN_SINCE
-from refresh.store.statements import ALL_OR_SOME, lists_of, rows_of, some_assets
+from refresh.store.statements import ALL_OR_SOME, lists_of, relation, rows_of, some_assets
 from refresh.store.tables import OUTCOMES, RUNS
 
 _ALONE = "python -m refresh.builder "
@@ -147,3 +147,11 @@ def latest(connection: Connection, number: int | None) -> list[Any]:
     """The last runs, the latest first; ``None``: all. A run without an end is at work, or was killed."""
     query = text(f"SELECT {', '.join(LATEST)} FROM {RUNS} ORDER BY started_at DESC, run_id DESC LIMIT :number")
     return list(connection.execute(query, {"number": number}))
+
+
+def knows_run(connection: Connection, run_id: str) -> bool:
+    """Whether a run is recorded in this database, which may have no tables of ours."""
+    if not connection.execute(text(f"SELECT {relation(':runs')} IS NOT NULL"), {"runs": RUNS}).scalar_one():
+        return False
+    found = connection.execute(text(f"SELECT EXISTS (SELECT FROM {RUNS} WHERE run_id = :run_id)"), {"run_id": run_id})
+    return bool(found.scalar_one())

@@ -17,7 +17,7 @@ from refresh.faces.alerts import read_settings
 from refresh.options.declaration import Program
 from refresh.options.environment import Settings
 from refresh.options.request import Request
-from refresh.run.launch import RunContext
+from refresh.run.context import RunContext
 from refresh.store.database import Opened, opened
 from refresh.store.history import Started
 from refresh.store.locks import RefreshLock

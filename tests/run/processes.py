@@ -17,7 +17,7 @@ from refresh.catalog import BuilderConfig
 from refresh.due import survey
 from refresh.options.request import Request
 from refresh.records import Outcome, Status
-from refresh.run.launch import RunContext
+from refresh.run.context import RunContext
 from refresh.run.plan import Plan, Step, make_plan
 from refresh.run.report import RunReport, StepReport
 from refresh.store.database import connect, transaction

@@ -37,7 +37,7 @@ from refresh.records import Status
 from refresh.run import forking
 from refresh.run.forking import Forks
 from refresh.run.launcher import Launcher
-from refresh.run.process import CannotStartProcessError, Ends, NewPythons, Process, Way
+from refresh.run.process import CannotStartProcessError, Ends, NewPythons, OwnProcess, Way
 from refresh.run.steps import Limits, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="builders are forked on Linux only")
@@ -83,7 +83,7 @@ def descriptors(pid: int) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def started(way: Way, *arguments: str) -> Iterator[tuple[Process, socket.socket]]:
+def started(way: Way, *arguments: str) -> Iterator[tuple[OwnProcess, socket.socket]]:
     """A builder, and our end of its channel; its output is thrown away."""
     ours, theirs = socket.socketpair()
     with ours, theirs, Path(os.devnull).open("wb") as output:
@@ -105,7 +105,7 @@ def way(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Way]:
         yield way
 
 
-def has_ended(process: Process) -> bool:
+def has_ended(process: OwnProcess) -> bool:
     """Whether a process ends before long."""
     return eventually(lambda: not process.is_running)
 
@@ -290,6 +290,7 @@ def test_new_python_where_nothing_can_be_forked(
         for _ in range(2):
             launched = launcher.start([BARS.key, "--run-id", "r"])
             with closing(launched):
+                assert isinstance(launched.process, OwnProcess)
                 assert parent(launched.process.pid) == os.getpid()
                 os.killpg(launched.process.pid, signal.SIGKILL)
                 assert launched.process.exit_code() == -signal.SIGKILL

@@ -21,7 +21,8 @@ from refresh.faces.console import make_console
 from refresh.faces.progress import Quiet
 from refresh.options.request import Request
 from refresh.records import Outcome, Status
-from refresh.run.launch import Crew, RunContext
+from refresh.run.context import RunContext
+from refresh.run.launch import Crew
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import StepReport
 from refresh.run.steps import run

@@ -30,6 +30,7 @@ from waiting import eventually
 from refresh.catalog import BuilderConfig
 from refresh.records import Status
 from refresh.run import launch, steps
+from refresh.run.context import RunContext
 from refresh.run.plan import Plan, Step, Task
 from refresh.run.report import StepReport
 from refresh.run.steps import LEAST_TIMEOUT, PATIENCE, Limits, run
@@ -73,7 +74,7 @@ def test_stopped_before_the_first_step(number: int, code: int) -> None:
     emas = replace(daily, builder=EMAS, skipped=(left_out,))
     stop, watcher = Stop(), Recording()
     stop.signal = number
-    nowhere = launch.RunContext(run_id="the run", now=NOW, environ={"TARGET_DB_URL": "nowhere"})
+    nowhere = RunContext(run_id="the run", now=NOW, environ={"TARGET_DB_URL": "nowhere"})
     report = run(Plan(steps=(daily, emas), assets=2), EVERYTHING, nowhere, watcher, stop=stop)
     assert report.exit_code == code
     assert report.stopped_by == number
