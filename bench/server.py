@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -168,7 +168,19 @@ def settle(database: Database) -> None:
 
 def checkpoint(database: Database) -> None:
     """Write a checkpoint. A nightly run finds the server like this: the next change of a page is written in full."""
-    _execute(database.engine, "CHECKPOINT")
+    checkpoint_of(database.engine)
+
+
+def checkpoint_of(engine: Engine) -> None:
+    """The same of any database."""
+    _execute(engine, "CHECKPOINT")
+
+
+def keep(engine: Engine, ids: Sequence[int]) -> None:
+    """Keep the prices of these assets alone."""
+    with engine.begin() as connection:
+        connection.execute(text(f"DELETE FROM {SOURCE} WHERE NOT id = ANY(:ids)"), {"ids": list(ids)})
+    _execute(engine, f"VACUUM (FULL, ANALYZE) {SOURCE}")
 
 
 def written_log(database: Database) -> int:
