@@ -7,6 +7,7 @@ the worker's own environment. The builder ends with its worker, because its chan
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import socket
@@ -43,7 +44,7 @@ def build(key: str, arguments: Sequence[str], variable: str, version: str) -> No
     def send(message: dict[str, Any]) -> None:
         worker.log_event(TOPIC, {"key": key, **message})
 
-    name = str(worker.name)
+    name = _plain(str(worker.name))
     refusal = _refusal(variable, version)
     if refusal:
         send({"refused": refusal, "by": name})
@@ -69,6 +70,11 @@ def _refusal(variable: str, version: str) -> str:
             "address of the database that the run refreshes, and start the worker again"
         )
     return ""
+
+
+def _plain(name: str) -> str:
+    """The name of a worker as a builder may be given it: one that nobody named is called after its address."""
+    return re.sub(r"[^\w.:-]", "_", name.rpartition("://")[2])
 
 
 def _environment(variable: str) -> Mapping[str, str]:
