@@ -77,8 +77,6 @@ def engine(address: str) -> Iterator[Engine]:
 @pytest.fixture
 def two(cluster: Cluster, address: str) -> Cluster:
     """Two workers that know the address."""
-    if cluster.scheduler.poll() is not None:
-        cluster.start_again()
     cluster.need(one={VARIABLE: address}, two={VARIABLE: address})
     return cluster
 
@@ -272,6 +270,7 @@ def test_a_run_is_killed(tmp_path: Path, two: Cluster, engine: Engine, address: 
         run = start(tmp_path, address, two.address)
         builders = are_held(engine)
         run.process.kill()
+        assert run.wait() == -signal.SIGKILL
         assert have_ended(builders)
     again = start(tmp_path, address, two.address)
     assert (again.wait(), again.err) == (0, "")
