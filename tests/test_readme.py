@@ -24,18 +24,10 @@ FOLDERS = ("refresh/", "tests/", "bench/", "docs/")
 FLAGS = {option.flag for option in (*OPTIONS, *LOAD_OPTIONS)}
 FLAGS_OF_OTHERS = {
     *("--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--seed", "--minutes"),
-    *(
-        "--host",
-        "--no-dashboard",
-        "--nthreads",
-        "--editable",
-        "--config-settings",
-        "--no-deps",
-        "--require-hashes",
-        "--disable-pip",
-    ),
+    *("--editable", "--config-settings", "--no-deps", "--require-hashes", "--disable-pip"),
+    *("--host", "--no-dashboard", "--nthreads"),
 }
-"""Those of Python's parser, of pytest, of the bench, of Dask, of pip and of pip-audit."""
+"""Those of Python's parser, of pytest, of the bench, of pip, of pip-audit and of Dask."""
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
