@@ -57,6 +57,8 @@ class Cluster:
 
     def need(self, **environs: dict[str, str]) -> None:
         """Have exactly these workers, each with these variables, besides those that are needed to find the package."""
+        if self.scheduler.poll() is not None:
+            self.start_again()
         for name in set(self.workers).difference(environs):
             end(self.workers.pop(name))
         for name, environ in environs.items():

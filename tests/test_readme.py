@@ -25,8 +25,9 @@ FLAGS = {option.flag for option in (*OPTIONS, *LOAD_OPTIONS)}
 FLAGS_OF_OTHERS = {
     *("--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--seed", "--minutes"),
     *("--to", "--editable", "--config-settings", "--no-deps", "--require-hashes", "--disable-pip"),
+    *("--host", "--no-dashboard", "--nthreads"),
 }
-"""Those of Python's parser, of pytest, of the bench, of the shards, of pip and of pip-audit."""
+"""Those of Python's parser, of pytest, of the bench, of the shards, of pip, of pip-audit and of Dask."""
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -75,7 +75,7 @@ class Request:
     jobs: int | None = what(
         JOBS,
         "run up to N builders side by side",
-        default_words="the number of cores; with --cluster that of its threads",
+        default_words="the number of cores, or of workers' threads",
     )
     cluster: str | None = what(
         CLUSTER,

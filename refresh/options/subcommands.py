@@ -21,7 +21,7 @@ _CHANGES = {
     *("full_rebuild", "detect", "lookback_days", "restate_limit", "elsewhere", "accept_restatement"),
     *("fold", "prune", "resume", "max_lag", "tz", "no_migrate"),
 }
-_RUN = {"jobs", "timeout", "wait_lock", "alert_on_error", "json", "html", "metrics", "validate", "sample"}
+_RUN = {"jobs", "cluster", "timeout", "wait_lock", "alert_on_error", "json", "html", "metrics", "validate", "sample"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

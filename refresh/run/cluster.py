@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -21,6 +21,8 @@ from refresh.run.launcher import Launched
 from refresh.run.plan import Step
 
 LOCAL = "local:"
+SECONDS_TO_START = 60.0
+"""How long workers of this machine may take to start; a part of them is enough then."""
 _WAY_OUT = "python -m pip install 'daily-refresh[cluster]'"
 
 
@@ -45,7 +47,8 @@ class _Remote:
 
     def send(self, number: int) -> None:
         """Send a signal to all builders."""
-        self._scheduler.call(self._scheduler.handout.stop, self._job, number)
+        with suppress(OSError):
+            self._scheduler.call(self._scheduler.handout.stop, self._job, number)
 
     @property
     def left_behind(self) -> None:
@@ -84,7 +87,9 @@ class Cluster:
 
             if self._local:
                 opening = partial(local_workers.opened, number=self._local, environ=self._environ)
-                self._scheduler = scheduler.Scheduler(opening, "TARGET_DB_URL", self._local)
+                self._scheduler = scheduler.Scheduler(
+                    opening, "TARGET_DB_URL", workers=self._local, seconds=SECONDS_TO_START
+                )
             else:
                 self._scheduler = scheduler.Scheduler(self._address, self._variable)
         return self._scheduler

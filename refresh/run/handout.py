@@ -16,11 +16,10 @@ from refresh.errors import ExitCode
 from refresh.records import Outcome
 from refresh.run.jobs import Attempt, Job, Part
 from refresh.run.parts import cut
+from refresh.run.staff import Staff
 from refresh.run.unreached import silent_end
 from refresh.wording import counted
 
-SECONDS_WITHOUT_WORKER = 10.0
-"""How long parts wait for a worker to come, or to come back, once there is none."""
 SECONDS_TO_BE_KILLED = 3.0
 """How long a worker may take to tell that a builder was killed."""
 
@@ -46,18 +45,14 @@ class HandOut:
 
     def __init__(self, hands: Hands) -> None:
         self._hands = hands
-        self._slots: dict[str, int] = {}
-        self._useless: dict[str, str] = {}
+        self._staff = Staff()
         self._jobs: list[Job] = []
         self._attempts: dict[str, Attempt] = {}
         self._numbers = count(1)
-        self._empty_since: float | None = time.monotonic()
-        self._lost = ""
 
     def add(self, job: Job) -> None:
         """Begin with a step."""
-        if all(worker in self._useless for worker in self._slots):
-            self._useless.clear()
+        self._staff.forgive()
         self._jobs.append(job)
         self.go_on()
 
@@ -102,32 +97,37 @@ class HandOut:
         """The workers that there are now, and how many builders each may have."""
         for worker in {attempt.worker for attempt in self._attempts.values()}.difference(slots):
             self.lost(worker)
-        self._slots = dict(slots)
-        if slots:
-            self._empty_since = None
-        elif self._empty_since is None:
-            self._empty_since = time.monotonic()
+        self._staff.update(slots)
         self.go_on()
 
     def lost(self, worker: str) -> None:
         """A worker is gone: what it had is handed to another one, once its builders can do no more."""
-        self._slots.pop(worker, None)
-        if not self._slots and self._empty_since is None:
-            self._empty_since = time.monotonic()
+        self._staff.remove(worker)
         for key, attempt in list(self._attempts.items()):
             if attempt.worker == worker:
-                self._lost = f"{attempt.place} was lost"
+                self._staff.lost = f"{attempt.place} was lost"
                 self._give_up(key)
         self.go_on()
 
     def break_off(self, reason: str) -> None:
         """There is no scheduler any more, so nothing can be learned of any worker."""
-        self._slots, self._lost = {}, reason
-        self._empty_since = time.monotonic() - SECONDS_WITHOUT_WORKER
-        for key, attempt in list(self._attempts.items()):
-            attempt.part.losses = attempt.job.run.retries
+        self._staff.give_up(reason)
+        for key in list(self._attempts):
             self._give_up(key)
         self.go_on()
+
+    def dropped(self, key: str) -> None:
+        """A worker has left a part unfinished, as one does that is asked to end."""
+        attempt = self._attempts.get(key)
+        if attempt:
+            self._staff.lost = f"{attempt.place} dropped its work"
+            self._give_up(key)
+            self.go_on()
+
+    def close(self) -> None:
+        """Nothing is learned of any builder any more."""
+        for job in self._jobs:
+            job.feed.drop()
 
     def go_on(self) -> None:
         """Hand out what can be handed out, and end what is over. Is called whenever something changes, and often."""
@@ -137,39 +137,45 @@ class HandOut:
         self._hand_out()
         self._report_hopeless()
         for job in list(self._jobs):
-            if job.is_cut and not (job.waiting or job.held or self._of(job)):
-                self._jobs.remove(job)
-                job.feed.finish()
+            self._end(job)
+
+    def _end(self, job: Job) -> None:
+        """End a step of which nothing more is to come, once everything is read or nobody reads any more."""
+        job.feed.flush()
+        if job.is_cut and not (job.waiting or job.held or self._of(job)):
+            job.feed.finish()
+        if job.is_overdue(SECONDS_TO_BE_KILLED):
+            job.feed.drop()
+        if job.feed.is_closed:
+            self._jobs.remove(job)
 
     def _of(self, job: Job) -> list[tuple[str, Attempt]]:
         return [(key, attempt) for key, attempt in self._attempts.items() if attempt.job is job]
 
     def _kill_overdue(self, job: Job) -> None:
-        if job.killed_at is None or time.monotonic() < job.killed_at + SECONDS_TO_BE_KILLED:
-            return
-        for key, _ in self._of(job):
-            self._give_up(key)
+        if job.is_overdue(SECONDS_TO_BE_KILLED):
+            for key, _ in self._of(job):
+                self._give_up(key)
 
     def _cut(self, job: Job) -> None:
         """Cut a step once it is known how many workers there are."""
-        if job.is_cut or not (self._slots or job.is_stopping or self._is_hopeless):
+        if job.is_cut or not (self._staff.slots or job.is_stopping or self._staff.is_hopeless):
             return
         job.is_cut = True
+        slots = self._staff.slots
         if not job.is_stopping:
-            parts = cut(job.step.tasks, workers=len(self._slots) or 1, slots=sum(self._slots.values()))
+            parts = cut(job.step.tasks, workers=max(len(slots), 1), slots=sum(slots.values()))
             job.waiting = [Part.of(tasks) for tasks in parts]
 
     def _hand_out(self) -> None:
         """Fill the slots, those of the least busy worker first, with parts of the step that has the fewest at work."""
         while True:
-            busy = [attempt.worker for attempt in self._attempts.values()]
-            free = {worker: slots - busy.count(worker) for worker, slots in self._slots.items()}
-            free = {worker: slots for worker, slots in free.items() if slots > 0 and worker not in self._useless}
+            worker = self._staff.free([attempt.worker for attempt in self._attempts.values()])
             jobs = [job for job in self._jobs if job.waiting]
-            if not free or not jobs:
+            if worker is None or not jobs:
                 return
             job = min(jobs, key=lambda job: len(self._of(job)))
-            self._submit(job, job.waiting.pop(0), max(free, key=lambda worker: free[worker]))
+            self._submit(job, job.waiting.pop(0), worker)
 
     def _submit(self, job: Job, part: Part, worker: str) -> None:
         key = f"daily-refresh-{job.run.run_id}-{job.step.builder.key}-{next(self._numbers)}"
@@ -177,21 +183,12 @@ class HandOut:
         arguments = [*job.step.arguments_for(list(part.tasks)), *job.run.arguments]
         self._hands.submit(key, worker, arguments)
 
-    @property
-    def _is_hopeless(self) -> bool:
-        """Whether no worker is left that could do anything, and none has come for a while."""
-        if self._slots:
-            return all(worker in self._useless for worker in self._slots)
-        return self._empty_since is not None and time.monotonic() >= self._empty_since + SECONDS_WITHOUT_WORKER
-
     def _report_hopeless(self) -> None:
-        if not self._is_hopeless:
-            return
-        reason = next(iter(self._useless.values()), "") if self._slots else self._lost
-        for job in self._jobs:
-            for part in job.waiting:
-                job.unreached(part, f"no worker is left: {reason}" if reason else "no worker is left")
-            job.waiting.clear()
+        if self._staff.is_hopeless:
+            for job in self._jobs:
+                for part in job.waiting:
+                    job.unreached(part, self._staff.despair)
+                job.waiting.clear()
 
     def _pass_on(self, attempt: Attempt, outcomes: bytes, output: bytes) -> None:
         for line in outcomes.splitlines():
@@ -213,7 +210,7 @@ class HandOut:
         attempt = self._attempts.pop(key)
         self._hands.forget(key)
         if is_useless:
-            self._useless[attempt.worker] = reason
+            self._staff.refuse(attempt.worker, reason)
         attempt.job.unreached(attempt.part, reason)
         self.go_on()
 
@@ -238,7 +235,7 @@ class HandOut:
             part.losses += 1
             if part.losses > job.run.retries:
                 times = counted(part.losses, "time")
-                reason = self._lost if part.losses == 1 else f"{self._lost}, the last of {times}"
+                reason = self._staff.lost if part.losses == 1 else f"{self._staff.lost}, the last of {times}"
                 job.unreached(part, f"{reason}; --retries {job.run.retries} allows no other try")
             else:
                 job.waiting.insert(0, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -39,6 +40,10 @@ class Job:
     is_cut: bool = False
     is_stopping: bool = False
     killed_at: float | None = None
+
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether it should have ended, because it was killed so long ago."""
+        return self.killed_at is not None and time.monotonic() > self.killed_at + seconds
 
     def unreached(self, part: Part, reason: str) -> None:
         """Report what is left of a part. Once the step is stopped, whoever stopped it says why."""

@@ -113,7 +113,8 @@ class _Part:
             _running.pop(self._key, None)
             self._selector.close()
             code = _starter.ended(launched)
-        self._send({"ended": code})
+        if self._stopped_at is None:  # otherwise the run is gone, or this worker is about to be
+            self._send({"ended": code})
 
     def _follow(self, process: Process) -> None:
         while self._selector.get_map() or process.is_running:

@@ -31,11 +31,14 @@ Opening = Callable[[AsyncExitStack], Coroutine[Any, Any, str]]
 class Scheduler:
     """The thread. ``ready``: how many builders all workers run at once, or why there is no scheduler."""
 
-    def __init__(self, opening: Opening, variable: str, workers: int = 1) -> None:
-        """``variable``: what workers read the address of the database from. ``workers``: how many are waited for."""
+    def __init__(
+        self, opening: Opening, variable: str, *, workers: int = 1, seconds: float = SECONDS_TO_ANSWER
+    ) -> None:
+        """``variable``: what workers read the address of the database from. ``workers`` are waited for ``seconds``."""
         self.ready: concurrent.futures.Future[int] = concurrent.futures.Future()
         self.handout = HandOut(self)
         self._opening, self._variable, self._workers = opening, variable, workers
+        self._seconds = seconds
         self._client: Any = None
         self._futures: dict[str, Any] = {}
         self._asides: set[asyncio.Task[None]] = set()
@@ -64,6 +67,8 @@ class Scheduler:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the run has to learn it
             if not self.ready.done():
                 self.ready.set_exception(error)
+        finally:
+            self.handout.close()
 
     async def _serve(self) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
@@ -84,7 +89,7 @@ class Scheduler:
             await self._follow(address)
 
     async def _first_workers(self, address: str) -> Mapping[str, int]:
-        deadline = self._loop.time() + SECONDS_TO_ANSWER
+        deadline = self._loop.time() + self._seconds
         slots: Mapping[str, int] = {}
         while len(slots) < self._workers and self._loop.time() < deadline:
             slots = await self._client.nthreads()
@@ -127,13 +132,16 @@ class Scheduler:
         self._spawn(self._watch(key, future))
 
     async def _watch(self, key: str, future: Any) -> None:
-        """A task that ends without having told how its builder ended has failed by itself."""
+        """A task that fails never started a builder; one that ends without having told how was dropped."""
         with suppress(asyncio.CancelledError):
             error = await future.exception()
-            if future.status not in {"finished", "error"} or self._futures.get(key) is not future:
+            if key not in self._futures:
                 return
-            reason = f"{type(error).__name__}: {error}" if error else "it did not say how the builder ended"
-            self.handout.failed(key, f"it cannot start a builder ({reason}); install daily-refresh {VERSION} there")
+            if future.status == "finished":
+                self.handout.dropped(key)
+            elif future.status == "error":
+                reason = f"it cannot start a builder ({type(error).__name__}: {error})"
+                self.handout.failed(key, f"{reason}; install daily-refresh {VERSION} there")
 
     def forget(self, key: str) -> None:
         """Want nothing more of a part."""
@@ -171,12 +179,8 @@ def silence() -> None:
     import distributed  # noqa: PLC0415 - an extra, slow to import
 
     for name in ("distributed", "tornado", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        logger.addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
         for other in (name, *(known for known in logging.Logger.manager.loggerDict if known.startswith(f"{name}."))):
-            for handler in list(logging.getLogger(other).handlers):
-                if isinstance(handler, logging.StreamHandler):
-                    logging.getLogger(other).removeHandler(handler)
+            logging.getLogger(other).handlers = [logging.NullHandler()]  # without any, Python prints by itself
     warnings.filterwarnings("ignore", module=r"distributed\b")
     warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)

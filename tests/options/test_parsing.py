@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from refresh.due.selection import Elsewhere
+from refresh.options.cluster_value import CLUSTER
 from refresh.options.declaration import Option, Program
 from refresh.options.elsewhere import ELSEWHERE
 from refresh.options.load_request import options_of
@@ -61,6 +62,7 @@ TYPED: dict[ValueKind, tuple[str, Any]] = {
     ZONE: ("Asia/Tokyo", "Asia/Tokyo"),
     URL: ("postgresql://user:secret@host/prices", "postgresql://user:secret@host/prices"),
     TEXT_ID: ("2026-01-31T02:00:00+00:00", "2026-01-31T02:00:00+00:00"),
+    CLUSTER: ("tcp://10.0.0.5:8786", "tcp://10.0.0.5:8786"),
     TIME: ("2026-01-31T02:00:00+00:00", datetime(2026, 1, 31, 2, tzinfo=UTC)),
     DESCRIPTOR: ("7", 7),
 }
