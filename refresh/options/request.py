@@ -15,7 +15,7 @@ from refresh.catalog import BUILDERS, DEFAULT_ZONE
 from refresh.due.selection import Detection, Filters, Selection
 from refresh.installation import log_folder
 from refresh.options.asset_names import only_ids
-from refresh.options.connection import connection, database_option, settings_option
+from refresh.options.connection import connection, database_option, partitions_option, settings_option
 from refresh.options.declaration import (
     BUILDER,
     DAILY,
@@ -139,6 +139,7 @@ class Request:
         default=False,
         programs=REFRESHING,
     )
+    partitions: int | None = partitions_option()
     retries: int = connection(COUNT, "retries after a database interruption", default=4, concerns=EVERY_BUILDER)
     wait_lock: timedelta = connection(SPAN, "wait up to TIME for another refresh, e.g. 10m", default=timedelta(0))
 
