@@ -46,10 +46,13 @@ def _read_parts(text: str) -> int:
     return parts
 
 
+PARTS = ValueKind(metavar="N", read=_read_parts)
+
+
 def partitions_option() -> Any:
     """The number of partitions, which every program takes that creates tables of bars and averages."""
     return connection(
-        ValueKind(metavar="N", read=_read_parts),
+        PARTS,
         "cut new tables of bars and EMAs into N partitions by a hash of the id, 1 to 64",
         default_words="those of the tables, 1 for new ones",
         programs=REFRESHING,

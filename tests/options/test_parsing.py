@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from refresh.options.connection import PARTS
 from refresh.options.declaration import Option, Program
 from refresh.options.load_request import options_of
 from refresh.options.parsing import parse
@@ -49,6 +50,7 @@ TYPED: dict[ValueKind, tuple[str, Any]] = {
     DAYS: ("40", 40),
     COUNT: ("0", 0),
     JOBS: ("3", 3),
+    PARTS: ("4", 4),
     ID: ("825", 825),
     SPAN: ("36h", timedelta(hours=36)),
     FILE: ("plan.json", "plan.json"),

@@ -251,3 +251,12 @@ def test_rows_are_deleted_where_their_asset_is(cut: Engine) -> None:
     assert "Tid Scan" in lines
     assert lines.count(f"on {SNAPSHOTS}_p") == 2
     assert part.removeprefix(DAILY) in lines
+
+
+def test_the_function_of_partitions_is_ours_alone(cut: Engine) -> None:
+    """Nobody else may make a trigger of the function that works with the rights of the tables' owner."""
+    query = "SELECT has_function_privilege('public', 'refresh_note_lost_part()', 'EXECUTE')"
+    assert ask(cut, query) == [(False,)]
+    execute(cut, "GRANT EXECUTE ON FUNCTION refresh_note_lost_part() TO PUBLIC")
+    prepare_in(cut)
+    assert ask(cut, query) == [(False,)]
