@@ -126,6 +126,7 @@ def _looks(bench: Bench, database: Database, state: str) -> list[Figure]:
         note = f"{peak:,.0f} MB at most, {usages[-1].cpu:.1f} s of CPU beside the server's"
         seconds = [usage.seconds for usage in usages]
         label = f"{database.size.assets:,} assets, {state}: {name}"
+        bench.say(f"{label}: {', '.join(f'{each:.1f} s' for each in seconds)}, {note}")
         figures.append(Figure(name=label, samples=seconds, unit=Unit.SECONDS, note=note))
     return figures
 

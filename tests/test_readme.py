@@ -23,8 +23,7 @@ TARGETS = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(enco
 FOLDERS = ("refresh/", "tests/", "bench/", "docs/")
 FLAGS = {option.flag for option in (*OPTIONS, *LOAD_OPTIONS)}
 FLAGS_OF_OTHERS = {
-    "--measure",
-    *("--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--seed", "--minutes"),
+    *("--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--seed", "--minutes", "--measure"),
     *("--editable", "--config-settings", "--no-deps", "--require-hashes", "--disable-pip"),
 }
 """Those of Python's parser, of pytest, of the bench, of pip and of pip-audit."""
