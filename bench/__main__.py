@@ -15,7 +15,8 @@ from bench.figures import Figure
 from bench.machine import first_line, machine
 
 from bench.measures import (  # isort: skip
-    build, crowd, eta, files, frames, growth, history, idle, memory, night, queries, reading, revision, size, spread,
+    build, crowd, eta, files, frames, growth, history, idle, memory, night,
+    partitions, queries, reading, revision, size, spread,
 )  # fmt: skip
 from bench.server import Bench
 
@@ -35,7 +36,12 @@ MEASURES: dict[str, Measure] = {
     "memory": memory.measure,
 }
 """In an order in which those that need the same database are next to each other. The last one is about all before."""
-EXTRA: dict[str, Measure] = {"eta": eta.measure, "files": files.measure, "spread": spread.measure}
+EXTRA: dict[str, Measure] = {
+    "eta": eta.measure,
+    "files": files.measure,
+    "partitions": partitions.measure,
+    "spread": spread.measure,
+}
 """Only on request."""
 
 

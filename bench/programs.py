@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def refresh(url: str, directory: Path, *arguments: str) -> Usage:
     return daily(url, directory, "--all", "--quiet", *arguments)
 
 
-def daily(url: str, directory: Path, *arguments: str) -> Usage:
-    """Run the daily program, whatever it is asked for. Raises ``CalledProcessError`` if that fails."""
-    return _usage(url, directory, str(REFRESH), *arguments)
+def daily(url: str, directory: Path, *arguments: str, codes: Sequence[int] = (0,)) -> Usage:
+    """Run the daily program, whatever it is asked for. Raises ``CalledProcessError`` for other exit codes."""
+    return _usage(url, directory, str(REFRESH), *arguments, codes=codes)
 
 
 def load(url: str, directory: Path, *arguments: str) -> Usage:
@@ -47,10 +48,12 @@ def load(url: str, directory: Path, *arguments: str) -> Usage:
     return _usage(url, directory, "-m", "refresh.load", *arguments)
 
 
-def _usage(url: str, directory: Path, *program: str) -> Usage:
+def _usage(url: str, directory: Path, *program: str, codes: Sequence[int] = (0,)) -> Usage:
     command = [sys.executable, "-I", "-S", str(LAUNCH), sys.executable, *program]
     environ = _environment_of(url, directory)
-    result = subprocess.run(command, env=environ, cwd=directory, check=True, stdout=subprocess.PIPE)
+    result = subprocess.run(command, env=environ, cwd=directory, check=False, stdout=subprocess.PIPE)
+    if result.returncode not in codes:
+        result.check_returncode()
     return Usage(**json.loads(result.stdout))
 
 

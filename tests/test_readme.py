@@ -23,7 +23,7 @@ TARGETS = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(enco
 FOLDERS = ("refresh/", "tests/", "bench/", "docs/")
 FLAGS = {option.flag for option in (*OPTIONS, *LOAD_OPTIONS)}
 FLAGS_OF_OTHERS = {
-    *("--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--seed", "--minutes"),
+    *("--help", "--hypothesis-seed", "--only", "--scale", "--pairs", "--seed", "--minutes", "--measure"),
     *("--to", "--editable", "--config-settings", "--no-deps", "--require-hashes", "--disable-pip"),
     *("--host", "--no-dashboard", "--nthreads"),
 }

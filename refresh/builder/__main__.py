@@ -113,7 +113,8 @@ def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, S
         if request.no_migrate:
             schema.refuse_outdated(connection)
         migrated = schema.migrate(connection)
-        selection = request.zoned(schema.prepare(connection, request.tz)).selection
+        zone = schema.prepare(connection, request.tz, request.partitions)
+        selection = request.zoned(zone).selection
         (scope,) = survey.open_scopes(connection, [builder], selection, now, request.run_id)
         if request.fold:
             settings_of_tables.remember_folds(connection, request.asset_ids)

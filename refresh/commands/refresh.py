@@ -51,7 +51,8 @@ def refresh(job: Job) -> Summary | None:
 
 
 def _plan_without_writing(job: Job) -> Planned | None:
-    with schema.looking(job.engine, None if _may_rezone(job.request) else job.request.tz) as connection:
+    tz = None if _may_rezone(job.request) else job.request.tz
+    with schema.looking(job.engine, tz, job.request.partitions) as connection:
         outstanding = migrating.outstanding(connection)
         if outstanding:
             job.say(f"a run would migrate first: {outstanding}")
@@ -65,7 +66,7 @@ def _plan(job: Job, lock: locks.RefreshLock) -> Planned | None:
             schema.refuse_outdated(connection)
         migrated = schema.migrate(connection)
         _rezone(job, connection)
-        schema.prepare(connection, job.request.tz)
+        schema.prepare(connection, job.request.tz, job.request.partitions)
         planned = plan_job(job.zoned(connection), connection)
         if job.request.fold:
             remember_folds(connection, job.request.asset_ids)

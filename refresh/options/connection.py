@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from functools import partial
 from typing import Any
 
-from refresh.options.declaration import DRIVERS, EVERYWHERE, LOAD, Section, option
-from refresh.options.values import FILE, URL
+from refresh.options.declaration import DRIVERS, EVERYWHERE, LOAD, REFRESHING, Section, option
+from refresh.options.values import COUNT, FILE, URL, ValueKind
 
 connection = partial(option, section=Section.CONNECTION)
+MOST_PARTS = 64
+"""The largest number of partitions. A first run creates those of all tables at once, and the server locks each."""
 
 
 def database_option() -> Any:
@@ -45,4 +48,24 @@ def shards_option() -> Any:
         programs=DRIVERS | LOAD,
         environment="REFRESH_SHARDS",
         example="/etc/shards.toml",
+    )
+
+
+def _read_parts(text: str) -> int:
+    parts: int = COUNT.read(text)
+    if not 1 <= parts <= MOST_PARTS:
+        raise ArgumentTypeError(f"{text} is not a number from 1 to {MOST_PARTS}")
+    return parts
+
+
+PARTS = ValueKind(metavar="N", read=_read_parts)
+
+
+def partitions_option() -> Any:
+    """The number of partitions, which every program takes that creates tables of bars and averages."""
+    return connection(
+        PARTS,
+        "cut new tables of bars and EMAs into N partitions by a hash of the id, 1 to 64",
+        default_words="those of the tables, 1 for new ones",
+        programs=REFRESHING,
     )

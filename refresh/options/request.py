@@ -16,7 +16,7 @@ from refresh.due.selection import Detection, Elsewhere, Filters, Selection
 from refresh.installation import log_folder
 from refresh.options.asset_names import only_ids
 from refresh.options.cluster_value import CLUSTER
-from refresh.options.connection import connection, database_option, settings_option, shards_option
+from refresh.options.connection import connection, database_option, partitions_option, settings_option, shards_option
 from refresh.options.declaration import (
     BUILDER,
     DAILY,
@@ -146,6 +146,7 @@ class Request:
         default=False,
         programs=REFRESHING,
     )
+    partitions: int | None = partitions_option()
     retries: int = connection(COUNT, "retries after a database interruption", default=4, concerns=EVERY_BUILDER)
     wait_lock: timedelta = connection(SPAN, "wait up to TIME for another refresh, e.g. 10m", default=timedelta(0))
 

@@ -19,7 +19,7 @@ _CONNECTION = {"db_url", "config", "shards", "retries"}
 _LOG = {"log_dir", "keep_logs", "quiet", "verbose"}
 _CHANGES = {
     *("full_rebuild", "detect", "lookback_days", "restate_limit", "elsewhere", "accept_restatement"),
-    *("fold", "prune", "resume", "max_lag", "tz", "no_migrate"),
+    *("fold", "prune", "resume", "max_lag", "tz", "no_migrate", "partitions"),
 }
 _RUN = {"jobs", "cluster", "timeout", "wait_lock", "alert_on_error", "json", "html", "metrics", "validate", "sample"}
 

@@ -92,6 +92,8 @@ def _column(column: Column) -> SqlColumn[Any]:
 def keep_noise_in_rows(table: Table) -> None:
     """Have no array moved out of its row, compressed or analyzed: its numbers have no pattern."""
     arrays = [f'ALTER COLUMN "{column.name}"' for column in table.columns if isinstance(column.type, ARRAY)]
+    if not arrays:
+        return
     changes = ", ".join(f"{array} SET STORAGE PLAIN, {array} SET STATISTICS 0" for array in arrays)
     event.listen(table, "after_create", DDL(f"ALTER TABLE {table.name} {changes}"))  # type: ignore[no-untyped-call]
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from refresh.installation import VERSION
 from refresh.records import Outcome, PastStep, Status
-from refresh.store.statements import columns_of, lists_of, relation, rows_of
+from refresh.store.statements import bytes_of, columns_of, lists_of, rows_of
 from refresh.store.tables import METADATA, OUTCOMES, RUNS, STEPS
 
 DAYS_KEPT = 100
@@ -68,7 +68,7 @@ def end_run(
     connection.execute(
         text(f"""UPDATE {RUNS} SET ended_at = clock_timestamp(), exit_code = :exit_code, rows = :rows,
                  summary = CAST(:summary AS jsonb), bytes = (
-                     SELECT sum(pg_total_relation_size({relation("n")})) FROM unnest(CAST(:tables AS text[])) AS n)
+                     SELECT sum({bytes_of("n")}) FROM unnest(CAST(:tables AS text[])) AS n)
                  WHERE run_id = :run_id"""),
         {"run_id": run_id, "exit_code": exit_code, "rows": rows, "summary": document, "tables": tables},
     )

@@ -10,7 +10,7 @@ from refresh.catalog import Leg, legs
 from refresh.errors import SchemaError
 from refresh.installation import command
 from refresh.store.existing import existing_kinds
-from refresh.store.statements import relation
+from refresh.store.statements import bytes_of
 from refresh.wording import counted, listed
 
 _TABLES = {"r", "p"}
@@ -39,5 +39,5 @@ def refuse_former(connection: Connection) -> None:
 
 def _gigabytes(connection: Connection, former: Sequence[Leg]) -> str:
     """About the room that the packed rows take: half of that of the others, to be safe."""
-    query = text(f"SELECT sum(pg_total_relation_size({relation('n')})) / 2e9 FROM unnest(CAST(:names AS text[])) AS n")
+    query = text(f"SELECT sum({bytes_of('n')}) / 2e9 FROM unnest(CAST(:names AS text[])) AS n")
     return f"{connection.execute(query, {'names': [leg.target for leg in former]}).scalar_one():.1f} GB"

@@ -22,6 +22,7 @@ from refresh.store import bulk
 from refresh.store.database import begin_writing, read_committed, transaction
 from refresh.store.existing import existing_columns, existing_kinds
 from refresh.store.packed import append
+from refresh.store.partitions import CUT, create_tables, existing_cuts, number_of_new
 from refresh.store.places import Places, give_numbers, read_places
 from refresh.store.problems import column_problems
 from refresh.store.statements import SCHEMA, relation
@@ -43,7 +44,9 @@ def prepare_move(connection: Connection, leg: Leg) -> list[int]:
         raise SchemaError("the former table does not fit: " + "; ".join(problems))
     tables = [METADATA.tables[name] for name in (leg.places, leg.table)]
     existing = existing_kinds(connection, [table.name for table in tables])
-    METADATA.create_all(connection, [table for table in tables if table.name not in existing], checkfirst=False)
+    cuts = existing_cuts(connection, existing_kinds(connection, CUT - {leg.table}))
+    missing = [table for table in tables if table.name not in existing]
+    create_tables(connection, missing, number_of_new(connection, None, cuts))
     watch(connection, [table.name for table in tables])
     query = text(f"SELECT tf, period, tf_days FROM {leg.target} GROUP BY 1, 2, 3 ORDER BY tf_days * period, tf")
     give_numbers(connection, leg, [(row.tf, row.period, row.tf_days) for row in connection.execute(query)])

@@ -15,7 +15,7 @@ from refresh.catalog import DAILY, Leg
 from refresh.records import Status
 from refresh.store.history import OPEN_SINCE
 from refresh.store.runs import COVERED, IS_ALONE
-from refresh.store.statements import columns_of, relation, rows_of
+from refresh.store.statements import bytes_of, columns_of, relation, rows_of
 from refresh.store.tables import LEDGER, METADATA, OUTCOMES, REJECTS, RUNS, STEPS
 
 RUNS_SHOWN = 14
@@ -211,6 +211,6 @@ def marks(connection: Connection, id: int, first: int) -> list[list[Any]]:
 
 def table_bytes(connection: Connection) -> dict[str, int]:
     """The bytes of each table of ours that exists, with indexes and what lies outside of rows, by name."""
-    query = f"""SELECT n AS name, pg_total_relation_size({relation("n")}) AS bytes
+    query = f"""SELECT n AS name, {bytes_of("n")}::bigint AS bytes
                 FROM unnest(CAST(:names AS text[])) AS n WHERE {relation("n")} IS NOT NULL ORDER BY 1"""
     return {row["name"]: row["bytes"] for row in _rows(connection, query, {"names": sorted(METADATA.tables)})}

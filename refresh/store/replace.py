@@ -20,7 +20,8 @@ from refresh.core.rows import TIME, Array, Rows, count, take, tally
 from refresh.shapes import Shape
 from refresh.store import bulk, wire
 from refresh.store.marks import BEGINNING, Mark, mark_dirty
-from refresh.store.statements import columns_of, rows_of
+from refresh.store.partitions import tables_cut
+from refresh.store.statements import array_of, columns_of, rows_of
 from refresh.store.tables import METADATA
 
 _ADDRESS = {"part": bulk.BIGINT, "address": bulk.ADDRESS}
@@ -196,7 +197,7 @@ def read_stored(connection: Connection, target: Target, extent: Extent, like: Ro
         fields["tf"] = bulk.text_field(max(map(len, extent.tfs)))
     fields |= dict.fromkeys(target.days, bulk.DATE)
     rows = bulk.read(connection, query, extent.values, fields | _ADDRESS)
-    addresses = {name: rows.pop(name) for name in _ADDRESS}
+    addresses = {"id": rows["id"], **{name: rows.pop(name) for name in _ADDRESS}}
     return Stored(rows=rows, addresses=addresses)
 
 
@@ -204,19 +205,26 @@ def delete_extent(connection: Connection, target: Target, extent: Extent) -> int
     """Delete the rows of an extent. Returns their number."""
     query = f"""
         DELETE FROM {target.table} t USING ({_rows_of_extent(target, extent)}) AS s
-        WHERE t.ctid = s.address AND t.tableoid = s.part::oid
+        WHERE t.ctid = s.address AND t.tableoid = s.part::oid AND t.id = s.id
     """
     return connection.execute(text(query), extent.values).rowcount
 
 
 def delete_rows(connection: Connection, target: Target, addresses: Rows) -> None:
-    """Delete rows by address, part by part of a partitioned table."""
-    query = text(f"DELETE FROM {target.table} t WHERE t.ctid = ANY(CAST(:places AS tid[])) AND t.tableoid = :part")
-    for part in np.unique(addresses["part"]).tolist():
-        places = wire.places(addresses["address"][addresses["part"] == part])
+    """Delete rows by address, part by part of a partitioned table, in which an asset says which part it is."""
+    parts = np.unique(addresses["part"]).tolist()
+    is_cut = bool(parts) and bool(tables_cut(connection, [target.table]))
+    is_there = "t.ctid = ANY(CAST(:places AS tid[])) AND t.tableoid = :part"
+    if is_cut:
+        is_there += " AND t.id = ANY(CAST(:ids AS int[]))"
+    query = text(f"DELETE FROM {target.table} t WHERE {is_there}")
+    for part in parts:
+        of_part = addresses["part"] == part
+        places = wire.places(addresses["address"][of_part])
+        ids = array_of(np.unique(addresses["id"][of_part]).tolist())
         for first in range(0, len(places), _DELETED_AT_ONCE):
             some = places[first : first + _DELETED_AT_ONCE]
-            connection.execute(query, {"places": _array_of_pairs(some.tolist()), "part": part})
+            connection.execute(query, {"places": _array_of_pairs(some.tolist()), "part": part, "ids": ids})
 
 
 def _array_of_pairs(pairs: list[tuple[int, int]]) -> str:

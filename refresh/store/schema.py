@@ -17,18 +17,28 @@ from sqlalchemy.dialects.postgresql import insert
 from refresh.catalog import DEFAULT_ZONE, legs
 from refresh.errors import SchemaError, SettingsError
 from refresh.installation import command
-from refresh.store import migrating
+from refresh.store import migrating, partitions
 from refresh.store.absent import read_as_if_prepared
 from refresh.store.comments import comment_on
 from refresh.store.constraints import add_constraints
 from refresh.store.dimensions import DEFAULT_PERIOD_ROWS, DEFAULT_TIMEFRAME_ROWS
 from refresh.store.existing import ExistingColumns, existing_columns, existing_indexes, existing_kinds
 from refresh.store.layout import refuse_former
+from refresh.store.partitions import Cuts
 from refresh.store.problems import addition, column_problems, key_problems, wrong_kind
 from refresh.store.settings import change_zone, check_time_zone, remember_zone, remembered_zone
 from refresh.store.source_types import refuse_other_types
 from refresh.store.tables import METADATA, OURS_ALONE, TARGET_TABLES
-from refresh.store.triggers import keep_to_ourselves, states, suspect, unwatched, watch
+from refresh.store.triggers import (
+    keep_to_ourselves,
+    states,
+    suspect,
+    suspect_parts,
+    unwatched,
+    unwatched_parts,
+    watch,
+    watch_parts,
+)
 from refresh.store.views import prepare_views
 from refresh.wording import listed
 
@@ -40,29 +50,34 @@ _PREDATES = "version"
 class Lacking:
     """What a database lacks that a refresh creates by itself: tables, columns of tables that are ours alone, views.
 
-    ``views``: those of averages, declared like tables.
+    ``views``: those of averages, declared like tables. ``cuts``: the partitions of the tables that exist.
     """
 
     tables: tuple[Table, ...]
     columns: tuple[Column[Any], ...]
     views: tuple[Table, ...]
+    cuts: Cuts
 
 
-def prepare(connection: Connection, tz: str | None = None) -> str:
+def prepare(connection: Connection, tz: str | None = None, parts: int | None = None) -> str:
     """Create what is missing, verify what exists, insert default timeframes and periods, pin the time zone.
 
-    Returns the zone: ``tz``, or if that is ``None`` the one that is remembered, or ``DEFAULT_ZONE``. Raises
-    ``SchemaError`` that lists every difference with the statement that mends it, and ``SettingsError`` if the tables
-    were built with another time zone or nothing can be written.
+    ``parts``: the number of partitions of tables that can have some; ``None``: as it is. Returns the zone: ``tz``, or
+    if that is ``None`` the one that is remembered, or ``DEFAULT_ZONE``. Raises ``SchemaError`` that lists every
+    difference with the statement that mends it, and ``SettingsError`` if the tables were built with another time zone
+    or another number of partitions, or nothing can be written.
     """
     migrate(connection)
     lacking = verify(connection)
+    number = partitions.number_of_new(connection, parts, lacking.cuts)
     if lacking.tables:
-        METADATA.create_all(connection, lacking.tables, checkfirst=False)
+        partitions.create_tables(connection, lacking.tables, number)
         add_constraints(connection, {table.name for table in lacking.tables})
+    partitions.create_missing(connection, lacking.cuts.missing)
     for column in lacking.columns:
         connection.execute(text(addition(column.table, column)))
     _watch(connection, lacking)
+    _watch_parts(connection)
     keep_to_ourselves(connection)
     created = {table.name for table in lacking.tables}.union(prepare_views(connection))
     if created or lacking.columns:
@@ -125,6 +140,15 @@ def _watch(connection: Connection, lacking: Lacking) -> None:
     suspect(connection, [name for name in tables if name in created or not is_upgrade])
 
 
+def _watch_parts(connection: Connection) -> None:
+    """The same for partitions, new ones among them: what was in a lost one has to be built again."""
+    parts = partitions.existing_cuts(connection, existing_kinds(connection, partitions.CUT)).parts
+    new = unwatched_parts(connection, parts) if parts else []
+    if new:
+        watch_parts(connection, {part: parts[part] for part in new})
+        suspect_parts(connection, new)
+
+
 def _empty_without_places(connection: Connection, lacking: Lacking) -> None:
     """Packed averages mean nothing once the table that says which is where is gone."""
     created = {table.name for table in lacking.tables}
@@ -155,7 +179,8 @@ def verify(connection: Connection) -> Lacking:
     if problems:
         raise SchemaError("the tables do not fit: " + "; ".join(problems))
     missing = tuple(table for name, table in METADATA.tables.items() if name not in kinds)
-    return Lacking(tables=missing, columns=tuple(added), views=tuple(_missing_views(connection)))
+    cuts = partitions.existing_cuts(connection, kinds)
+    return Lacking(tables=missing, columns=tuple(added), views=tuple(_missing_views(connection)), cuts=cuts)
 
 
 def _missing_views(connection: Connection) -> Iterator[Table]:
@@ -177,17 +202,18 @@ def _is_added(column: Column[Any]) -> bool:
 
 
 @contextmanager
-def looking(engine: Engine, tz: str | None = None) -> Iterator[Connection]:
+def looking(engine: Engine, tz: str | None = None, parts: int | None = None) -> Iterator[Connection]:
     """A transaction that can only read, on verified tables; those of ours that do not exist read as empty.
 
-    Raises ``SchemaError`` and, if ``tz`` is not that of the tables, ``SettingsError``. Tables of an older layout are
-    read as they are.
+    Raises ``SchemaError`` and, if ``tz`` or ``parts`` is not that of the tables, ``SettingsError``. Tables of an older
+    layout are read as they are.
     """
     with engine.connect() as session:
         connection = session.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
             migrating.layout_of(connection)
             lacking = verify(connection)
+            partitions.number_of_new(connection, parts, lacking.cuts)
             reading = read_as_if_prepared(connection, (*lacking.tables, *lacking.views), lacking.columns)
             if tz is not None:
                 check_time_zone(reading, tz)

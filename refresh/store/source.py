@@ -226,7 +226,7 @@ def only_appended(connection: Connection, source: Source, stretches: Sequence[An
             UNION SELECT u.id FROM stretch u {ROWS_SINCE} WHERE {source.moment} > u.last_src_ts
                AND {day_of(source.moment)} <= {day_of("u.last_src_ts")}
         )
-        SELECT id FROM stretch WHERE since IS NOT NULL AND id NOT IN (SELECT id FROM rewritten)
+        SELECT id FROM stretch WHERE since IS NOT NULL EXCEPT SELECT id FROM rewritten
     """)
     values = {"tz": source.tz, **lists_of("u", stretches, "id", "since")}
     return set(connection.execute(query, values).scalars())

@@ -95,6 +95,12 @@ def relation(name: str) -> str:
     return f"to_regclass(format('{SCHEMA}.%I', CAST({name} AS text)))"
 
 
+def bytes_of(name: str) -> str:
+    """SQL for the bytes of a table with its indexes and partitions, and what lies outside of rows; NULL without one."""
+    parts = f"SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree({relation(name)})"
+    return f"coalesce(({parts}), pg_total_relation_size({relation(name)}))"
+
+
 def day_of(time: str) -> str:
     """SQL for the day of a time in the time zone ``:tz``."""
     return f"({time} AT TIME ZONE :tz)::date"

@@ -11,12 +11,13 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection, text
 
 from refresh.catalog import legs
-from refresh.store.statements import relation
+from refresh.store.partitions import Part
+from refresh.store.statements import SCHEMA, relation
 from refresh.store.tables import MONTHS, REJECTS, ROWS_LOST
 
-FUNCTION = "refresh_note_lost_rows"
-_ROWS, _TABLE = "refresh_lost_rows", "refresh_lost_table"
-"""The trigger of each deleted row, and that of a TRUNCATE."""
+FUNCTION, PART_FUNCTION = "refresh_note_lost_rows", "refresh_note_lost_part"
+_ROWS, _TABLE, _PART = "refresh_lost_rows", "refresh_lost_table", "refresh_lost_part"
+"""The trigger of each deleted row, that of a TRUNCATE, and that of a TRUNCATE of a partition alone."""
 _TRIGGERS = [_ROWS, _TABLE]
 
 
@@ -74,6 +75,22 @@ END
 """
 
 
+_PART_BODY = f"""
+BEGIN
+    EXECUTE format('UPDATE public.%I SET version = {ROWS_LOST} WHERE version <> {ROWS_LOST} AND '
+        'satisfies_hash_partition($1, $2, $3, id)', TG_ARGV[0])
+        USING to_regclass(format('public.%I', TG_ARGV[1]))::oid, TG_ARGV[2]::int, TG_ARGV[3]::int;
+    RETURN NULL;
+EXCEPTION WHEN undefined_table OR undefined_column THEN
+    RETURN NULL; -- without a state everything is built
+END
+"""
+
+
+_BY_OTHERS = "current_setting('refresh.writing', true) IS DISTINCT FROM 'on'"
+"""The condition of every trigger: not a builder deletes, but somebody else."""
+
+
 def unwatched(connection: Connection, tables: Collection[str]) -> list[str]:
     """Which of these tables lack a trigger, have it disabled, or with another definition of what it does."""
     query = text(f"""
@@ -98,31 +115,76 @@ def watch(connection: Connection, tables: Collection[str]) -> None:
         SET search_path = pg_catalog, pg_temp AS $body${_body()}$body$
     """
     connection.execute(text(function))
-    ours = "current_setting('refresh.writing', true) IS DISTINCT FROM 'on'"
     for table in tables:
         call = "public.{}('{}', '{}')".format(FUNCTION, *states()[table])
         connection.execute(
             text(f"""
                 DROP TRIGGER IF EXISTS {_ROWS} ON {table};
                 DROP TRIGGER IF EXISTS {_TABLE} ON {table};
-                CREATE TRIGGER {_ROWS} AFTER DELETE ON {table} FOR EACH ROW WHEN ({ours}) EXECUTE FUNCTION {call};
-                CREATE TRIGGER {_TABLE} AFTER TRUNCATE ON {table} FOR EACH STATEMENT WHEN ({ours})
+                CREATE TRIGGER {_ROWS} AFTER DELETE ON {table} FOR EACH ROW WHEN ({_BY_OTHERS}) EXECUTE FUNCTION {call};
+                CREATE TRIGGER {_TABLE} AFTER TRUNCATE ON {table} FOR EACH STATEMENT WHEN ({_BY_OTHERS})
                     EXECUTE FUNCTION {call};
             """)
         )
 
 
-def keep_to_ourselves(connection: Connection) -> None:
-    """Let nobody else make a trigger of the function, which works with our rights on the table that its caller names.
-
-    The triggers that exist need no right to it, whoever's statement fires them.
-    """
-    is_open = text("""
-        SELECT EXISTS (SELECT FROM pg_proc p WHERE p.proname = :function AND p.pronamespace = 2200
-            AND has_function_privilege('public', p.oid, 'EXECUTE') AND pg_has_role(p.proowner, 'USAGE'))
+def unwatched_parts(connection: Connection, parts: Mapping[Part, str]) -> list[Part]:
+    """Which of these partitions, given with their names, note no TRUNCATE or no deleted row."""
+    query = text(f"""
+        SELECT c.relname, count(*) FILTER (
+                   WHERE t.tgenabled IN ('O', 'A') AND p.pronamespace = 2200
+                     AND (t.tgname, p.proname) IN ((:rows, :of_rows), (:part, :of_part))
+                     AND (p.prosrc = :body OR t.tgname = :rows)) AS number
+        FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid LEFT JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE c.oid = ANY (SELECT {relation("n")} FROM unnest(CAST(:names AS text[])) AS n) GROUP BY c.relname
     """)
-    if connection.execute(is_open, {"function": FUNCTION}).scalar_one():
-        connection.execute(text(f"REVOKE ALL ON FUNCTION public.{FUNCTION}() FROM PUBLIC"))
+    values = {"names": sorted(parts.values()), "body": _PART_BODY, "rows": _ROWS, "of_rows": FUNCTION}
+    rows = connection.execute(query, {**values, "part": _PART, "of_part": PART_FUNCTION})
+    numbers = {row.relname: row.number for row in rows}
+    return [part for part, name in parts.items() if numbers.get(name) != len(_TRIGGERS)]
+
+
+def watch_parts(connection: Connection, parts: Mapping[Part, str]) -> None:
+    """Have partitions note a TRUNCATE that leaves the others alone; deleted rows are noted as those of the table."""
+    if not parts:
+        return
+    function = f"""
+        CREATE OR REPLACE FUNCTION public.{PART_FUNCTION}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = pg_catalog, pg_temp AS $body${_PART_BODY}$body$
+    """
+    connection.execute(text(function))
+    for part, name in parts.items():
+        values = f"'{states()[part.table][0]}', '{part.table}', '{part.number}', '{part.remainder}'"
+        connection.execute(
+            text(f"""
+                DROP TRIGGER IF EXISTS {_PART} ON {SCHEMA}.{name};
+                CREATE TRIGGER {_PART} AFTER TRUNCATE ON {SCHEMA}.{name} FOR EACH STATEMENT WHEN ({_BY_OTHERS})
+                    EXECUTE FUNCTION public.{PART_FUNCTION}({values});
+                ALTER TABLE {SCHEMA}.{name} ENABLE TRIGGER {_ROWS};
+            """)
+        )
+
+
+def suspect_parts(connection: Connection, parts: Collection[Part]) -> None:
+    """Rows of these partitions may have been lost while nobody noted it."""
+    for part in parts:
+        state = states()[part.table][0]
+        is_in = f"satisfies_hash_partition(CAST({relation(':table')} AS oid), :number, :remainder, id)"
+        values = {"table": part.table, "number": part.number, "remainder": part.remainder}
+        connection.execute(text(f"UPDATE {state} SET version = {ROWS_LOST} WHERE {is_in}"), values)
+
+
+def keep_to_ourselves(connection: Connection) -> None:
+    """Let nobody else make triggers of the functions, which work with our rights on the table that their caller names.
+
+    The triggers that exist need no right to them, whoever's statement fires them.
+    """
+    are_open = text("""
+        SELECT p.proname FROM pg_proc p WHERE p.proname = ANY (CAST(:functions AS text[])) AND p.pronamespace = 2200
+            AND has_function_privilege('public', p.oid, 'EXECUTE') AND pg_has_role(p.proowner, 'USAGE')
+    """)
+    for name in connection.execute(are_open, {"functions": [FUNCTION, PART_FUNCTION]}).scalars():
+        connection.execute(text(f"REVOKE ALL ON FUNCTION public.{name}() FROM PUBLIC"))
 
 
 def suspect(connection: Connection, tables: Collection[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from refresh.due.selection import Elsewhere
 from refresh.options.cluster_value import CLUSTER
+from refresh.options.connection import PARTS
 from refresh.options.declaration import Option, Program
 from refresh.options.elsewhere import ELSEWHERE
 from refresh.options.load_request import options_of
@@ -52,6 +53,7 @@ TYPED: dict[ValueKind, tuple[str, Any]] = {
     DAYS: ("40", 40),
     COUNT: ("0", 0),
     JOBS: ("3", 3),
+    PARTS: ("4", 4),
     ID: ("825", 825),
     SPAN: ("36h", timedelta(hours=36)),
     FILE: ("plan.json", "plan.json"),

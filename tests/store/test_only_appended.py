@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pytest
 from prices import fill
 from refreshing import open_scopes, refresh
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from statements import execute
 
 from refresh.catalog import SOURCE, by_key
@@ -15,14 +16,23 @@ from refresh.due import survey
 from refresh.due.decision import Action, Due
 from refresh.options.request import Request
 from refresh.store.database import transaction
-from refresh.store.source import only_appended
+from refresh.store.source import only_appended, open_source
+from refresh.store.tables import DAILY_STATE
 
 DAILY = by_key("bars.1d")
+MANY = 40_000
 ROW = f"""
     INSERT INTO {SOURCE} (id, "timestamp", timeopen, timeclose, open, high, low, close, volume)
     VALUES (:asset, :moment, :moment, :moment, :price, :price, :price, :price, 1000)
 """
 ON = """WHERE id = 2 AND ("timestamp" AT TIME ZONE 'UTC')::date ="""
+
+
+class Stretch(NamedTuple):
+    """An asset whose rows from a time on are asked about."""
+
+    id: int
+    since: datetime
 
 
 @pytest.fixture
@@ -153,3 +163,20 @@ def test_days_of_another_time_zone(engine: Engine, zone: str, last: str, new: st
     refresh(engine, Request(tz=zone), [DAILY])
     add(engine, 1, new)
     assert appended(engine, zone) == ({1}, {1} if is_appended else set())
+
+
+def test_time_grows_with_the_assets(engine: Engine) -> None:
+    """Where every asset of very many was rewritten, each is looked up once, and not compared with all others."""
+    execute(
+        engine,
+        f"""INSERT INTO {SOURCE} (id, "timestamp", close) SELECT n, '2024-01-01 23:59Z', 10
+            FROM generate_series(1, {MANY}) n""",
+        f"""INSERT INTO {DAILY_STATE} (id, last_src_ts, last_run_ts, last_upserted, last_repaired_high,
+                last_repaired_low, last_repaired_timehigh, last_repaired_timelow, last_rejected)
+            SELECT n, '2024-01-01 23:59Z', now(), 0, 0, 0, 0, 0, 0 FROM generate_series(1, {MANY}) n""",
+    )
+    stretches = [Stretch(id=id, since=datetime(2024, 1, 1, tzinfo=UTC)) for id in range(1, MANY + 1)]
+    with transaction(engine) as connection:
+        connection.execute(text("SET LOCAL statement_timeout = '20s'"))
+        connection.execute(text("SET LOCAL work_mem = '64kB'"))
+        assert only_appended(connection, open_source(connection, "UTC"), stretches) == set()
