@@ -162,12 +162,13 @@ def test_a_run_on_workers_is_equal_and_keeps_its_secrets(tmp_path: Path, cluster
     check_equal(engine, BUILDERS)
 
 
-def test_a_worker_is_killed(tmp_path: Path, two: Cluster, engine: Engine, address: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_ends(tmp_path: Path, two: Cluster, engine: Engine, address: str, number: int) -> None:
     """Its builder ends, its assets are done by the other worker, and nobody has to do anything."""
     with held(engine):
         run = start(tmp_path, address, two.address)
         builders = are_held(engine)
-        two.workers["one"].kill()
+        two.workers["one"].send_signal(number)
         assert eventually(lambda: sum(map(is_alive, builders)) == 1)
     assert (run.wait(), run.err) == (0, "")
     assert outcomes(engine) == {"done": 2 * len(ASSETS)}
