@@ -55,8 +55,6 @@ class Scheduler:
     def close(self) -> None:
         """End the thread, and whatever was started."""
         if self._thread.is_alive():
-            with suppress(concurrent.futures.CancelledError, Exception):
-                self.ready.result()
             with suppress(OSError, AttributeError):
                 self.call(self._closing.set)
             self._thread.join(2 * _SECONDS_TO_CLOSE)
@@ -91,7 +89,7 @@ class Scheduler:
     async def _first_workers(self, address: str) -> Mapping[str, int]:
         deadline = self._loop.time() + self._seconds
         slots: Mapping[str, int] = {}
-        while len(slots) < self._workers and self._loop.time() < deadline:
+        while len(slots) < self._workers and self._loop.time() < deadline and not self._closing.is_set():
             slots = await self._client.nthreads()
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS / 5)
         if not slots:

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -161,12 +162,13 @@ def test_a_run_on_workers_is_equal_and_keeps_its_secrets(tmp_path: Path, cluster
     check_equal(engine, BUILDERS)
 
 
-def test_a_worker_is_killed(tmp_path: Path, two: Cluster, engine: Engine, address: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_ends(tmp_path: Path, two: Cluster, engine: Engine, address: str, number: int) -> None:
     """Its builder ends, its assets are done by the other worker, and nobody has to do anything."""
     with held(engine):
         run = start(tmp_path, address, two.address)
         builders = are_held(engine)
-        two.workers["one"].kill()
+        two.workers["one"].send_signal(number)
         assert eventually(lambda: sum(map(is_alive, builders)) == 1)
     assert (run.wait(), run.err) == (0, "")
     assert outcomes(engine) == {"done": 2 * len(ASSETS)}
@@ -341,6 +343,14 @@ def test_package_is_not_installed(tmp_path: Path, address: str) -> None:
     assert "pip install 'daily-refresh[cluster]'" in run.err
 
 
+@pytest.mark.parametrize("module", ["refresh.commands.program", "refresh.builder.warm", "refresh.run.on_worker"])
+def test_nobody_else_loads_dask(module: str) -> None:
+    """Neither a run without the option, nor any builder, waits until Dask is imported."""
+    code = f"import sys, {module}; print(sys.modules.keys() & {{'distributed', 'dask', 'msgpack'}})"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "set()\n"
+
+
 @pytest.mark.parametrize("hit", range(HITS))
 def test_something_is_killed_at_a_random_moment(
     tmp_path: Path, two: Cluster, engine: Engine, address: str, hit: int
@@ -361,7 +371,7 @@ def test_something_is_killed_at_a_random_moment(
         os.kill(session if victim == "server" else builder, signal.SIGKILL)
     code = run.wait()
     engine.dispose()
-    said = (run.err or "nothing").splitlines()[0]
+    said = next((line for line in run.err.splitlines() if "not reached" in line), "")
     print(f"hit {hit}: {victim} killed at {len(found)} builders: exit code {code}, {outcomes(engine)}: {said}")  # noqa: T201
     assert code in ({0} if victim == "worker" else {0, 1})
     check_next(tmp_path, engine, address, "--bars")
