@@ -108,7 +108,8 @@ SIGNALS = (
         Fault(
             name=f"{number.name} to the run",
             strike=partial(struck, who=the_run, sent=(number,)),
-            codes=ends(code) | by_signal(number),  # in its last moments there is nothing to stop; shells see no difference
+            codes=ends(code)
+            | by_signal(number),  # in its last moments there is nothing to stop; shells see no difference
         )
         for number, code in (
             (signal.SIGTERM, ExitCode.TERMINATED),
