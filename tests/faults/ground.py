@@ -35,7 +35,11 @@ DAYS = 80
 NEW_ASSET = 100
 TODAY = datetime.now(UTC).date()
 """Stays what it is at midnight."""
-SETTINGS = "-c max_connections=60 -c log_lock_waits=on -c log_min_error_statement=error -c autovacuum=on"
+SETTINGS = (
+    "-c max_connections=60 -c log_lock_waits=on -c log_min_error_statement=error -c autovacuum=on "
+    "-c synchronous_commit=on"
+)
+"""A server that confirms commits before they are written may lose them, whoever works with it."""
 
 _PRICES = f"""
     INSERT INTO {SOURCE} (id, "timestamp", timeopen, timeclose, timehigh, open, high, low, close, volume)
