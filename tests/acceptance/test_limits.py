@@ -141,3 +141,14 @@ def test_one_huge_text(filled: Engine, bot: Bot) -> None:
         assert (result.returncode, result.stderr) == (0, "")
     widths = "SELECT max(length(src_name)) FROM cmc_price_bars_1d GROUP BY id = 52 ORDER BY 1 NULLS FIRST"
     assert ask(filled, widths)[-1] == (256,)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces this limit")
+def test_little_memory_is_refused_at_the_start() -> None:
+    """A process that cannot load everything says so at once: what it loads may look for memory for ever."""
+    for module in ("refresh.commands", "refresh.builder", "refresh.load"):
+        program = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (200 << 20,) * 2); import {module}"
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (
+            3, "error: a process may have 200 MB here; raise that to 256 MB: ulimit -v 262144\n",
+        )  # fmt: skip

@@ -18,9 +18,10 @@ _RUN = "seeds from {seed} on, {day}, {cores} cores, Python {python}, PostgreSQL 
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _hears_hangups() -> None:
-    """Programs ignore what their parent ignores: under ``nohup``, no SIGHUP would strike."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _hears_signals() -> None:
+    """Programs ignore what their parent ignores: under ``nohup`` or behind a shell's ``&``, some would not strike."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
 
 from faults.ground import ALL
-from faults.scene import Fault, Scene, Struck, ends
+from faults.scene import Fault, MissedError, Scene, Struck, ends
 from faults.signals import felt
 from other_users import IS_ROOT
 
@@ -41,6 +42,21 @@ def short(scene: Scene, option: str, least: int, most: int, *, before: Sequence[
     """A refresh gets less of something than it needs."""
     limit = f"--{option}={scene.draw.randint(least, most)}"
     return felt(scene.end(scene.start(*ALL, "--retries", "0", before=(*before, "prlimit", limit))))
+
+
+def starved(scene: Scene) -> Struck:
+    """A builder at work gets no more memory than it has."""
+    program = scene.start(*ALL, "--retries", "0")
+    scene.amid(program)
+    builders = scene.builders()
+    if not builders:
+        raise MissedError
+    pid = scene.draw.choice(builders)
+    with suppress(ProcessLookupError, FileNotFoundError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        bytes_now = pages * resource.getpagesize() + scene.draw.randint(0, MEGABYTE // 4)
+        resource.prlimit(pid, resource.RLIMIT_AS, (bytes_now, bytes_now))
+    return felt(scene.end(program))
 
 
 def refreshs_clock(scene: Scene) -> Struck:
@@ -75,10 +91,11 @@ FAILS = ends(ExitCode.FAILED, ExitCode.CANNOT_START)
 QUIET = ends(ExitCode.DONE)
 MACHINES = (
     Fault(
-        name="too little memory",
-        strike=partial(short, option="as", least=152 * MEGABYTE, most=178 * MEGABYTE),
-        codes=FAILS,
+        name="too little memory to start",
+        strike=partial(short, option="as", least=100 * MEGABYTE, most=255 * MEGABYTE),
+        codes=ends(ExitCode.CANNOT_START),
     ),
+    Fault(name="a builder gets no more memory", strike=starved, codes=ends(ExitCode.FAILED)),
     Fault(name="too few open files", strike=partial(short, option="nofile", least=8, most=18), codes=FAILS),
     Fault(
         name="too few processes",

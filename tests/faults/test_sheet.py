@@ -11,7 +11,7 @@ from faults.sheet import END, START, Line, with_lines
 from programs import PROJECT
 
 PAGE = (PROJECT / "docs" / "faults.md").read_text(encoding="utf-8")
-OFTEN, MOST = 20, 40
+OFTEN, MOST = 20, 60
 
 
 def test_the_page_is_of_these_faults() -> None:
