@@ -26,7 +26,7 @@ from refresh.shards.file import read_layout
 from refresh.shards.layout import Layout
 from refresh.store.database import connect
 
-IDS = range(1, 25)
+IDS = range(1, 1 + int(os.environ.get("REFRESH_MOVES_ASSETS", "24")))
 DAYS = 60
 NEW = 3
 """Days that arrive later, the first of them too old to be on its way."""
