@@ -5,8 +5,10 @@ What is printed, this module does not know.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import signal
 import sys
 import time
 import traceback
@@ -68,9 +70,16 @@ def run(program: Callable[[], int]) -> int:
     _open_standard_streams()
     os.environ["PYTHON_COLORS"] = "0"  # a traceback of Python's own is text for a stream that escapes colors
     gc.freeze()  # what is imported lives to the end, where looking at it would cost a fifth of the imports again
+    atexit.register(_hear_no_signal)
     with _installed() as printed:
         code = _guarded(program)
         return _finish(printed, code)
+
+
+def _hear_no_signal() -> None:
+    """Python takes a moment to end. A signal that arrives meanwhile has nothing to stop, and changes no exit code."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _open_standard_streams() -> None:
