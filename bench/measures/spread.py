@@ -156,7 +156,7 @@ def _workers(bench: Bench, environs: Mapping[int, Mapping[str, str]]) -> Iterato
 
 def _dask(bench: Bench, core: int, environ: Mapping[str, str], module: str, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", "--host", "127.0.0.1", *arguments]
-    paths = {"PYTHONPATH": str(programs.CHECKOUT)}
+    paths = {"PYTHONPATH": str(programs.CHECKOUT), "TMPDIR": str(bench.directory / "tmp")}
     quiet = subprocess.DEVNULL
     with _pinned([core]):
         return subprocess.Popen(
