@@ -12,6 +12,7 @@ import selectors
 import signal
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -28,7 +29,8 @@ SECONDS_TO_STOP = 10.0
 LONGEST = 1 << 16
 """The bytes of a message, but for a line that is longer."""
 
-_starter = Starter()
+_starters: defaultdict[str, Starter] = defaultdict(Starter)
+"""What starts the builders of each database, by the variable that names it: each has a warm process of its own."""
 _running: dict[str, Process] = {}
 """The builders of this worker, by the key of their task."""
 
@@ -50,7 +52,7 @@ def build(key: str, arguments: Sequence[str], variable: str, version: str) -> No
         send({"refused": refusal, "by": name})
         return
     arguments = [*arguments, "--worker", name]
-    _Part(key, send, lambda: _is_wanted(worker, key)).run(name, arguments, _environment(variable))
+    _Part(key, send, lambda: _is_wanted(worker, key), variable).run(name, arguments, _environment(variable))
 
 
 def send_signal(key: str, number: int) -> None:
@@ -93,8 +95,8 @@ def _is_wanted(worker: Any, key: str) -> bool:
 class _Part:
     """A builder, and the messages about it."""
 
-    def __init__(self, key: str, send: Send, is_wanted: Callable[[], bool]) -> None:
-        self._key, self._send, self._is_wanted = key, send, is_wanted
+    def __init__(self, key: str, send: Send, is_wanted: Callable[[], bool], variable: str) -> None:
+        self._key, self._send, self._is_wanted, self._variable = key, send, is_wanted, variable
         self._selector = selectors.DefaultSelector()
         self._lines = {"outcomes": b"", "output": b""}
         self._flushed = time.monotonic()
@@ -102,7 +104,8 @@ class _Part:
 
     def run(self, worker: str, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start the builder, and stay until it has ended and everything is told."""
-        launched = _starter.start(environ, arguments)
+        starter = _starters[self._variable]
+        launched = starter.start(environ, arguments)
         _running[self._key] = launched.process
         try:
             self._send({"began": launched.process.pid, "host": socket.gethostname(), "by": worker})
@@ -112,7 +115,7 @@ class _Part:
         finally:
             _running.pop(self._key, None)
             self._selector.close()
-            code = _starter.ended(launched)
+            code = starter.ended(launched)
         if self._stopped_at is None:  # otherwise the run is gone, or this worker is about to be
             self._send({"ended": code})
 
