@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from refresh.catalog import SOURCE
 from refresh.commands.part import part
-from refresh.errors import CannotStartError
+from refresh.errors import CannotStartError, SettingsError
 from refresh.faces.files import write_whole
 from refresh.options.declaration import Program
 from refresh.run.programs import Said, run_parts
@@ -62,12 +62,13 @@ class Settling:
         places = addresses(layout, environ)
         name = locks.session_name(datetime.now(UTC))
         engines = {shard: stack.enter_context(connect(address, name)) for shard, address in places.items()}
+        check_they_differ(engines)
         return cls(path=path, environ=environ, layout=layout, addresses=places, engines=engines, say=say, stop=stop)
 
     def change(self, layout: Layout) -> None:
         """Write the file. Readers find the old one or the new one."""
         before = Path(self.path).read_text(encoding="utf-8")
-        write_whole(text_of(layout, before), self.path, "--shards")
+        write_whole(text_of(layout, before, self.path), self.path, "--shards")
         self.layout = layout
 
     def known(self) -> dict[str, list[int]]:
@@ -102,8 +103,7 @@ class Settling:
         """Raise ``CannotStartError`` if prices would be lost: somebody wrote them into the wrong shard."""
         right = self.layout.shard_of(id)
         with transaction(self.engines[name]) as here, transaction(self.engines[right]) as there:
-            columns = moving.common_columns(here, there, SOURCE)
-            if moving.prices(here, [id], columns).is_within(moving.prices(there, [id], columns)):
+            if moving.are_within(here, there, [id]):
                 return
         raise CannotStartError(
             f"asset {id} belongs into shard {right}, but shard {name} has prices of it that {right} lacks; "
@@ -134,8 +134,7 @@ class Settling:
         """Let the new shard count. Returns whether it has the prices that the old one has by now."""
         with read_committed(self.engines[origin]) as here, transaction(self.engines[home]) as there:
             moving.block_prices(here)
-            columns = moving.common_columns(here, there, SOURCE)
-            if moving.prices(here, ids, columns) != moving.prices(there, ids, columns):
+            if not moving.are_same(here, there, ids):
                 return False
             self.change(self.layout.arrived(ids))
             moving.remove_prices(here, ids)
@@ -172,6 +171,16 @@ class Settling:
             raise StoppedError
         if ended.code:
             raise CannotStartError(f"shard {name}: {next(reversed(words), 'the refresh failed')}; nothing was lost")
+
+
+def check_they_differ(engines: Mapping[str, Engine]) -> None:
+    """Raise ``SettingsError`` if two shards are one database: what is moved there would be removed there."""
+    names: dict[tuple[object, ...], str] = {}
+    for name, engine in engines.items():
+        with transaction(engine) as connection:
+            other = names.setdefault(moving.identity(connection), name)
+        if other != name:
+            raise SettingsError(f"shards {other} and {name} are the same database; each needs one of its own")
 
 
 def _known(engine: Engine) -> list[int]:

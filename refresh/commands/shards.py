@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from refresh import printing
-from refresh.commands.settling import Settling, StoppedError
+from refresh.commands.settling import Settling, StoppedError, check_they_differ
 from refresh.errors import SHORTAGES, AlreadyRunningError, ExitCode, RefreshError, SettingsError, UsageError, shortage
 from refresh.options.environment import settings
 from refresh.options.values import IDS
@@ -137,8 +137,9 @@ def _add(work: Settling, typed: Namespace) -> int:
     larger = work.layout.with_shard(typed.name, typed.variable, every)
     if not work.environ.get(typed.variable):
         raise SettingsError(f"{typed.variable} is not set; set it to the address of the new database")
+    with connect(work.environ[typed.variable], "shards") as engine:  # whoever cannot be reached is not added
+        check_they_differ({**work.engines, typed.name: engine})
     work.change(larger)
-    read_layout(work.path)  # its name is refused before anything is moved
     with ExitStack() as stack:
         again = Settling.opened(stack, work.path, work.environ, work.say, work.stop)
         return _settle(again, typed)

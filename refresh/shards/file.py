@@ -26,8 +26,12 @@ _FORM = 'write it as [shards], then a line for each: east = "SHARD_EAST_URL"'
 
 def read_layout(path: str) -> Layout:
     """The layout that a file says. Raises ``SettingsError`` for one that is broken or that others may have written."""
+    return _layout(believed_text(Path(path), "--shards"), path)
+
+
+def _layout(text: str, path: str) -> Layout:
     try:
-        said = tomllib.loads(believed_text(Path(path), "--shards"))
+        said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"--shards {path}: {error}; {_FORM}") from None
     for mistake in _mistakes(said):
@@ -79,8 +83,11 @@ def _mistakes_of_lists(part: str, lists: Mapping[str, Any], shards: Mapping[str,
         yield f"[{part}]: {listed(twice[:3])} is in the lists of two shards; leave it in one"
 
 
-def text_of(layout: Layout, before: str) -> str:
-    """The file that says a layout, with the comments of the one before. Raises ``MissingPackageError``."""
+def text_of(layout: Layout, before: str, path: str) -> str:
+    """The file that says a layout, with the comments of the one before.
+
+    Raises ``SettingsError`` if it would be refused when it is read, and ``MissingPackageError``.
+    """
     try:
         import tomlkit  # noqa: PLC0415 - only who changes a layout needs it
     except ModuleNotFoundError:
@@ -97,7 +104,9 @@ def text_of(layout: Layout, before: str) -> str:
         document.pop(part, None)
         if table:
             document[part] = table
-    return tomlkit.dumps(document)
+    text = tomlkit.dumps(document)
+    _layout(text, path)
+    return text
 
 
 def _by_shard(layout: Layout, by_id: Mapping[int, str]) -> dict[str, list[int]]:

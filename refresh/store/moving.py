@@ -6,9 +6,8 @@ Nothing that is computed is moved; it is built again. Whoever moves compares aft
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import IO
 
 from sqlalchemy import Connection, text
@@ -19,6 +18,7 @@ from refresh.store.database import raw_cursor
 from refresh.store.dimension_tables import ASSETS
 from refresh.store.existing import existing_columns
 from refresh.store.names import qualified
+from refresh.store.price_stage import ORIGIN
 from refresh.store.prices import open_prices
 from refresh.store.schema import prepare
 from refresh.store.settings import ALL, remember_folds, remembered_folds, remembered_zone
@@ -30,19 +30,14 @@ _OF_IDS = "id = ANY(CAST(:ids AS int[]))"
 _IN_MEMORY = 1 << 24
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prices:
-    """The rows of some assets in the source: their number, the last time, and a digest of all their values."""
+_IDENTITY = text("""
+    SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()
+""")
 
-    rows: int
-    last: datetime | None
-    digest: str
 
-    def is_within(self, other: Prices) -> bool:
-        """Whether others are the same, or have more and newer ones."""
-        if self == other or not self.rows:
-            return True
-        return self.rows <= other.rows and self.last is not None and other.last is not None and self.last <= other.last
+def identity(connection: Connection) -> tuple[object, ...]:
+    """What no two databases have in common at a time, whatever their addresses are and without any right."""
+    return tuple(connection.execute(_IDENTITY).one())
 
 
 def common_columns(one: Connection, other: Connection, table: str) -> list[str]:
@@ -51,17 +46,24 @@ def common_columns(one: Connection, other: Connection, table: str) -> list[str]:
     return sorted(name for name in first if name in second)
 
 
-def prices(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> Prices:
-    """What the source holds of some assets."""
+def digests(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> Counter[int]:
+    """The digests of all rows of some assets in the source, each with the number of such rows."""
     if is_absent_or_empty(connection):
-        return Prices(rows=0, last=None, digest="0")
-    query = text(f"""
-        SELECT count(*) AS rows, max("timestamp") AS last,
-               coalesce(sum(hash_record_extended(ROW({quoted(columns)}), 0)), 0)::text AS digest
-        FROM {SOURCE} WHERE {_OF_IDS}
-    """)
-    row = connection.execute(query, {"ids": array_of(ids)}).one()
-    return Prices(rows=row.rows, last=row.last, digest=row.digest)
+        return Counter()
+    query = text(f"SELECT hash_record_extended(ROW({quoted(columns)}), 0) FROM {SOURCE} WHERE {_OF_IDS}")
+    return Counter(connection.execute(query, {"ids": array_of(ids)}).scalars())
+
+
+def are_same(one: Connection, other: Connection, ids: Sequence[int]) -> bool:
+    """Whether the prices of assets are the same in both databases, in every column that both have."""
+    columns = common_columns(one, other, SOURCE)
+    return digests(one, ids, columns) == digests(other, ids, columns)
+
+
+def are_within(one: Connection, other: Connection, ids: Sequence[int]) -> bool:
+    """Whether another database has every price of assets that one has; when and from where they came is no matter."""
+    columns = [name for name in common_columns(one, other, SOURCE) if name not in ORIGIN]
+    return digests(one, ids, columns) <= digests(other, ids, columns)
 
 
 def block_prices(connection: Connection) -> None:

@@ -70,7 +70,14 @@ def test_file_of_others_is_not_believed(tmp_path: Path) -> None:
 def test_changes_keep_comments(tmp_path: Path) -> None:
     """What is written is read again as the same, and what a user wrote beside it stays."""
     layout = read_layout(written(tmp_path, TEXT)).arrived([52]).with_shard("north", "NORTH_URL", range(50))
-    text = text_of(layout, TEXT)
+    text = text_of(layout, TEXT, "shards.toml")
     assert read_layout(written(tmp_path, text)) == layout
     assert "# Ours since 2024." in text
     assert "# the old one" in text
+
+
+def test_what_would_be_refused_is_not_written() -> None:
+    """A name that the file must not have is refused before anything is written."""
+    layout = Layout(shards={"east": "EAST_URL"}).with_shard("The North", "NORTH_URL", [])
+    with pytest.raises(SettingsError, match="shard 'The North': a name is small letters"):
+        text_of(layout, TEXT, "shards.toml")
