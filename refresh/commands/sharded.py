@@ -6,10 +6,10 @@ Each works as on a database of its own: with its lock, its history and its laws.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,6 +18,7 @@ from typing import Any
 
 from refresh.commands.part import part
 from refresh.commands.share import others, symbols
+from refresh.commands.workplace import cores
 from refresh.errors import ExitCode
 from refresh.faces import document, spread
 from refresh.faces.alerts import Digest
@@ -35,6 +36,9 @@ from refresh.shards.layout import Layout, addresses
 from refresh.stop import Stop
 from refresh.wording import escaped
 
+KEPT_LINES = 40
+"""The last lines of a part: the answer to a question, or why a run failed. A run may print millions."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Everywhere:
@@ -46,14 +50,14 @@ class _Everywhere:
     layout: Layout
     addresses: Mapping[str, str] = field(repr=False)
     folder: Path
-    lines: dict[str, list[str]] = field(default_factory=dict)
+    lines: dict[str, deque[str]] = field(default_factory=dict)
 
-    def part(self, name: str, request: Request, jobs: int) -> Part:
+    def part(self, name: str, request: Request, jobs: int | None) -> Part:
         """The program of one shard."""
         arguments = typed_arguments(self.program, self._own(name, request, jobs))
         return part(name, self.layout, self.addresses[name], self.environ, self.program, arguments)
 
-    def _own(self, name: str, request: Request, jobs: int) -> Request:
+    def _own(self, name: str, request: Request, jobs: int | None) -> Request:
         """The request of one shard: its files are its own."""
         return replace(
             request,
@@ -76,14 +80,14 @@ class _Everywhere:
 
     def tell(self, said: Said) -> None:
         """Pass on a line, with its shard."""
-        self.lines.setdefault(said.name, []).append(said.line)
+        self.lines.setdefault(said.name, deque(maxlen=KEPT_LINES)).append(said.line)
         is_result = self.request.json == document.TERMINAL
         stream = sys.stderr if said.is_error or is_result else sys.stdout
         stream.write(f"{said.name}: {escaped(said.line)}\n")
 
     def ended(self, part: EndedPart) -> spread.Ended:
         """How the program of a shard ended, with what it wrote."""
-        lines = self.lines.get(part.name, [])
+        lines = tuple(self.lines.get(part.name, ()))
         said = self._document(part.name)
         return spread.Ended(name=part.name, code=part.code, seconds=part.seconds, lines=lines, document=said)
 
@@ -103,7 +107,8 @@ def work(program: Program, request: Request, environ: Settings, now: datetime) -
             program=program, request=request, environ=environ, layout=layout, addresses=places, folder=Path(folder)
         )
         parts = _parts(job, now)
-        ended = [job.ended(part) for part in run_parts(parts, _jobs(request), job.tell, stop)]
+        side_by_side, _ = _jobs(request, len(parts))
+        ended = [job.ended(part) for part in run_parts(parts, side_by_side, job.tell, stop)]
         ended.sort(key=lambda shard: list(layout.shards).index(shard.name))
         return _published(job, ended, time.monotonic() - started, stop, now)
 
@@ -117,7 +122,7 @@ def _parts(job: _Everywhere, now: datetime) -> list[Part]:
     elif request.asset_ids is not None:
         ids = layout.split(request.asset_ids)
     elsewhere = others(job.addresses, request, now)
-    jobs = max(_jobs(request) // max(len(ids), 1), 1)
+    _, jobs = _jobs(request, len(ids))
     parts = []
     for name, own in ids.items():
         narrowed = replace(request, ids=None if own is None else tuple(own), elsewhere=elsewhere[name])
@@ -125,8 +130,12 @@ def _parts(job: _Everywhere, now: datetime) -> list[Part]:
     return parts
 
 
-def _jobs(request: Request) -> int:
-    return request.jobs or os.cpu_count() or 1
+def _jobs(request: Request, parts: int) -> tuple[int, int | None]:
+    """How many parts run side by side, and how many builders each: ``None``, if workers elsewhere decide that."""
+    if request.cluster and not request.jobs:
+        return parts, None
+    jobs = request.jobs or cores()
+    return jobs, max(jobs // max(parts, 1), 1)
 
 
 def _published(

@@ -28,10 +28,11 @@ def cluster_of(job: Job) -> Iterator[Cluster | None]:
 def limits_of(request: Request, cluster: Cluster | None) -> Limits:
     """How many builders run side by side, and how long each may take."""
     timeout = request.timeout.total_seconds() if request.timeout else None
-    return Limits(jobs=request.jobs or (cluster.slots if cluster else _cores()), timeout=timeout)
+    return Limits(jobs=request.jobs or (cluster.slots if cluster else cores()), timeout=timeout)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -74,10 +74,9 @@ def exit_code(ended: Sequence[Ended], stopped: int) -> int:
     """The exit code of all: that of the signal, else that on which all agree, else that something failed."""
     if stopped:
         return stopped
-    codes = {shard.code for shard in ended}
-    if len(codes) == 1:
-        return codes.pop() or ExitCode.DONE
-    return ExitCode.FAILED
+    first, *others = {shard.code for shard in ended}
+    is_common = not others and first is not None and first >= 0  # below are those of programs that a signal ended
+    return first if is_common and first is not None else ExitCode.FAILED
 
 
 def headline(ended: Sequence[Ended], code: int, seconds: float) -> str:

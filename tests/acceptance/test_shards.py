@@ -291,3 +291,33 @@ def test_prices_in_the_wrong_shard_are_not_thrown_away(spread: Spread) -> None:
     execute(spread.engines["east"], PRICES, ids=[asset], first=DAYS, last=DAYS)
     spread.shards("settle")
     assert ask(spread.engines["west"], f"SELECT count(*) FROM {SOURCE} WHERE id = {asset}") == [(0,)]
+
+
+def test_another_price_in_the_wrong_shard_is_not_thrown_away(spread: Spread) -> None:
+    """Also one of a day that the right shard has, with another value."""
+    asset = spread.layout.split(IDS)["east"][0]
+    execute(spread.engines["west"], PRICES, ids=[asset], first=DAYS - NEW, last=DAYS - NEW)
+    execute(spread.engines["west"], f"UPDATE {SOURCE} SET close = close + 1 WHERE id = {asset}")
+    refused = spread.shards("settle", code=ExitCode.CANNOT_START)
+    assert f"asset {asset} belongs into shard east, but shard west has prices of it" in refused.err
+    assert ask(spread.engines["west"], f"SELECT count(*) FROM {SOURCE} WHERE id = {asset}") == [(1,)]
+
+
+def test_one_database_is_not_two_shards(spread: Spread) -> None:
+    """What is moved between two names of one database would be gone: neither moves nor additions begin."""
+    prices = ask(spread.engines["east"], f"SELECT count(*) FROM {SOURCE}")
+    text = spread.file.read_text()
+    twice = Spread(
+        folder=spread.folder,
+        engines=spread.engines,
+        whole=spread.whole,
+        file=spread.file,
+        environ={**spread.environ, "NORTH_URL": address(spread.engines["east"])},
+    )
+    refused = twice.shards("add", "north", "NORTH_URL", code=ExitCode.CANNOT_START)
+    assert "shards east and north are the same database" in refused.err
+    assert spread.file.read_text() == text
+    spread.file.write_text(f'{text}north = "NORTH_URL"\n')
+    asset = spread.layout.split(IDS)["east"][0]
+    twice.shards("move", str(asset), "--to", "north", code=ExitCode.CANNOT_START)
+    assert ask(spread.engines["east"], f"SELECT count(*) FROM {SOURCE}") == prices
