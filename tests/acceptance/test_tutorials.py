@@ -67,39 +67,46 @@ def fits(expected: list[str], printed: list[str]) -> bool:
     return bool(printed) and expected[0] == printed[0] and fits(expected[1:], printed[1:])
 
 
-@pytest.fixture(scope="module")
-def surroundings(server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
-    """An empty home with the command in its path, and a database of a user's own."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "bin").mkdir()
+@pytest.fixture
+def surroundings(server: URL, tmp_path: Path) -> Iterator[tuple[dict[str, str], str]]:
+    """The variables of a user with an empty home and the command in its path, and a database of the user's own."""
+    (tmp_path / "bin").mkdir()
     for name, script in SHIMS.items():
-        program = home / "bin" / name
+        program = tmp_path / "bin" / name
         program.write_text(script.format(project=PROJECT, python=sys.executable))
         program.chmod(0o755)
+    ours = {"PYTHONPATH": str(PROJECT), "REFRESH_LOG_DIR": str(tmp_path / "logs")}
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     with public_folder() as data, database(server, "template1") as url:
-        own = url.replace("+psycopg2", "")
-        yield home, {"HOME": str(home), "REFRESH_DATA_DIR": str(data / "data"), "OWN": own}
+        environ = {"PATH": path, "HOME": str(tmp_path), "REFRESH_DATA_DIR": str(data / "data"), **ours}
+        yield environ, url.replace("+psycopg2", "")
 
 
-@pytest.mark.parametrize("part", parts(), ids=lambda part: part.title)
-def test_tutorial(part: Part, surroundings: tuple[Path, dict[str, str]]) -> None:
-    """The commands end well and print what is shown; the first tutorial has no database of its own, the others do."""
-    home, environ = surroundings
-    assert part.steps
-    own = {} if part.title == parts()[0].title else {"TARGET_DB_URL": environ["OWN"]}
-    path = f"{home / 'bin'}:{os.environ['PATH']}"
+def test_tutorials(surroundings: tuple[dict[str, str], str]) -> None:
+    """The commands end well and print what is shown; the first tutorial has no database of its own, the others do.
+
+    One test for all: each tutorial goes on with what those before it built.
+    """
+    environ, own = surroundings
+    first, *others = parts()
+    follow(first, environ)
+    for part in others:
+        follow(part, {**environ, "TARGET_DB_URL": own})
+
+
+def follow(part: Part, environ: dict[str, str]) -> None:
+    """Run the commands of a tutorial, and compare what they print."""
+    assert part.steps, part.title
     for commands, expected in part.steps:
-        shell = [shutil.which("bash") or "sh", "-euc", commands]
-        clean = {"PATH": path, "HOME": environ["HOME"], "REFRESH_DATA_DIR": environ["REFRESH_DATA_DIR"]}
         result = subprocess.run(
-            shell,
-            cwd=home,
-            env={**clean, "PYTHONPATH": str(PROJECT), "REFRESH_LOG_DIR": str(home / "logs"), **own},
+            [shutil.which("bash") or "sh", "-euc", commands],
+            cwd=environ["HOME"],
+            env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
             timeout=300,
         )
-        assert result.returncode == 0, result.stdout
-        assert fits(settled(expected), settled(result.stdout)), result.stdout
+        assert result.returncode == 0, f"{part.title}: {result.stdout}"
+        assert fits(settled(expected), settled(result.stdout)), f"{part.title}: {result.stdout}"
