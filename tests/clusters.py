@@ -16,9 +16,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from programs import PROJECT
+from running import Refresh
 from waiting import eventually
 
 HOST = "127.0.0.1"
+VARIABLE = "PRICES_DB_URL"
+"""That from which workers read the address of the database."""
+TWO = ("--bars", "--builders", "1d,multi_tf")
 QUIET = ["--no-dashboard", "--host", HOST]
 
 
@@ -85,6 +89,12 @@ class Cluster:
         for process in (*self.workers.values(), self.scheduler):
             end(process)
         self.workers.clear()
+
+
+def start(folder: Path, address: str, where: str, *arguments: str, **environ: str) -> Refresh:
+    """A run on a cluster, of two builders unless something else is asked for."""
+    settings = {"REFRESH_CLUSTER": where, "REFRESH_DB_VARIABLE": VARIABLE, **environ}
+    return Refresh(folder, address, *(arguments or TWO), **settings)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -104,6 +104,14 @@ def digests(engine: Engine, *, without: Sequence[str] = ()) -> dict[str, tuple[i
         return {row.name: (row.number, row.hashes) for row in found}
 
 
+def check_equal(engine: Engine, builders: Sequence[BuilderConfig] = BUILDERS) -> None:
+    """The tables of these builders are filled, and are those of a rebuild by this process."""
+    found = digests(engine)
+    assert all(found[leg.target][0] for builder in builders for leg in builder.legs)
+    refresh(engine, Request(full_rebuild=True), builders)
+    assert digests(engine) == found
+
+
 def written(engine: Engine) -> dict[str, tuple[int, int, int]]:
     """The rows ever inserted, updated and deleted, for each table of the database."""
     with engine.begin() as connection:

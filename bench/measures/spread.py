@@ -1,7 +1,8 @@
 """Two machines instead of one: two servers and two workers, each pair on a core of its own, compared with one pair.
 
-A machine is played by a core: its server, its worker and the share of the run that is on it get no other. Needs two
-cores and the extra ``cluster``.
+A machine is played by a core: its server, its worker and the share of the run that is on it get no other. Each server
+has half of the assets: so few would by their hashes be spread 84 to 116, and the larger part would be what is measured.
+Needs two cores and the extras ``cluster`` and ``shards``.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from bench import programs
 from bench.figures import Figure, Goal, Unit, ratios
 from bench.server import NAME, Bench, Size, checkpoint_of, fill, keep
 from refresh.catalog import legs
+from refresh.shards.file import text_of
 from refresh.shards.layout import Layout
 from refresh.store.database import connect, opened
 from refresh.store.tables import TARGET_TABLES, source_table
 
-LAYOUT = Layout(shards={"east": "EAST_URL", "west": "WEST_URL"})
+SHARDS = Layout(shards={"east": "EAST_URL", "west": "WEST_URL"})
 _SECONDS_TO_START = 60.0
 
 
@@ -97,18 +99,26 @@ def _two(
     """The same by two pairs, between which the assets are spread."""
     with ExitStack() as stack:
         engines, environ = [], {}
-        split = LAYOUT.split(range(1, size.assets + 1))
-        for machine, (name, variable) in zip(machines, LAYOUT.shards.items(), strict=True):
+        layout = halves(size.assets)
+        split = layout.split(range(1, size.assets + 1))
+        for machine, (name, variable) in zip(machines, layout.shards.items(), strict=True):
             engine, environ[variable] = stack.enter_context(_database(machine, f"{name}_{number}"))
             fill(engine, size)
             keep(engine, split[name])
             checkpoint_of(engine)
             engines.append(engine)
         file = bench.directory / "shards.toml"
-        file.write_text("[shards]\n" + "".join(f'{name} = "{value}"\n' for name, value in LAYOUT.shards.items()))
+        file.write_text(text_of(layout, "", str(file)))
         scheduler = stack.enter_context(_workers(bench, dict.fromkeys([machine.core for machine in machines], environ)))
         seconds = _run(bench, {**environ, "REFRESH_SHARDS": str(file)}, scheduler)
         return seconds, _digests(engines)
+
+
+def halves(assets: int) -> Layout:
+    """The assets from 1 on, as many in one shard as in the other, and as few as possible elsewhere than by their hash."""
+    less, more = sorted(SHARDS.split(range(1, assets + 1)).items(), key=lambda shard: len(shard[1]))
+    moved = more[1][: (len(more[1]) - len(less[1])) // 2]
+    return SHARDS.assigned(moved, less[0]).arrived(moved)
 
 
 @contextmanager

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
 import pytest
-from clusters import Cluster, recorded
+from clusters import TWO, VARIABLE, Cluster, recorded, start
 from databases import database, execute
 from prices import fill
-from refreshing import FEW, digests, enable, refresh
+from refreshing import FEW, check_equal, enable
 from running import Refresh
 from sqlalchemy import URL, Engine, make_url
 from statements import ask
 from waiting import eventually
 
-from refresh.catalog import BUILDERS, BuilderConfig, by_key
-from refresh.options.request import Request
+from refresh.catalog import by_key
 from refresh.store.database import connect
 
 pytest.importorskip("distributed")
 
 ASSETS = (1, 2, 3, 4)
-VARIABLE = "PRICES_DB_URL"
-TWO = ("--bars", "--builders", "1d,multi_tf")
 BOTH = (by_key("bars.1d"), by_key("bars.multi_tf"))
-HITS = int(os.environ.get("REFRESH_CLUSTER_HITS", "2"))
 LOOPBACK = "0100007F"
 SECRETS = ("of-the-run", "of-the-workers")
 
@@ -82,12 +77,6 @@ def two(cluster: Cluster, address: str) -> Cluster:
     return cluster
 
 
-def start(folder: Path, address: str, where: str, *arguments: str, **environ: str) -> Refresh:
-    """A run on a cluster."""
-    settings = {"REFRESH_CLUSTER": where, "REFRESH_DB_VARIABLE": VARIABLE, **environ}
-    return Refresh(folder, address, *(arguments or TWO), **settings)
-
-
 def waiting(engine: Engine, table: str = "cmc_price_bars_1d") -> list[int]:
     """The numbers of the builders that wait for a lock of a table."""
     query = """SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
@@ -129,19 +118,11 @@ def outcomes(engine: Engine) -> dict[str, int]:
     return dict(map(tuple, ask(engine, query)))
 
 
-def check_equal(engine: Engine, builders: Sequence[BuilderConfig] = BOTH) -> None:
-    """The tables of these builders are filled, and those of a rebuild by this process."""
-    found = digests(engine)
-    assert all(found[builder.legs[0].target][0] for builder in builders)
-    refresh(engine, Request(full_rebuild=True), builders)
-    assert digests(engine) == found
-
-
 def check_next(folder: Path, engine: Engine, address: str, *arguments: str) -> None:
     """An ordinary run does what is left."""
     last = Refresh(folder, address, *(arguments or TWO))
     assert (last.wait(), last.err) == (0, "")
-    check_equal(engine)
+    check_equal(engine, BOTH)
 
 
 def test_a_run_on_workers_is_equal_and_keeps_its_secrets(tmp_path: Path, cluster: Cluster, engine: Engine) -> None:
@@ -159,7 +140,7 @@ def test_a_run_on_workers_is_equal_and_keeps_its_secrets(tmp_path: Path, cluster
     assert outcomes(engine) == {"done": 10 * len(ASSETS)}
     assert ask(engine, "SELECT count(*), count(ended_at) FROM refresh_steps") == [(10, 10)]
     assert run.out.count("Processing ID") == 10 * len(ASSETS)
-    check_equal(engine, BUILDERS)
+    check_equal(engine)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -172,7 +153,7 @@ def test_a_worker_ends(tmp_path: Path, two: Cluster, engine: Engine, address: st
         assert eventually(lambda: sum(map(is_alive, builders)) == 1)
     assert (run.wait(), run.err) == (0, "")
     assert outcomes(engine) == {"done": 2 * len(ASSETS)}
-    check_equal(engine)
+    check_equal(engine, BOTH)
 
 
 def test_a_worker_is_killed_and_nothing_may_be_tried_again(
@@ -204,7 +185,7 @@ def test_all_workers_are_killed(tmp_path: Path, two: Cluster, engine: Engine, ad
     two.need(one={VARIABLE: address}, two={VARIABLE: address})
     again = start(tmp_path, address, two.address, *TWO, "--resume")
     assert (again.wait(), again.err) == (0, "")
-    check_equal(engine)
+    check_equal(engine, BOTH)
 
 
 def test_a_builder_is_killed(tmp_path: Path, two: Cluster, engine: Engine, address: str) -> None:
@@ -276,7 +257,7 @@ def test_a_run_is_killed(tmp_path: Path, two: Cluster, engine: Engine, address: 
         assert have_ended(builders)
     again = start(tmp_path, address, two.address)
     assert (again.wait(), again.err) == (0, "")
-    check_equal(engine)
+    check_equal(engine, BOTH)
 
 
 def test_a_builder_takes_too_long(tmp_path: Path, two: Cluster, engine: Engine, address: str) -> None:
@@ -303,7 +284,7 @@ def test_workers_of_this_machine(tmp_path: Path, engine: Engine, address: str) -
     assert (run.wait(), run.err) == (0, "")
     assert have_ended([*builders, *group])
     assert list(scratch.iterdir()) == []
-    check_equal(engine)
+    check_equal(engine, BOTH)
 
 
 def members(session: int) -> list[int]:
@@ -349,38 +330,3 @@ def test_nobody_else_loads_dask(module: str) -> None:
     code = f"import sys, {module}; print(sys.modules.keys() & {{'distributed', 'dask', 'msgpack'}})"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "set()\n"
-
-
-@pytest.mark.parametrize("hit", range(HITS))
-def test_something_is_killed_at_a_random_moment(
-    tmp_path: Path, two: Cluster, engine: Engine, address: str, hit: int
-) -> None:
-    """A worker, a builder or a session of the server is killed; one ordinary run makes everything equal."""
-    chance = random.Random(hit)  # noqa: S311 - a moment, no secret
-    victim = ("worker", "builder", "server")[hit % 3]
-    run = start(tmp_path, address, two.address, "--bars")
-    assert eventually(lambda: at_work(engine, run))
-    time.sleep(chance.uniform(0, 2))
-    found = at_work(engine, run)
-    while not found and run.process.poll() is None:  # between two steps
-        found = at_work(engine, run)
-    if victim == "worker":
-        two.workers[chance.choice(["one", "two"])].kill()
-    elif found:
-        builder, session = chance.choice(found)
-        os.kill(session if victim == "server" else builder, signal.SIGKILL)
-    code = run.wait()
-    engine.dispose()
-    said = next((line for line in run.err.splitlines() if "not reached" in line), "")
-    print(f"hit {hit}: {victim} killed at {len(found)} builders: exit code {code}, {outcomes(engine)}: {said}")  # noqa: T201
-    assert code in ({0} if victim == "worker" else {0, 1})
-    check_next(tmp_path, engine, address, "--bars")
-    check_equal(engine, [builder for builder in BUILDERS if builder.key.startswith("bars.")])
-
-
-def at_work(engine: Engine, run: Refresh) -> list[tuple[int, int]]:
-    """The builders of a run, and the process of the server that works for each."""
-    query = """SELECT application_name, pid FROM pg_stat_activity
-               WHERE datname = current_database() AND application_name ~ '^refresh [0-9]+@'"""
-    found = [(int(name.split()[1].partition("@")[0]), pid) for name, pid in ask(engine, query)]
-    return [(builder, session) for builder, session in found if builder != run.process.pid]
