@@ -115,8 +115,9 @@ def _two(
 
 
 def halves(assets: int) -> Layout:
-    """The assets from 1 on, as many in one shard as in the other, and as few as possible elsewhere than by their hash."""
-    less, more = sorted(SHARDS.split(range(1, assets + 1)).items(), key=lambda shard: len(shard[1]))
+    """Ids from 1 on, as many in one shard as in the other, and as few as possible elsewhere than by their hash."""
+    split = {**{name: [] for name in SHARDS.shards}, **SHARDS.split(range(1, assets + 1))}
+    less, more = sorted(split.items(), key=lambda shard: len(shard[1]))
     moved = more[1][: (len(more[1]) - len(less[1])) // 2]
     return SHARDS.assigned(moved, less[0]).arrived(moved)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import Engine
@@ -39,6 +40,8 @@ from refresh.store import settings as settings_of_tables
 from refresh.store.assets import read_symbols
 from refresh.store.server_errors import ASSET_ERRORS, first_line
 from refresh.wording import escaped
+
+Result = TypeVar("Result")
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], stop: Stop) -> int:
@@ -72,9 +75,7 @@ def _build(request: Request, environ: Mapping[str, str], stop: Stop) -> int:
     now = request.now or datetime.now(UTC)
     with ExitStack() as stack:
         engine = _opened(stack, request, environ, now).engine
-        _refuse_other_database(engine, request, environ)
-        request = with_ids(request, lambda: read_symbols(engine))
-        scope, ids = _prepared(engine, request, now)
+        request, scope, ids = _patiently(lambda: _prepared(engine, request, environ, now), request.retries)
         reports = _Reports(stack, request)
         stack.enter_context(recorded(engine, scope, request, len(ids), lambda: reports.rows_and_code(stop)))
         _run(engine, scope, ids, reports, stop, again=request.worker is not None)
@@ -85,11 +86,11 @@ def _opened(stack: ExitStack, request: Request, environ: Mapping[str, str], now:
     """The database. The builder of a run knows that it answered a moment ago, and waits until it does so again."""
     retries = 0 if request.run_id is None else request.retries
     name = locks.session_name(now)
-    return retry.retried(
-        lambda _: stack.enter_context(database.opened(request.db_url, environ, name)),
-        retries,
-        lambda error: _say(f"trying again: {first_line(error)}"),
-    )
+    return _patiently(lambda: stack.enter_context(database.opened(request.db_url, environ, name)), retries)
+
+
+def _patiently(work: Callable[[], Result], retries: int) -> Result:
+    return retry.retried(lambda _: work(), retries, lambda error: _say(f"trying again: {first_line(error)}"))
 
 
 def _refuse_other_database(engine: Engine, request: Request, environ: Mapping[str, str]) -> None:
@@ -106,9 +107,16 @@ def _refuse_other_database(engine: Engine, request: Request, environ: Mapping[st
         )
 
 
-def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, Sequence[int]]:
-    """The builder's part of the run and its assets, in a database that has all tables."""
+def _prepared(
+    engine: Engine, request: Request, environ: Mapping[str, str], now: datetime
+) -> tuple[Request, Scope, Sequence[int]]:
+    """The request with ids, the builder's part of the run and its assets, in a database that has all tables.
+
+    Where it breaks off, it can begin again.
+    """
     builder = named_builder(request.builder or "")
+    _refuse_other_database(engine, request, environ)
+    request = with_ids(request, lambda: read_symbols(engine))
     with database.read_committed(engine) as connection:
         if request.no_migrate:
             schema.refuse_outdated(connection)
@@ -123,7 +131,7 @@ def _prepared(engine: Engine, request: Request, now: datetime) -> tuple[Scope, S
         ids = survey.asset_ids(connection, scope)
     if migrated:
         _say(migrated)
-    return scope, ids
+    return request, scope, ids
 
 
 def _alphas(averages: Sequence[Series]) -> list[tuple[float, float, float]]:

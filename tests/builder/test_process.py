@@ -127,6 +127,21 @@ def test_builder_of_a_run_is_no_run_itself(engine: Engine) -> None:
     assert ask(engine, "SELECT DISTINCT run_id FROM refresh_outcomes") == [("r",)]
 
 
+@pytest.mark.parametrize("arguments", [(), ("--run-id", "r")], ids=["by hand", "of a run"])
+def test_session_ends_while_it_prepares(engine: Engine, arguments: tuple[str, ...]) -> None:
+    """It prepares again in another session, as it tries again what it was about to commit."""
+    assert build(engine, "bars.1d").returncode == 0
+    assert build(engine, "bars.multi_tf").returncode == 0
+    with started(engine, "emas.multi_tf", *arguments) as child:
+        with locked(engine, "ema_alpha_lookup"):
+            assert is_stuck(engine, child)
+            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(application_name, :name)"
+            assert ask(engine, query, name=f"refresh {child.pid}@")
+        output, errors = child.communicate(timeout=PATIENCE)
+    assert (child.returncode, errors.count("trying again: ")) == (0, 1), errors
+    assert {outcome.status for outcome in map(Outcome.parse, output.splitlines())} == {Status.DONE}
+
+
 # Its end
 
 
