@@ -2,6 +2,7 @@
 
 A machine is played by a core: its server, its worker and the share of the run that is on it get no other. Each server
 has half of the assets: so few would by their hashes be spread 84 to 116, and the larger part would be what is measured.
+Each worker knows the server beside it.
 Needs two cores and the extras ``cluster`` and ``shards``.
 """
 
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -98,19 +100,21 @@ def _two(
 ) -> tuple[float, dict[str, tuple[int, int]]]:
     """The same by two pairs, between which the assets are spread."""
     with ExitStack() as stack:
-        engines, environ = [], {}
+        engines, environs = [], {}
         layout = halves(size.assets)
         split = layout.split(range(1, size.assets + 1))
         for machine, (name, variable) in zip(machines, layout.shards.items(), strict=True):
-            engine, environ[variable] = stack.enter_context(_database(machine, f"{name}_{number}"))
+            engine, url = stack.enter_context(_database(machine, f"{name}_{number}"))
+            environs[machine.core] = {variable: url}
             fill(engine, size)
             keep(engine, split[name])
             checkpoint_of(engine)
             engines.append(engine)
         file = bench.directory / "shards.toml"
         file.write_text(text_of(layout, "", str(file)))
-        scheduler = stack.enter_context(_workers(bench, dict.fromkeys([machine.core for machine in machines], environ)))
-        seconds = _run(bench, {**environ, "REFRESH_SHARDS": str(file)}, scheduler)
+        scheduler = stack.enter_context(_workers(bench, environs))
+        all_of_them = dict(ChainMap(*environs.values()))
+        seconds = _run(bench, {**all_of_them, "REFRESH_SHARDS": str(file)}, scheduler)
         return seconds, _digests(engines)
 
 

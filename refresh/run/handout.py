@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 from refresh.errors import ExitCode
 from refresh.records import Outcome
+from refresh.run.hands import Hands
 from refresh.run.jobs import Attempt, Job, Part
 from refresh.run.parts import cut
 from refresh.run.staff import Staff
@@ -22,22 +23,6 @@ from refresh.wording import counted
 
 SECONDS_TO_BE_KILLED = 3.0
 """How long a worker may take to tell that a builder was killed."""
-
-
-class Hands(Protocol):
-    """What moves the parts. None of this waits."""
-
-    def submit(self, key: str, worker: str, arguments: Sequence[str]) -> None:
-        """Let a worker start a builder."""
-
-    def forget(self, key: str) -> None:
-        """Want nothing more of it; if it is still at work, it is stopped."""
-
-    def send(self, key: str, worker: str, number: int) -> None:
-        """Send a signal to a builder."""
-
-    def aside(self, work: Callable[[], object], then: Callable[[], None]) -> None:
-        """Do something that may take a while, then something else."""
 
 
 class HandOut:
@@ -82,7 +67,9 @@ class HandOut:
             if attempt.job.is_stopping:
                 self._hands.send(message["key"], attempt.worker, signal.SIGTERM)
         self._pass_on(attempt, message.get("outcomes", b""), message.get("output", b""))
-        if "refused" in message:
+        if "lacks" in message:
+            self._pass_over(message["key"], message["lacks"])
+        elif "refused" in message:
             self._finish(message["key"], f"{attempt.place}: {message['refused']}", is_useless=True)
         elif "ended" in message:
             self._ended(message["key"], attempt, message["ended"])
@@ -162,7 +149,7 @@ class HandOut:
         if job.is_cut or not (self._staff.slots or job.is_stopping or self._staff.is_hopeless):
             return
         job.is_cut = True
-        slots = self._staff.slots
+        slots = self._staff.useful
         if not job.is_stopping:
             parts = cut(job.step.tasks, workers=max(len(slots), 1), slots=sum(slots.values()))
             job.waiting = [Part.of(tasks) for tasks in parts]
@@ -204,6 +191,17 @@ class HandOut:
             self._end_sessions(attempt, lambda: None)
         is_useless = code == ExitCode.CANNOT_START
         self._finish(key, f"{attempt.place}: {silent_end(code, attempt.last_line)}", is_useless=is_useless)
+
+    def _pass_over(self, key: str, variable: str) -> None:
+        """A worker without the address of this database is there for others: another one gets the part."""
+        attempt = self._attempts.pop(key)
+        self._hands.forget(key)
+        lack = f"{attempt.place}: it has no {variable} in its environment, so it gets nothing of this run"
+        self._staff.refuse(attempt.worker, lack)
+        attempt.job.feed.put(attempt.job.output, f"{lack}\n".encode())
+        if not attempt.job.is_stopping:
+            attempt.job.waiting.insert(0, attempt.part)
+        self.go_on()
 
     def _finish(self, key: str, reason: str, *, is_useless: bool) -> None:
         """Nothing more comes from an attempt, and it is not tried again."""

@@ -47,9 +47,12 @@ def build(key: str, arguments: Sequence[str], variable: str, version: str) -> No
         worker.log_event(TOPIC, {"key": key, **message})
 
     name = _plain(str(worker.name))
-    refusal = _refusal(variable, version)
-    if refusal:
-        send({"refused": refusal, "by": name})
+    if version != VERSION:
+        told = f"it has daily-refresh {VERSION}, and the run has {version}; install the same version there"
+        send({"refused": told, "by": name})
+        return
+    if not os.environ.get(variable):
+        send({"lacks": variable, "by": name})
         return
     arguments = [*arguments, "--worker", name]
     _Part(key, send, lambda: _is_wanted(worker, key), variable).run(name, arguments, _environment(variable))
@@ -60,18 +63,6 @@ def send_signal(key: str, number: int) -> None:
     process = _running.get(key)
     if process and process.is_running:
         process.send(number)
-
-
-def _refusal(variable: str, version: str) -> str:
-    """Why this worker can do nothing for a run; empty if it can."""
-    if version != VERSION:
-        return f"it has daily-refresh {VERSION}, and the run has {version}; install the same version there"
-    if not os.environ.get(variable):
-        return (
-            f"it has no {variable} in its environment (REFRESH_DB_VARIABLE names the variable); set it there to the "
-            "address of the database that the run refreshes, and start the worker again"
-        )
-    return ""
 
 
 def _plain(name: str) -> str:

@@ -39,20 +39,25 @@ class Staff:
 
     def forgive(self) -> None:
         """If every worker was of no use, the reason may have been what they all need: each gets another chance."""
-        if all(worker in self._useless for worker in self.slots):
+        if not self.useful:
             self._useless.clear()
 
     def free(self, busy: Sequence[str]) -> str | None:
         """The worker with the most free slots, if any has one. ``busy``: the worker of each builder."""
-        useful = [worker for worker in self.slots if worker not in self._useless]
-        best = max(useful, key=lambda worker: self.slots[worker] - busy.count(worker), default=None)
-        return best if best is not None and self.slots[best] > busy.count(best) else None
+        useful = self.useful
+        best = max(useful, key=lambda worker: useful[worker] - busy.count(worker), default=None)
+        return best if best is not None and useful[best] > busy.count(best) else None
+
+    @property
+    def useful(self) -> dict[str, int]:
+        """The slots of the workers that can do something for this run, as far as is known."""
+        return {worker: slots for worker, slots in self.slots.items() if worker not in self._useless}
 
     @property
     def is_hopeless(self) -> bool:
         """Whether no worker is left that could do anything, and none has come for a while."""
         if self.slots:
-            return all(worker in self._useless for worker in self.slots)
+            return not self.useful
         return time.monotonic() >= self._empty_since + SECONDS_WITHOUT_WORKER
 
     @property

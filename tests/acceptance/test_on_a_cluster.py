@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -214,13 +215,12 @@ def test_the_scheduler_is_killed(tmp_path: Path, two: Cluster, engine: Engine, a
     check_next(tmp_path, engine, address)
 
 
-@pytest.mark.parametrize("is_empty", [False, True], ids=["unset", "another"])
-def test_a_worker_does_not_know_the_database(
-    tmp_path: Path, cluster: Cluster, server: URL, engine: Engine, address: str, is_empty: bool
+def test_a_worker_has_another_database(
+    tmp_path: Path, cluster: Cluster, server: URL, engine: Engine, address: str
 ) -> None:
     """It writes nowhere: its assets are not reached, with the worker and the variable; the other one does the rest."""
     with database(server, "template1") as other:
-        cluster.need(one={VARIABLE: address}, wrong={VARIABLE: other} if is_empty else {})
+        cluster.need(one={VARIABLE: address}, wrong={VARIABLE: other})
         run = start(tmp_path, address, cluster.address)
         assert run.wait() == 1
         with connect(other) as elsewhere:
@@ -229,6 +229,28 @@ def test_a_worker_does_not_know_the_database(
     assert "worker wrong at tcp://" in run.err
     assert VARIABLE in run.err
     assert outcomes(engine) == {"done": 4, "not reached": 2, "skipped": 2}
+    check_next(tmp_path, engine, address)
+
+
+def test_a_worker_is_there_for_other_databases(tmp_path: Path, cluster: Cluster, engine: Engine, address: str) -> None:
+    """It gets nothing, which the log says; the other one does all."""
+    cluster.need(one={VARIABLE: address}, other={"OTHER_DB_URL": address})
+    run = start(tmp_path, address, cluster.address)
+    assert (run.wait(), run.err) == (0, "")
+    lack = rf"worker other at \S+: it has no {VARIABLE} in its environment, so it gets nothing of this run"
+    assert len(re.findall(lack, run.logged)) == 1
+    assert outcomes(engine) == {"done": 2 * len(ASSETS)}
+    check_equal(engine, BOTH)
+
+
+def test_no_worker_is_there_for_the_database(tmp_path: Path, cluster: Cluster, engine: Engine, address: str) -> None:
+    """The run ends at once, with the variable that workers lack."""
+    cluster.need(other={"OTHER_DB_URL": address})
+    run = start(tmp_path, address, cluster.address)
+    assert run.wait() == 1
+    assert re.search(rf"no worker is left: worker other at \S+: it has no {VARIABLE} in its environment", run.err)
+    assert outcomes(engine) == {"not reached": len(ASSETS), "skipped": len(ASSETS)}
+    cluster.need(one={VARIABLE: address})
     check_next(tmp_path, engine, address)
 
 
