@@ -47,7 +47,7 @@ def completed(connection: Connection, statement: str) -> str:
     """The statement with the schema of our tables, and with the absent tables of its connection that it names."""
     absent: Mapping[str, str] = connection.get_execution_options().get(_OPTION, {})
     missing = [name for name in absent if re.search(rf"\b{name}\b", statement)]
-    statement = qualified(statement, missing)
+    statement = qualified(statement, frozenset(missing))
     if not missing:
         return statement
     definitions = ", ".join(f"{name} AS NOT MATERIALIZED ({absent[name]})" for name in missing)

@@ -8,7 +8,7 @@ operator, type or table of a stranger is ever meant.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from functools import lru_cache
 
 from refresh.catalog import SOURCE
 from refresh.store.statements import SCHEMA
@@ -22,7 +22,8 @@ _NAME = re.compile(rf"""(?<![\w."'])((?:{"|".join(_FIRST_WORDS)})_\w++)(?!["'])"
 """Whatever begins as our names do: that it is one of many is found out faster than by looking for each."""
 
 
-def qualified(statement: str, absent: Collection[str] = ()) -> str:
+@lru_cache(maxsize=256)  # a builder sends a hundred statements again and again
+def qualified(statement: str, absent: frozenset[str] = frozenset()) -> str:
     """The statement with the schema before each of our names, except those of ``absent`` tables."""
 
     def with_schema(match: re.Match[str]) -> str:
