@@ -24,7 +24,8 @@ Value = TypeVar("Value")
 class Task:
     """One asset in one step and the reason: about ``rows`` rows, computed from ``days`` days of input.
 
-    ``has_followers``: steps that read from this one have to process the asset as well.
+    ``has_followers``: steps that read from this one have to process the asset as well. Otherwise it is removed from all
+    tables.
     """
 
     id: int
@@ -98,7 +99,9 @@ def make_plan(
     steps: list[Step] = []
     for builder in builders:
         remaining = None if only is None else only.get(builder.key, frozenset())
-        step = _step(builder, request, survey, inputs=inputs_of(builder, steps), remaining=remaining)
+        gone = frozenset(task.id for step in steps for task in step.tasks if not task.has_followers)
+        inputs = inputs_of(builder, steps)
+        step = _step(builder, request, survey, inputs=inputs, remaining=remaining, gone=gone)
         if step.tasks:
             earlier = past.get(builder.key, ()) if past else ()
             step = replace(step, estimated_seconds=seconds_needed(step.estimated_rows, earlier))
@@ -120,19 +123,25 @@ def first_ready(steps: Sequence[Step], waiting: Iterable[Step], finished: Collec
 
 
 def _step(
-    builder: BuilderConfig, request: Request, survey: Survey, *, inputs: list[Step], remaining: frozenset[int] | None
+    builder: BuilderConfig,
+    request: Request,
+    survey: Survey,
+    *,
+    inputs: list[Step],
+    remaining: frozenset[int] | None,
+    gone: frozenset[int],
 ) -> Step:
-    """The step of a builder, for the ``remaining`` assets only (``None``: all)."""
+    """The step of a builder, for the ``remaining`` assets only (``None``: all), and not for those that are ``gone``."""
     if builder.key in survey.unselected:
         return Step(builder=builder, idle_because="no timeframe selected")
     withheld = _among(remaining, _withheld(builder, survey, inputs))
     due = _among(remaining, _tasks(builder, survey, inputs))
-    ids = [id for id in sorted(due) if id not in withheld]
+    ids = [id for id in sorted(due) if id not in withheld and id not in gone]
     is_everything = request.ids is None and len(ids) == len(survey.ids)
     return Step(
         builder=builder,
         tasks=tuple(due[id] for id in ids),
-        skipped=_skipped(withheld),
+        skipped=_skipped(_among(withheld.keys() - gone, withheld)),
         arguments=tuple(builder_arguments(builder, request, None if is_everything else ids)),
         options=tuple(builder_options(builder, request)),
     )

@@ -17,17 +17,20 @@ from refresh.store.database import connect
 
 DAILY, SOURCE = "cmc_price_bars_1d", "cmc_price_histories7"
 PROGRAM = "run_daily_refresh.py"
-CHANGES = {
-    "appended": f"""
+CHANGES = [
+    # appended and revised
+    f"""
         INSERT INTO {SOURCE} (id, timeopen, timeclose, open, high, low, close, volume, timestamp)
         SELECT id, timeopen + interval '1 day', timeclose + interval '1 day', open, high, low, close, volume,
                timestamp + interval '1 day'
-        FROM {SOURCE} s WHERE timestamp = (SELECT max(timestamp) FROM {SOURCE} WHERE id = s.id)""",
-    "revised": f"UPDATE {SOURCE} SET close = close * 1.01 WHERE id = 2 AND timestamp > '2024-02-01'",
-    "deleted": f"DELETE FROM {SOURCE} WHERE id = 3 AND timestamp::date = '2024-02-11'",
-    "truncated": "TRUNCATE cmc_price_bars_multi_tf, cmc_ema_multi_tf_cal_us_packed",
-    "gone": f"DELETE FROM {SOURCE} WHERE id = 4",
-}
+        FROM {SOURCE} s WHERE timestamp = (SELECT max(timestamp) FROM {SOURCE} WHERE id = s.id);
+    UPDATE {SOURCE} SET close = close * 1.01 WHERE id = 2 AND timestamp > '2024-02-01'""",
+    # a day and an asset deleted, tables truncated
+    f"""
+        DELETE FROM {SOURCE} WHERE id = 3 AND timestamp::date = '2024-02-11';
+        DELETE FROM {SOURCE} WHERE id = 4;
+        TRUNCATE cmc_price_bars_multi_tf, cmc_ema_multi_tf_cal_us_packed""",
+]
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_equal_to_whole_tables(engine: Engine, cut: Engine, tmp_path: Path) -> N
         enable(each, FEW, (10, 20))
         refresh(each)
     assert digests(cut) == digests(engine)
-    for change in CHANGES.values():
+    for change in CHANGES:
         for each in (engine, cut):
             execute(each, change)
             refresh(each, "--prune", "--accept-restatement")

@@ -193,6 +193,7 @@ def error_of(step: Step, engine: Engine, **environ: str) -> str:
 def test_unreachable_database(engine: Engine) -> None:
     """If no server answers, every asset has one line that says so."""
     (step,) = plan(engine, DAILY).steps
+    step = replace(step, arguments=(*step.arguments, "--retries", "1"))
     error = error_of(step, engine, TARGET_DB_URL=f"postgresql://postgres:{PASSWORD}@127.0.0.1:1/prices")
     assert "exited with 3" in error
     assert "cannot connect to postgresql://127.0.0.1:1/prices" in error

@@ -55,12 +55,13 @@ def test_downstream_follows_upstream() -> None:
 
 
 def test_nothing_follows_a_removal() -> None:
-    """An asset that a step removes is not due in steps that read from it: each removes it from its own table."""
+    """An asset that a step removes leaves all tables with it: no later step has it, whatever was due there."""
     removal = Due(id=52, action=Action.PRUNE)
-    planned = plan({DAILY: [removal, append(1)], V2: [removal]})
+    planned = plan({DAILY: [removal, append(1)], BARS: [new(52)], V2: [new(52)]}, pending={EMAS: (52,)})
     assert step_of(planned, DAILY).ids == [1, 52]
-    assert step_of(planned, BARS).ids == [1]
-    assert reasons(step_of(planned, V2).tasks) == {1: "follows 1d bars", 52: "gone from the source (--prune)"}
+    for builder in (BARS, EMAS, V2):
+        assert step_of(planned, builder).ids == [1]
+        assert not step_of(planned, builder).skipped
 
 
 def test_own_reason_comes_first() -> None:
