@@ -68,11 +68,11 @@ def lagging(
 
 
 def _reached(connection: Connection, scope: Scope) -> list[dict[int, datetime]]:
-    """How far each bar table that the builder follows has come, per asset."""
+    """How far each bar table has come, per asset, of which the builder follows a timeframe."""
     return [
         seen_times(connection, leg.follows.table, scope.tfs_of(leg))
         for leg in scope.builder.legs
-        if shape_of(leg.follows.table).has_timeframes
+        if shape_of(leg.follows.table).has_timeframes and scope.tfs_of(leg)
     ]
 
 

@@ -76,6 +76,9 @@ def not_fresh(connection: Connection, scopes: Sequence[Scope], ids: Sequence[int
 
 
 def _of_leg(connection: Connection, scope: Scope, leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
+    """What is late in a table. One of which no series is refreshed is as it should be."""
+    if leg.shape.has_timeframes and not scope.series_of(leg):
+        return
     lost = late.contradictions(connection, leg).intersection(wanted.last)
     for id in sorted(lost):
         yield NotFresh(table=leg.target, id=id, why="the state contradicts the table", lag=NEVER_BUILT)
@@ -97,10 +100,7 @@ def _daily(leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
 
 def _series(connection: Connection, scope: Scope, leg: Leg, wanted: _Wanted) -> Iterator[NotFresh]:
     """A table has seen everything that the daily bars have seen if it has the last daily bar."""
-    series = scope.series_of(leg)
-    if not series:
-        return
-    slow = {entry.id: entry for entry in late.late(connection, leg, series, wanted.bars)}
+    slow = {entry.id: entry for entry in late.late(connection, leg, scope.series_of(leg), wanted.bars)}
     for id, last in wanted.last.items():
         reach = wanted.daily.get(id)
         if id in slow:
