@@ -79,7 +79,7 @@ def _of_leg(connection: Connection, scope: Scope, leg: Leg, wanted: _Wanted) -> 
     """What is late in a table. One of which no series is refreshed is as it should be."""
     if leg.shape.has_timeframes and not scope.series_of(leg):
         return
-    lost = late.contradictions(connection, leg).intersection(wanted.last)
+    lost = late.contradictions(connection, leg, scope.series_of(leg)).intersection(wanted.last)
     for id in sorted(lost):
         yield NotFresh(table=leg.target, id=id, why="the state contradicts the table", lag=NEVER_BUILT)
     is_daily = not leg.shape.has_timeframes

@@ -14,6 +14,11 @@ from refresh.store.statements import columns_of, rows_of, series_of
 from refresh.store.tables import DAILY_STATE, ROWS_LOST
 from refresh.store.watermarks import contradicting
 
+_WANTED = f"""wanted AS (
+    SELECT tf COLLATE "C" AS tf, array_agg(period) AS periods FROM {rows_of("w", tf="text", period="int")} GROUP BY 1
+)"""
+"""The periods of each timeframe, from the lists of ``series_of``."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Late:
@@ -48,10 +53,7 @@ def late(connection: Connection, leg: Leg, series: Sequence[Series], due: Mappin
     periods = "s.periods" if leg.shape.has_periods else f"ARRAY[{NO_PERIOD}]"
     query = text(f"""
         WITH due AS (SELECT * FROM {rows_of("d", id="int", at="timestamptz")}),
-        wanted AS (
-            SELECT tf COLLATE "C" AS tf, array_agg(period) AS periods FROM {rows_of("w", tf="text", period="int")}
-            GROUP BY 1
-        ),
+        {_WANTED},
         settled AS (
             SELECT s.id, s.tf, sum(CASE WHEN {periods} <@ w.periods THEN cardinality({periods}) ELSE (
                 SELECT count(*) FROM unnest({periods}) AS period WHERE period = ANY(w.periods)) END)::bigint
@@ -69,11 +71,16 @@ def late(connection: Connection, leg: Leg, series: Sequence[Series], due: Mappin
     return [Late(**row) for row in connection.execute(query, values).mappings()]
 
 
-def contradictions(connection: Connection, leg: Leg) -> set[int]:
-    """The assets whose table does not hold what their state says."""
+def contradictions(connection: Connection, leg: Leg, series: Sequence[Series]) -> set[int]:
+    """The assets whose table does not hold what their state says. What other series have lost is no lack."""
     if leg.shape.has_timeframes:
-        lost = f"SELECT id FROM {leg.state} WHERE version = {ROWS_LOST}"
-        return set(connection.execute(text(f"{contradicting(leg)} UNION {lost}")).scalars())
+        are_wanted = "s.periods && w.periods" if leg.shape.has_periods else "true"
+        query = text(f"""
+            WITH {_WANTED}
+            SELECT id FROM {leg.state} s JOIN wanted w USING (tf) WHERE version = {ROWS_LOST} AND {are_wanted}
+            UNION {contradicting(leg)}
+        """)
+        return set(connection.execute(query, series_of("w", series)).scalars())
     query = text(f"""
         SELECT id FROM {DAILY_STATE} s WHERE version = {ROWS_LOST}
            OR last_src_ts IS DISTINCT FROM (SELECT max("timestamp") FROM {DAILY} d WHERE d.id = s.id)

@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 import pytest
 from prices import fill
 from programs import run
-from refreshing import FEW, digest, enable
+from refreshing import FEW, check_equal, digest, enable
 from sqlalchemy import Engine
 from statements import address, ask, execute
 
@@ -74,3 +74,19 @@ def test_check_agrees_with_the_plan(built: Engine) -> None:
     assert check(built)[0] == 0
     assert digest(built, "cmc_ema_multi_tf") == before
     assert ask(built, "SELECT count(*) > 0 FROM cmc_ema_multi_tf WHERE tf = '2D'") == [(True,)]
+
+
+def test_what_disabled_series_lost_is_no_lack(built: Engine) -> None:
+    """A check agrees if the series of a disabled period lost their places, and those of the others were built again."""
+    execute(built, "UPDATE dim_period SET is_enabled = period IN (10, 20)")
+    assert start(built, "--all").returncode == 0
+    execute(built, "UPDATE dim_period SET is_enabled = period = 10", "TRUNCATE cmc_ema_multi_tf_series")
+    assert check(built)[0] == 1
+    assert start(built, "--all").returncode == 0
+    assert "Nothing to do: " in start(built, "--all").stdout
+    assert check(built)[0] == 0
+    execute(built, "UPDATE dim_period SET is_enabled = period IN (10, 20)")
+    assert check(built)[0] == 1
+    assert start(built, "--all").returncode == 0
+    check_equal(built)
+    assert check(built)[0] == 0
