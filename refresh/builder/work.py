@@ -27,12 +27,12 @@ from refresh.due.scope import Scope
 from refresh.errors import RefreshError, ViolationError
 from refresh.records import VIOLATIONS, Outcome
 from refresh.store import history
+from refresh.store.contradictions import forget_contradictions
 from refresh.store.database import begin_writing, read_committed, repeatable_read, transaction
 from refresh.store.locks import assets_held, claims
 from refresh.store.places import give_places
 from refresh.store.retry import is_transient, retried
 from refresh.store.server_errors import ASSET_ERRORS, first_line
-from refresh.store.state import forget_contradictions
 
 VALUES_AT_ONCE = 7_000_000
 """The number of values of one table that are computed at once: it bounds a builder's memory, whatever the assets."""
@@ -192,9 +192,9 @@ class _Work:
         series that are rebuilt now would hide that the others are missing.
         """
         dues = self._decisions.due(connection, leg, piece.ids)
-        wrong = {due.id for due in dues if due.cause is Cause.CONTRADICTION}
-        if wrong and leg.shape.has_timeframes:
-            forget_contradictions(connection, leg, sorted(wrong))
+        doubtful = {due.id for due in dues if due.cause in {Cause.CONTRADICTION, Cause.NEW}}
+        if doubtful and leg.shape.has_timeframes:
+            forget_contradictions(connection, leg, sorted(doubtful))
         limit = rows_at_once(self._recipe, leg, self._values_at_once)
         parts = batches(piece.within(dues), limit, len(piece.ids), series_together=leg.shelf_width)
         return Decided(tuple(parts))

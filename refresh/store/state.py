@@ -15,19 +15,8 @@ from functools import cache
 from sqlalchemy import Connection, text
 
 from refresh.catalog import DAILY, Leg, legs
-from refresh.store.statements import ALL_OR_SOME, array_of, columns_of, lists_of, rows_of, some_assets
+from refresh.store.statements import array_of, columns_of, lists_of, rows_of
 from refresh.store.tables import DAILY_STATE
-from refresh.store.watermarks import contradicting
-
-
-def forget_contradictions(connection: Connection, leg: Leg, ids: Sequence[int] | None) -> None:
-    """Forget every series of an asset whose table does not hold what the state says, whatever a run was narrowed to.
-
-    Otherwise the series that are rebuilt now would hide that the others are missing.
-    """
-    query = text(f"DELETE FROM {leg.state} WHERE id IN ({contradicting(leg, ALL_OR_SOME)})")
-    connection.execute(query, some_assets(ids))
-
 
 _DAILY_VERSION = next(leg.version for _, leg in legs() if leg.target == DAILY)
 

@@ -90,3 +90,33 @@ def test_what_disabled_series_lost_is_no_lack(built: Engine) -> None:
     assert start(built, "--all").returncode == 0
     check_equal(built)
     assert check(built)[0] == 0
+
+
+EMAS, BARS = "cmc_ema_multi_tf_cal_anchor_iso", "cmc_price_bars_multi_tf_cal_anchor_iso"
+LOST = {
+    "state of EMAs": (EMAS, f"DELETE FROM {EMAS}_state WHERE id = 2"),
+    "state of bars": (BARS, f"DELETE FROM {BARS}_state WHERE id = 2"),
+    "places of EMAs": (BARS, f"TRUNCATE {EMAS}_series"),
+}
+
+
+@pytest.mark.parametrize(("kept", "loss"), LOST.values(), ids=LOST)
+def test_one_night_mends_what_disabled_series_lost(built: Engine, kept: str, loss: str) -> None:
+    """Rows of theirs that can still be read are kept, and all are built again once the series are enabled."""
+    before = digest(built, kept)
+    assert before[0]
+    execute(built, "UPDATE dim_period SET is_enabled = period = 50")  # more bars than there are: no rows
+    execute(built, "UPDATE dim_timeframe SET is_enabled = false WHERE tf = '1W_CAL_ANCHOR_ISO'")
+    assert start(built, "--all").returncode == 0
+    execute(built, loss)
+    night = start(built, "--all")
+    assert (night.returncode, night.stderr) == (0, "")
+    assert "Nothing to do: " in start(built, "--all").stdout
+    assert check(built)[0] == 0
+    assert digest(built, kept) == before
+    execute(built, "UPDATE dim_period SET is_enabled = period = 10")
+    execute(built, "UPDATE dim_timeframe SET is_enabled = true WHERE tf = '1W_CAL_ANCHOR_ISO'")
+    assert start(built, "--all").returncode == 0
+    assert digest(built, kept) == before
+    check_equal(built)
+    assert check(built)[0] == 0
