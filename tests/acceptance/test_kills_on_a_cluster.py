@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def amid(folder: Path, engine: Engine, scheduler: Cluster, chance: random.Random
     found: list[Pair] = []
     for _ in range(RUNS):
         run = start(folder, address_of(engine), scheduler.address, "--bars", "--full-rebuild")
-        assert eventually(lambda run=run: at_work(engine, run))
+        assert eventually(partial(at_work, engine, run))
         time.sleep(chance.uniform(0, 1))
         while not found and run.process.poll() is None:  # between two steps
             found = at_work(engine, run)
