@@ -53,7 +53,7 @@ psql: .venv/.runtime ## open psql on the database that a refresh would use, the 
 	$(RUN) -m refresh.commands.psql $(ARGS)
 
 test: check ## check, then run every test
-	$(RUN) -m pytest $(if $(CI),-n 3 --dist worksteal) $(ARGS)
+	$(RUN) -m pytest $(if $(CI),-n 2 --dist worksteal) $(ARGS)
 
 check: lint ## lint, then check the types
 	$(RUN) -m mypy
