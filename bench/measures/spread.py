@@ -2,8 +2,7 @@
 
 A machine is played by a core: its server, its worker and the share of the run that is on it get no other. Each server
 has half of the assets: so few would by their hashes be spread 84 to 116, and the larger part would be what is measured.
-Each worker knows the server beside it.
-Needs two cores and the extras ``cluster`` and ``shards``.
+Each worker knows the server beside it. Needs two cores and the extras ``cluster`` and ``shards``.
 """
 
 from __future__ import annotations

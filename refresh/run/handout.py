@@ -196,7 +196,8 @@ class HandOut:
         """A worker without the address of this database is there for others: another one gets the part."""
         attempt = self._attempts.pop(key)
         self._hands.forget(key)
-        lack = f"{attempt.place}: it has no {variable} in its environment, so it gets nothing of this run"
+        way_out = f"set {variable} (named by REFRESH_DB_VARIABLE) and start the worker again if it should"
+        lack = f"{attempt.place}: it has no {variable} in its environment, so it gets nothing of this run; {way_out}"
         self._staff.refuse(attempt.worker, lack)
         attempt.job.feed.put(attempt.job.output, f"{lack}\n".encode())
         if not attempt.job.is_stopping:
